@@ -1,0 +1,139 @@
+"""IGEBM: implicit generation and generalisation with energy-based models (Du & Mordatch, NeurIPS 2019, 1903.08689).
+
+    L = mean(E(x+) - E(x-)) + alpha mean(E(x+)^2 + E(x-)^2)
+with chains that add noise before the gradient is taken, clamp the gradient, and start anew 5 times in 100.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clel.clel import quick_train
+from clel.config import require
+from clel.data import ImageSpec
+from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence
+from clel.langevin import BufferConfig, LangevinConfig
+from clel.method import Optimisation, adam
+from clel.networks import Normalise, convolution
+from clel.settings import EvaluateConfig, Recipe, TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class IGEBMConfig(EBMConfig):
+    """Hyper-parameters of IGEBM; the defaults are the release's unconditional CIFAR-10 model (ResNet32Large)."""
+
+    widths: tuple[int, ...] = (128, 256, 512)
+    """Channels of each stage; the first block of a stage halves the image. [authors' code]"""
+    blocks: int = 3
+    """Residual blocks a stage. [authors' code]"""
+    slope: float = 0.2
+    """Negative slope of the leaky ReLU. [authors' code]"""
+    dropout: float = 0.5
+    """Dropout inside the blocks while the weights are updated; none while chains run. [authors' code]"""
+    batch_size: int = 128
+    """Images, and chains, in one iteration. [authors' code: 128 a worker]"""
+    langevin: LangevinConfig = field(
+        default_factory=lambda: LangevinConfig(60, step_size=10.0, noise=0.005, gradient_clip=0.01, noise_first=True)
+    )
+    """The chains. [authors' code]"""
+    buffer: BufferConfig = field(default_factory=lambda: BufferConfig(restart=0.05))
+    """Where the chains live between iterations. [authors' code: 10,000, 5 % restarts]"""
+    lr: float = 3e-4
+    """Adam's learning rate. [authors' code: 3e-4]"""
+    warmup: int = 0
+    """Iterations of linear warm-up of the learning rate. [authors' code: none]"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.dropout < 1, f"dropout is {self.dropout}; expected 0 <= p < 1")
+        require(len(self.widths) > 0 and self.blocks > 0, "widths and blocks must not be empty")
+
+
+class Block(nn.Module):
+    """act(s conv(dropout(act(conv(x)))) + bypass(x)), s a learned scale a channel; if `down`, average-pooled by 2."""
+
+    def __init__(self, inputs: int, outputs: int, down: bool, slope: float, dropout: float) -> None:
+        super().__init__()
+        self.slope, self.dropout, self.down = slope, dropout, down
+        self.conv1 = convolution(inputs, outputs, 3, norm=True)
+        self.conv2 = convolution(outputs, outputs, 3, norm=True)
+        # spectral norm undoes a small initial weight, so that the branch is made to start near zero by its scale
+        self.scale = nn.Parameter(torch.full((outputs, 1, 1), 0.1))
+        self.bypass = convolution(inputs, outputs, 3, norm=True) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.dropout(F.leaky_relu(self.conv1(x), self.slope), self.dropout, self.training)
+        y = F.leaky_relu(self.scale * self.conv2(y) + self.bypass(x), self.slope)
+        return F.avg_pool2d(y, 2) if self.down else y
+
+
+class IGEBMNetwork(nn.Module):
+    """E: images [N, C, H, W] in [0, 1] -> energies [N]: stem, stages, ReLU, sum over space, linear."""
+
+    def __init__(self, config: IGEBMConfig, spec: ImageSpec) -> None:
+        super().__init__()
+        require(
+            spec.size >> len(config.widths) >= 1,
+            f"images of {spec.size} pixels cannot be halved {len(config.widths)} times; use fewer stages (widths)",
+        )
+        inputs = config.widths[0]
+        layers: list[nn.Module] = [Normalise(spec), convolution(spec.channels, inputs, 3, norm=True)]
+        for width in config.widths:
+            for number in range(config.blocks):
+                layers.append(Block(inputs, width, number == 0, config.slope, config.dropout))
+                inputs = width
+        self.body = nn.Sequential(*layers)
+        self.last = nn.Linear(inputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.relu(self.body(x)).sum((2, 3))).flatten()
+
+
+class IGEBM(LangevinEBM):
+    """A scalar residual energy with short, clipped, persistent Langevin chains."""
+
+    title = "IGEBM"
+    Config = IGEBMConfig
+    config: IGEBMConfig
+
+    def __init__(self, config: IGEBMConfig, spec: ImageSpec) -> None:
+        super().__init__(config, spec)
+        self.network = IGEBMNetwork(config, spec)
+
+    @classmethod
+    def recipes(cls) -> Mapping[str, Recipe]:
+        paper = IGEBMConfig()
+        quick = replace(
+            paper,
+            widths=(32, 64),
+            blocks=1,
+            dropout=0.0,
+            batch_size=64,
+            langevin=replace(paper.langevin, steps=30),
+            buffer=replace(paper.buffer, size=1000),
+            lr=1e-4,
+        )
+        small = replace(paper, widths=(64, 128, 256), batch_size=64)
+        return {
+            "quick": Recipe(quick, quick_train(), EvaluateConfig(samples=1000, steps=60), "igebm"),
+            "small": Recipe(small, TrainConfig(iterations=50_000), EvaluateConfig(), None),
+            "paper": Recipe(paper, TrainConfig(iterations=121_200), EvaluateConfig(50_000, steps=2000), "igebm"),
+        }
+
+    def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
+        return network(x).float()
+
+    def optimisers(self, iterations: int) -> list[Optimisation]:
+        c = self.config
+        return [adam(self.network.parameters(), c.lr, c.betas, c.warmup)]
+
+    def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        negatives = self.negatives(generator)
+        positive, negative = self.energy(torch.cat([images, negatives])).split(len(images))
+        losses = contrastive_divergence(positive, negative, self.config.alpha)
+        return losses | {"loss": losses["divergence"]}

@@ -1,0 +1,65 @@
+"""The plain EBM: CLEL's own baseline (paper Table 1b, first row): the same network and sampler, beta 0, no encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from clel.augment import STRONG
+from clel.clel import quick_ebm, quick_train
+from clel.data import ImageSpec
+from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence
+from clel.energy import norm_energy
+from clel.langevin import BufferConfig
+from clel.method import Optimisation, adam
+from clel.networks import NETWORKS, EnergyNetwork, NetworkConfig
+from clel.settings import EvaluateConfig, Recipe, TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainConfig(EBMConfig):
+    """Hyper-parameters of the plain EBM; the defaults are those of CLEL-Base on CIFAR-10."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    """f; the projection g is built, so that the parameter counts agree with the paper's, and never used."""
+    buffer: BufferConfig = field(default_factory=lambda: BufferConfig(augmentation=STRONG))
+    """Where the chains live between iterations."""
+
+
+class PlainEBM(LangevinEBM):
+    """E(x) = 1/2 |f(x)|^2, trained by contrastive divergence alone."""
+
+    title = "Plain EBM"
+    Config = PlainConfig
+    config: PlainConfig
+
+    def __init__(self, config: PlainConfig, spec: ImageSpec) -> None:
+        super().__init__(config, spec)
+        self.network = EnergyNetwork(config.network, spec)
+
+    @classmethod
+    def recipes(cls) -> Mapping[str, Recipe]:
+        quick = PlainConfig(network=NETWORKS["tiny"], **quick_ebm())  # type: ignore[arg-type]
+        base = PlainConfig()
+        small = replace(base, network=NETWORKS["small"])
+        return {
+            "quick": Recipe(quick, quick_train(), EvaluateConfig(samples=1000, steps=40), "plain"),
+            "small": Recipe(small, TrainConfig(iterations=50_000), EvaluateConfig(), None),
+            "paper": Recipe(base, TrainConfig(), EvaluateConfig(samples=50_000), "plain"),
+        }
+
+    def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
+        return norm_energy(network(x))
+
+    def optimisers(self, iterations: int) -> list[Optimisation]:
+        c = self.config
+        return [adam(self.network.parameters(), c.lr, c.betas, c.warmup)]
+
+    def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        negatives = self.negatives(generator)
+        positive, negative = self.energy(torch.cat([images, negatives])).split(len(images))
+        losses = contrastive_divergence(positive, negative, self.config.alpha)
+        return losses | {"loss": losses["divergence"]}

@@ -1,0 +1,208 @@
+"""CLEL (arXiv 2303.03023, Algorithm 1): a spherical latent-variable EBM and a contrastive encoder guide each other.
+
+With x+ data, x- Langevin chains on E, h the encoder, t, t' ~ T strong augmentations, sg the stop-gradient:
+    L_ebm = mean(E(x+) - E(x-)) + alpha mean(E(x+)^2 + E(x-)^2) - beta mean(u(x+) . sg h(t(x+)) / |h|)
+    L_enc = NT-Xent(h(t(x)), h(t'(x)); tau) with sg u(x-) as further negatives
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from clel.augment import NONE, STRONG, AugmentConfig, augment
+from clel.config import require
+from clel.contrastive import nt_xent
+from clel.data import ImageSpec
+from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence
+from clel.energy import direction, norm_energy
+from clel.langevin import BufferConfig, LangevinConfig
+from clel.method import Optimisation, adam
+from clel.networks import NETWORKS, Encoder, EncoderConfig, EnergyNetwork, NetworkConfig
+from clel.settings import EvaluateConfig, Recipe, TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class CLELConfig(EBMConfig):
+    """Hyper-parameters of CLEL; the defaults are CLEL-Base's on CIFAR-10."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    """f and g."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """h."""
+    buffer: BufferConfig = field(default_factory=lambda: BufferConfig(augmentation=STRONG))
+    """Where the chains live between iterations."""
+    beta: float = 0.01
+    """Weight of the agreement between u(x+) and the encoder's latent. [CLEL Appendix B: 0.01]"""
+    temperature: float = 0.2
+    """tau of NT-Xent. [authors' code: 0.2]"""
+    generated_negatives: bool = True
+    """Add u(x-) to the keys of NT-Xent. [CLEL equation 4]"""
+    contrastive_batch_size: int = 64
+    """Images of the contrastive loss; the first batch_size of them are the EBM's x+. [CLEL Appendix B: 256 in Large]"""
+    views: AugmentConfig = STRONG
+    """T: the augmentation of the views, and of the image whose latent guides the EBM. [CLEL Appendix B]"""
+    encoder_lr: float = 0.03
+    """SGD's learning rate for the encoder, annealed to 0 by a cosine. [CLEL Appendix B: 3e-2]"""
+    encoder_momentum: float = 0.9
+    """SGD's momentum. [CLEL Appendix B: 0.9]"""
+    encoder_weight_decay: float = 5e-4
+    """SGD's weight decay. [CLEL Appendix B: 5e-4]"""
+    guidance_statistics: bool = True
+    """Let the guidance forward h(t(x+)) update h's batch-norm running statistics too. [authors' code: yes]"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.encoder.features == self.network.features,
+            f"encoder.features {self.encoder.features} and network.features {self.network.features} must be equal",
+        )
+        require(
+            self.contrastive_batch_size >= self.batch_size,
+            f"contrastive_batch_size {self.contrastive_batch_size} is below batch_size {self.batch_size}; "
+            "the EBM's images are the first of the contrastive batch",
+        )
+        require(self.temperature > 0 and self.beta >= 0, "temperature is positive, beta 0 or more")
+
+
+class CLEL(LangevinEBM):
+    """Contrastive latent-guided energy learning."""
+
+    title = "CLEL"
+    Config = CLELConfig
+    network: EnergyNetwork
+    config: CLELConfig
+
+    def __init__(self, config: CLELConfig, spec: ImageSpec) -> None:
+        super().__init__(config, spec)
+        self.network = EnergyNetwork(config.network, spec)
+        self.encoder = Encoder(config.encoder, spec)
+
+    @classmethod
+    def recipes(cls) -> Mapping[str, Recipe]:
+        return clel_recipes()
+
+    @property
+    def images_per_step(self) -> int:
+        return self.config.contrastive_batch_size
+
+    def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
+        return norm_energy(network(x))
+
+    def optimisers(self, iterations: int) -> list[Optimisation]:
+        c = self.config
+        sgd = SGD(
+            list(self.encoder.parameters()),
+            lr=c.encoder_lr,
+            momentum=c.encoder_momentum,
+            weight_decay=c.encoder_weight_decay,
+        )
+        cosine = CosineAnnealingLR(sgd, iterations)
+        return [adam(self.network.parameters(), c.lr, c.betas, c.warmup), (sgd, cosine)]
+
+    def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        c = self.config
+        positives, negatives = images[: c.batch_size], self.negatives(generator)
+
+        f_positive, f_negative = self.network(torch.cat([positives, negatives])).split(c.batch_size)
+        losses = contrastive_divergence(norm_energy(f_positive), norm_energy(f_negative), c.alpha)
+
+        z = self.guidance(augment(positives, c.views, generator))
+        agreement = (direction(self.network, f_positive) * z).sum(1).mean()
+
+        u_negative = direction(self.network, f_negative.detach()).detach() if c.generated_negatives else None
+        first, second = augment(images, c.views, generator), augment(images, c.views, generator)
+        h_first, h_second = self.encoder(torch.cat([first, second])).chunk(2)
+        contrastive = nt_xent(h_first, h_second, c.temperature, u_negative)
+
+        losses |= {"agreement": agreement.detach(), "contrastive": contrastive.detach()}
+        losses["loss"] = losses["divergence"] - c.beta * agreement + contrastive
+        return losses
+
+    @torch.no_grad()
+    def guidance(self, views: Tensor) -> Tensor:
+        """sg h(t(x)) / |h(t(x))|: unit latents [N, d], with the batch's own normalisation statistics."""
+        if self.config.guidance_statistics:
+            return F.normalize(self.encoder(views), dim=1)
+        with _frozen_statistics(self.encoder):
+            return F.normalize(self.encoder(views), dim=1)
+
+    def ood_score(self, images: Tensor, beta: float = 0.1) -> Tensor:
+        """s(x) = 1/2 |f(x)|^2 - beta u(x).h(x)/|h(x)| [N] (CLEL equation 5): higher is further from the data.
+
+        The encoder sees the image without augmentation; call in evaluation mode. The authors' README has beta 0.1.
+        """
+        f = self.network(images)
+        return norm_energy(f) - beta * (direction(self.network, f) * F.normalize(self.encoder(images), dim=1)).sum(1)
+
+
+class _frozen_statistics:
+    """Inside, batch-norm layers use the batch's statistics and leave their running ones alone."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+    def __enter__(self) -> None:
+        self.saved = [(m.running_mean, m.running_var, m.num_batches_tracked) for m in self.layers]
+        for m in self.layers:
+            m.running_mean = m.running_var = m.num_batches_tracked = None
+
+    def __exit__(self, *error: object) -> None:
+        for m, (mean, var, count) in zip(self.layers, self.saved, strict=True):
+            m.running_mean, m.running_var, m.num_batches_tracked = mean, var, count
+
+
+DIGIT_VIEWS = AugmentConfig(crop_scale=(0.5, 1.0), jitter=(0.4, 0.4, 0.0, 0.0), jitter_probability=0.8)
+"""Views of digits: no flips, which would turn one digit into another, and crops that leave a digit recognisable."""
+
+
+def quick_ebm() -> dict[str, object]:
+    """Settings that the quick EBMs on digits share: short chains, each from noise (docs/deviations.md)."""
+    return {
+        "langevin": LangevinConfig(steps=30),
+        "buffer": BufferConfig(size=1000, restart=1.0, augmentation=NONE),
+        "warmup": 100,
+    }
+
+
+def quick_train() -> TrainConfig:
+    """The trainer's settings for quick runs on digits."""
+    return TrainConfig(
+        iterations=1000,
+        ema_half_life=4_400.0,
+        checkpoint_every=100,
+        log_every=10,
+        evaluate_every=100,
+        sample_every=200,
+    )
+
+
+def clel_recipes() -> dict[str, Recipe]:
+    """quick (digits), small (the paper's ablation setting), paper (Base), and the steps of Table 1b up to large."""
+    quick = CLELConfig(
+        network=NETWORKS["tiny"],
+        encoder=EncoderConfig("tiny", hidden=256, features=64),
+        views=DIGIT_VIEWS,
+        **quick_ebm(),  # type: ignore[arg-type]
+    )
+    base = CLELConfig()
+    multiscale = replace(base, network=NETWORKS["multiscale"])
+    wide_batch = replace(multiscale, contrastive_batch_size=256)
+    large = replace(wide_batch, network=NETWORKS["large"])
+    paper = TrainConfig()
+    return {
+        "quick": Recipe(quick, quick_train(), EvaluateConfig(samples=1000, steps=40), "clel-base"),
+        "small": Recipe(
+            replace(base, network=NETWORKS["small"]), TrainConfig(iterations=50_000), EvaluateConfig(), None
+        ),
+        "paper": Recipe(base, paper, EvaluateConfig(samples=50_000), "clel-base"),
+        "multiscale": Recipe(multiscale, paper, EvaluateConfig(samples=50_000), "clel-multiscale"),
+        "multiscale-256": Recipe(wide_batch, paper, EvaluateConfig(samples=50_000), "clel-multiscale-256"),
+        "large": Recipe(large, paper, EvaluateConfig(samples=50_000, steps=1200), "clel-large"),
+    }

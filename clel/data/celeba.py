@@ -1,0 +1,63 @@
+"""CelebA at 64x64, prepared as in CLEL's release.
+
+Z. Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clel.data import sources
+from clel.data.decode import decode
+from clel.data.images import DataError, Images
+from clel.data.tree import open_tree
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+CROP, SIDE = 140, 64
+PARTITION = "list_eval_partition.txt"
+_SPLITS = {"train": "0", "test": "1"}
+
+
+def load_celeba64(split: str, root: Path) -> Images:
+    """The split "train" (162,770 images) or "test" (the official validation split, 19,867): uint8 [N, 3, 64, 64].
+
+    Centre crop 140, then a bilinear (antialiased) resize to 64; the held-out images are CelebA's validation split. Both
+    are what CLEL's release does. No labels. Images are decoded at each call, which takes minutes on few cores.
+
+    Raises:
+        DataError: a missing or wrong file, or an image that is not RGB 178x218.
+    """
+    path = sources.find("celeba64", ("img_align_celeba", "img_align_celeba.zip"), root)
+    digests = sources.file_hashes("celeba64")
+    partition = sources.find("celeba64", (PARTITION,), root)
+    text = partition.read_bytes()
+    sources.verify(text, digests[PARTITION], str(partition))
+    if path.suffix == ".zip":
+        found = sources.file_digest(path, digests[path.name].partition(":")[0])
+        if found != digests[path.name]:
+            raise sources.mismatch(str(path), found, digests[path.name])
+    rows = [line.split() for line in text.decode("ascii", "replace").splitlines() if line.strip()]
+    if any(len(row) != 2 for row in rows):
+        raise DataError(f"{partition}: expected lines of a file name and a split number; get it anew")
+    chosen = [file for file, number in rows if number == _SPLITS[split]]
+    tree = open_tree(path)
+    inside = tree.find(chosen)
+    absent = next((file for file in chosen if file not in inside), None)
+    if absent is not None:
+        count = len(set(chosen) - inside.keys())
+        raise DataError(f"{path}: lacks {absent}, {count} files in all, of the split {split!r}; get it anew")
+    index = {inside[file]: row for row, file in enumerate(chosen)}
+    pixels = decode(tree.read(index), index, str(path), prepare)
+    return Images(pixels, None, "celeba64", split)
+
+
+def prepare(image: Image, name: str) -> Image:
+    """The central 140x140 of an aligned CelebA image (178 wide, 218 high), resized to 64x64."""
+    from torchvision.transforms import functional as F
+
+    if image.mode != "RGB" or image.size != (178, 218):
+        raise DataError(f"{name}: {image.mode} {image.width}x{image.height}; expected CelebA's aligned RGB 178x218")
+    return F.resize(F.center_crop(image, [CROP]), [SIDE])

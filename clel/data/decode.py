@@ -1,0 +1,110 @@
+"""Image files to uint8: one size and one mode (8-bit grey or RGB) a data set, every refusal with the file's name."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clel.data.images import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+_CHUNK = 512
+_ACCEPTED = "accepted: 8-bit grey (mode L) or RGB, without transparency"
+
+
+def open_image(data: bytes, name: str) -> Image:
+    """The decoded PIL image, of mode L or RGB.
+
+    Raises:
+        DataError: not an image, truncated, of another mode, of 16 bits a channel, with transparency or with frames.
+    """
+    from PIL import Image
+
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except Exception as error:  # PIL's decoders raise a dozen kinds of exceptions on damaged input
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"{name}: not an image that can be read, or a truncated one ({reason})") from error
+    if image.mode not in ("L", "RGB"):
+        raise DataError(f"{name}: an image of mode {image.mode}; {_ACCEPTED}; convert it")
+    # PIL turns 48-bit PNG into mode RGB without a word; byte 24 is the bit depth of the header
+    if image.format == "PNG" and data[24] == 16:
+        raise DataError(f"{name}: an image of 16 bits a channel; {_ACCEPTED}; convert it")
+    if "transparency" in image.info:
+        raise DataError(f"{name}: an image with a transparent colour; {_ACCEPTED}; convert it")
+    if getattr(image, "n_frames", 1) > 1:
+        raise DataError(f"{name}: {image.n_frames} frames in one file; accepted: one image a file")  # type: ignore[attr-defined]
+    return image
+
+
+def decode(
+    items: Iterable[tuple[str, bytes]],
+    index: Mapping[str, int],
+    where: str,
+    prepare: Callable[[Image, str], Image] | None = None,
+) -> Tensor:
+    """Pixels uint8 [N, C, H, W], N = len(index), from (name, content) pairs; `name` goes to row index[name].
+
+    Args:
+        items: the files, in any order; their contents are held a few hundred at a time.
+        index: the row of each name.
+        where: the folder or archive, for messages.
+        prepare: applied to each PIL image with its name, such as a crop.
+
+    Raises:
+        DataError: a file that open_image refuses, an image that is not square, or one of another size or mode.
+    """
+
+    def work(item: tuple[str, bytes]) -> tuple[str, np.ndarray]:
+        name = f"{where}/{item[0]}"
+        image = open_image(item[1], name)
+        if prepare is not None:
+            image = prepare(image, name)
+        if image.width != image.height:
+            raise DataError(f"{name}: {image.width}x{image.height} pixels; accepted: square images; crop or resize it")
+        values = np.asarray(image)
+        return item[0], values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+
+    pixels: np.ndarray | None = None
+    first, done = "", 0
+    # decoders release the interpreter lock, so threads share the work
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for chunk in _chunks(items):
+            for name, values in pool.map(work, chunk):
+                if pixels is None:
+                    first = name
+                    pixels = np.empty((len(index), *values.shape), np.uint8)
+                if values.shape != pixels.shape[1:]:
+                    raise DataError(
+                        f"{where}/{name}: {_describe(values.shape)}, but {first} is {_describe(pixels.shape[1:])}; "
+                        "accepted: images of one size and one mode; resize or convert them"
+                    )
+                pixels[index[name]] = values
+                done += 1
+    if pixels is None or done < len(index):
+        raise DataError(
+            f"{where}: {len(index) - done} of {len(index)} images are missing from it; fetch or pack it anew"
+        )
+    return torch.from_numpy(pixels)
+
+
+def _chunks(items: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk
+
+
+def _describe(shape: tuple[int, ...]) -> str:
+    return f"{'grey' if shape[0] == 1 else 'RGB'} {shape[2]}x{shape[1]}"

@@ -1,0 +1,34 @@
+"""The handwritten digits inside scikit-learn: 1,797 real 8x8 grey images, no download.
+
+E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998 (its test part).
+"""
+
+from __future__ import annotations
+
+import torch
+
+from clel.data.images import Images
+from clel.random import stream
+
+HELD_OUT = 45
+"""Held-out images a class: 450 in all; 1,347 remain to train on."""
+
+
+def load_digits(split: str) -> Images:
+    """The split "train" (1,347 images) or "test" (450, 45 of each class) of digits, as uint8 [N, 1, 8, 8].
+
+    scikit-learn has intensities v in 0..16; here round(255 v / 16). It has no split of its own, so each class's images
+    are permuted by a fixed generator and its first 45 are held out.
+    """
+    from sklearn.datasets import load_digits as bundled
+
+    data = bundled()
+    pixels = (torch.from_numpy(data.images) * 255 / 16).round().to(torch.uint8)[:, None]
+    labels = torch.from_numpy(data.target).to(torch.int64)
+    held_out = torch.zeros(len(labels), dtype=torch.bool)
+    for digit in range(10):
+        members = (labels == digit).nonzero().flatten()
+        order = torch.randperm(len(members), generator=stream("cpu", 0, "digits", digit))
+        held_out[members[order[:HELD_OUT]]] = True
+    chosen = held_out if split == "test" else ~held_out
+    return Images(pixels[chosen], labels[chosen], "digits", split, tuple(str(d) for d in range(10)))

@@ -1,0 +1,121 @@
+"""Image data sets laid out as one directory a class, in a folder or an archive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from clel.data.decode import SUFFIXES, decode
+from clel.data.images import DataError, Images
+from clel.data.tree import Tree, open_tree
+from clel.random import stream
+
+HELD_OUT_NAMES = ("test", "val", "valid", "validation")
+"""Directories beside train/ that hold the split "test"; the first that exists is used."""
+
+_LAYOUT = "accepted: one directory a class, or train/ and test/ with one directory a class in each"
+
+
+def held_out(labels: Tensor) -> Tensor:
+    """The fixed split of data that comes without one: bool [N], True where the image is held out.
+
+    Of the n_c images of class c, in the order given, floor(n_c / 10) are held out, but at least one where n_c > 1;
+    which ones is a permutation by the stream (0, "held out", c). Folders give images in the order of file names.
+    """
+    mask = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique().tolist():
+        members = (labels == label).nonzero().flatten()
+        count = max(len(members) // 10, 1 if len(members) > 1 else 0)
+        order = torch.randperm(len(members), generator=stream("cpu", 0, "held out", label))
+        mask[members[order[:count]]] = True
+    return mask
+
+
+def load_folder(path: Path, split: str, name: str | None = None) -> Images:
+    """The split "train" or "test" of the images at `path`: a folder, .zip or .tar with one directory a class.
+
+    train/ and test/ (or val/, valid/, validation/) at the top are the splits; without them the split is `held_out`.
+    A single directory around everything is looked through. Classes are numbered in the order of their names. Hidden
+    files are ignored, and so are files at the top that are no images. Nothing is extracted.
+
+    Returns:
+        Images with pixels uint8 [N, C, H, W], labels int64 [N], and the directories' names as classes.
+
+    Raises:
+        DataError: an empty class directory, a file in one that is no image, an image outside the class directories,
+            images of several sizes or modes, or an archive that is damaged.
+    """
+    tree = open_tree(path)
+    name = name or path.name.split(".")[0]
+    base = _look_through(tree)
+    inside = _folders(tree, base)
+    given = next((held for held in HELD_OUT_NAMES if held in inside), None) if "train" in inside else None
+    if given is None:
+        classes = tuple(inside)
+        files, labels = _members(tree, base, classes)
+        mask = held_out(labels) if split == "test" else ~held_out(labels)
+        files, labels = [f for f, chosen in zip(files, mask.tolist(), strict=True) if chosen], labels[mask]
+    else:
+        others = set(inside) - {"train", *HELD_OUT_NAMES}
+        if others:
+            raise DataError(f"{path}: {min(others)}/ stands beside train/ and {given}/; {_LAYOUT}; move it away")
+        classes = tuple(_folders(tree, base + "train/"))
+        chosen = base + ("train/" if split == "train" else given + "/")
+        unknown = set(_folders(tree, chosen)) - set(classes)
+        if unknown:
+            raise DataError(f"{path}: {chosen}{min(unknown)}/ is a class that train/ lacks; {_LAYOUT}")
+        files, labels = _members(tree, chosen, tuple(c for c in classes if chosen + c in tree.folders), classes)
+    if not files:
+        raise DataError(f"{path}: the split {split!r} has no image; {_LAYOUT}")
+    pixels = decode(tree.read(files), {file: row for row, file in enumerate(files)}, str(path))
+    return Images(pixels, labels, name, split, classes)
+
+
+def _folders(tree: Tree, base: str) -> list[str]:
+    """Names of the folders directly inside `base` ("" or "a/b/"), sorted."""
+    return sorted(f[len(base) :] for f in tree.folders if f.startswith(base) and "/" not in f[len(base) :])
+
+
+def _look_through(tree: Tree) -> str:
+    """The prefix of the directory that holds the classes or splits: past single directories around everything."""
+    base = ""
+    while len(inside := _folders(tree, base)) == 1:
+        deeper = base + inside[0] + "/"
+        if not _folders(tree, deeper) or _images(tree, deeper):
+            break
+        base = deeper
+    return base
+
+
+def _images(tree: Tree, base: str) -> list[str]:
+    """Names of the images directly inside `base`."""
+    inside = (f for f in tree.files if f.startswith(base) and "/" not in f[len(base) :])
+    return [f for f in inside if f.lower().endswith(SUFFIXES)]
+
+
+def _members(
+    tree: Tree, base: str, present: tuple[str, ...], classes: tuple[str, ...] | None = None
+) -> tuple[list[str], Tensor]:
+    """Files and labels int64 of the class directories `present` inside `base`, in the order of class and file name."""
+    stray = _images(tree, base)
+    if stray:
+        raise DataError(f"{tree.path}/{stray[0]}: an image outside the class directories; {_LAYOUT}")
+    if not present:
+        raise DataError(f"{tree.path}: no class directory in {base or 'it'}; {_LAYOUT}")
+    members: dict[str, list[str]] = {c: [] for c in present}
+    for file in tree.files:
+        top, slash, _ = file[len(base) :].partition("/")
+        if file.startswith(base) and slash:
+            if not file.lower().endswith(SUFFIXES):
+                kinds = ", ".join(SUFFIXES)
+                raise DataError(f"{tree.path}/{file}: not an image file; accepted in a class directory: {kinds}")
+            members[top].append(file)
+    empty = next((c for c, inside in members.items() if not inside), None)
+    if empty is not None:
+        raise DataError(f"{tree.path}/{base}{empty}: a class directory without images; remove it or fill it")
+    number = {c: label for label, c in enumerate(classes or present)}
+    files = [file for c in present for file in members[c]]
+    labels = torch.tensor([number[c] for c in present for _ in members[c]], dtype=torch.int64)
+    return files, labels

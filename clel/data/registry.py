@@ -1,0 +1,80 @@
+"""Data sets by name or path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from clel.config import choose, nearest
+from clel.data.arrays import load_npz
+from clel.data.celeba import load_celeba64
+from clel.data.cifar import load_cifar
+from clel.data.digits import load_digits
+from clel.data.folder import load_folder
+from clel.data.idx import load_idx
+from clel.data.imagenet32 import load_imagenet32
+from clel.data.images import DataError, Images
+from clel.data.shapes import load_shapes
+from clel.data.svhn import load_svhn
+from clel.data.tree import ARCHIVE_SUFFIXES
+
+BUNDLED: dict[str, Callable[[str], Images]] = {"digits": load_digits, "shapes": load_shapes}
+"""Data sets that need no file: inside scikit-learn, or procedural."""
+
+ON_DISK: dict[str, Callable[[str, Path], Images]] = {
+    "cifar10": partial(load_cifar, "cifar10"),
+    "cifar100": partial(load_cifar, "cifar100"),
+    "svhn": load_svhn,
+    "mnist": partial(load_idx, "mnist"),
+    "fashion_mnist": partial(load_idx, "fashion_mnist"),
+    "celeba64": load_celeba64,
+    "imagenet32": load_imagenet32,
+}
+"""Data sets whose published files are read from under the data root."""
+
+SPLITS = {"train": "train", "test": "test"}
+
+
+def names() -> tuple[str, ...]:
+    """The names `load` knows, beside paths."""
+    return (*BUNDLED, *ON_DISK)
+
+
+def data_root() -> Path:
+    """The folder of the data sets: the environment variable CLEL_DATA, or ./data."""
+    return Path(os.environ.get("CLEL_DATA") or "data").expanduser()
+
+
+def load(name: str | Path, split: str = "train", root: Path | None = None) -> Images:
+    """The split "train" or "test" (held out) of a data set, as uint8 images in memory.
+
+    Args:
+        name: one of `names()`; or the path of a folder, .zip or .tar(.gz) of images with one directory a class
+            (`folder.load_folder`), or of an .npz file (`arrays.load_npz`). A relative path is looked for in the working
+            directory, then under `root`.
+        split: "train" or "test".
+        root: where data sets lie; by default `data_root()`.
+
+    Raises:
+        ConfigError: an unknown name or split, with the nearest known one.
+        DataError: a missing data set (where it was looked for, how to get it), or files that cannot be used.
+    """
+    choose(SPLITS, split, "split")
+    root = data_root() if root is None else Path(root)
+    known = str(name)
+    if known in BUNDLED:
+        return BUNDLED[known](split)
+    if known in ON_DISK:
+        return ON_DISK[known](split, root)
+    candidates = (Path(name).expanduser(), root / name)
+    path = next((p for p in candidates if p.exists()), None)
+    if path is not None:
+        return load_npz(path, split) if path.suffix.lower() == ".npz" else load_folder(path, split)
+    if isinstance(name, Path) or os.sep in known or known.lower().endswith((".npz", *ARCHIVE_SUFFIXES)):
+        looked = " and ".join(str(p) for p in candidates)
+        raise DataError(
+            f"no such data set: looked for {looked}; give an existing path or a name; {nearest(known, names())}"
+        )
+    return choose(dict.fromkeys(names()), known, "data set")  # type: ignore[return-value]  # always raises

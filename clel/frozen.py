@@ -1,0 +1,69 @@
+"""A frozen view of a network for sampling: parametrised tensors (spectral norm, weight norm) folded into plain ones.
+
+Sampling takes tens of input gradients between two updates of the weights. The view pays for spectral normalisation once
+per update instead of in every step, builds no graph towards the weights, and keeps the energy still under the chain.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+
+class FrozenView:
+    """A plain, gradient-free, evaluation-mode copy of `network`; `refresh` copies the present weights in.
+
+    Attributes:
+        network: the copy; call it (or its methods) in the place of the original.
+    """
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype = torch.float32, channels_last: bool = True) -> None:
+        # Removing parametrizations from a deep copy would break the original, with which it shares a generated class;
+        # so each parametrised module of the copy is replaced by a new one of its original class instead.
+        self.network = _fold(copy.deepcopy(network)).requires_grad_(False).eval()
+        self.network.to(dtype)
+        if channels_last:
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._pairs = _pairs(network, self.network)
+
+    @torch.no_grad()
+    def refresh(self) -> nn.Module:
+        """Copy every weight and buffer of the original, through its parametrizations, into the view; returns it.
+
+        In training mode a spectrally normalised weight makes one power iteration here. Static memory: nothing moves.
+        """
+        for source, name, target in self._pairs:
+            target.copy_(getattr(source, name))
+        return self.network
+
+
+def _fold(module: nn.Module) -> nn.Module:
+    for name, child in module.named_children():
+        setattr(module, name, _fold(child))
+    if not parametrize.is_parametrized(module):
+        return module
+    original: Any = type(module).__bases__[0]
+    plain: Any = original.__new__(original)
+    nn.Module.__init__(plain)
+    state = ("_parameters", "_buffers", "_modules")
+    plain.__dict__.update({k: v for k, v in module.__dict__.items() if k not in state})
+    for name, parameter in module._parameters.items():
+        plain.register_parameter(name, parameter)
+    for name, buffer in module._buffers.items():
+        plain.register_buffer(name, buffer)
+    for name in module.parametrizations:  # type: ignore[union-attr]
+        plain.register_parameter(name, nn.Parameter(getattr(module, name).detach().clone()))
+    return plain
+
+
+def _pairs(source: nn.Module, view: nn.Module) -> list[tuple[nn.Module, str, torch.Tensor]]:
+    tensors = [*view.named_parameters(), *view.named_buffers()]
+    pairs = []
+    for path, tensor in tensors:
+        parent, _, name = path.rpartition(".")
+        pairs.append((source.get_submodule(parent), name, tensor))
+    return pairs

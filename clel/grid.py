@@ -1,0 +1,44 @@
+"""Sample grids as PNG files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clel.checkpoint import write_atomically
+from clel.data import to_uint8
+
+
+def tile(pixels: Tensor, columns: int = 8, padding: int = 1) -> Tensor:
+    """uint8 [N, C, H, W] -> one image uint8 [C, rows (H + p) + p, columns (W + p) + p], white between the images."""
+    n, channels, height, width = pixels.shape
+    rows = math.ceil(n / columns)
+    shape = (channels, rows * (height + padding) + padding, columns * (width + padding) + padding)
+    grid = torch.full(shape, 255, dtype=torch.uint8)
+    for i, image in enumerate(pixels.cpu()):
+        top, left = (i // columns) * (height + padding) + padding, (i % columns) * (width + padding) + padding
+        grid[:, top : top + height, left : left + width] = image
+    return grid
+
+
+def save_grid(x: Tensor, path: Path, columns: int = 8) -> None:
+    """Write images [N, C, H, W], floats in [0, 1] or uint8, as one PNG; small ones enlarged by whole factors.
+
+    Pixels are floor(256 x) as everywhere: no normalisation by the set's minimum and maximum, which would flatter.
+    """
+    import io
+
+    from PIL import Image
+
+    pixels = x if x.dtype == torch.uint8 else to_uint8(x)
+    factor = max(1, 64 // pixels.shape[-1])
+    large = pixels.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    array = tile(large, columns, padding=2).permute(1, 2, 0).numpy()
+    memory = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array[:, :, 0] if array.shape[2] == 1 else array)).save(memory, "PNG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, memory.getvalue())

@@ -1,0 +1,96 @@
+"""A run's log: one JSON object a line, a progress line with the time left, and TensorBoard where asked."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+
+def plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity: such floats become None."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value
+
+
+def duration(seconds: float) -> str:
+    """1:02:03 or 2:03."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"
+
+
+class Log:
+    """log.jsonl of one run, rewound to `iteration` when a run goes back there, so that it reads as if undisturbed."""
+
+    def __init__(self, path: Path, tensorboard: bool = False) -> None:
+        self.path = path
+        self.writer = _summary_writer(path.parent / "tensorboard") if tensorboard else None
+
+    def rewind(self, iteration: int, rollbacks: int) -> None:
+        """Drop the lines beyond `iteration`, a torn last line, and all "rollback" lines but the first `rollbacks`."""
+        if not self.path.exists():
+            return
+        kept = []
+        for line in self.path.read_text().splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            is_rollback = entry["kind"] == "rollback"
+            rollbacks -= is_rollback
+            if rollbacks >= 0 if is_rollback else entry["iteration"] <= iteration:
+                kept.append(line + "\n")
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("".join(kept))
+        temporary.replace(self.path)
+
+    def write(self, kind: str, iteration: int, **values: Any) -> None:
+        """Append {"kind": kind, "iteration": iteration, **values}."""
+        with open(self.path, "a") as file:
+            file.write(json.dumps(plain({"kind": kind, "iteration": iteration, **values})) + "\n")
+        if self.writer is not None:
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self.writer.add_scalar(f"{kind}/{name}", value, iteration)
+
+
+def _summary_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError("tensorboard = true needs the package tensorboard: pip install tensorboard") from error
+    return SummaryWriter(str(folder))
+
+
+class Progress:
+    """One status line with the time left: rewritten in a terminal, a new line each `every` seconds elsewhere."""
+
+    def __init__(self, name: str, total: int, start: int = 0, out: TextIO | None = None, every: float = 10.0) -> None:
+        self.name, self.total, self.start = name, total, start
+        self.out = out or sys.stderr
+        self.terminal = self.out.isatty()
+        self.every = 0.2 if self.terminal else every
+        self.began, self.shown = time.monotonic(), -math.inf
+
+    def show(self, done: int, detail: str = "", force: bool = False) -> None:
+        """Show `done` of the total with the time left at the present pace."""
+        now = time.monotonic()
+        if now - self.shown < self.every and not force and done < self.total:
+            return
+        self.shown = now
+        pace = (now - self.began) / max(done - self.start, 1)
+        line = f"{self.name} {done}/{self.total}  left {duration(pace * (self.total - done))}  {detail}"
+        self.out.write(f"\r\033[K{line}" if self.terminal else line + "\n")
+        if self.terminal and done >= self.total:
+            self.out.write("\n")
+        self.out.flush()

@@ -1,0 +1,103 @@
+"""The interface that CLEL and every baseline satisfy. Trainer, evaluation and tables know of a method nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from clel.config import choose
+from clel.data import ImageSpec
+from clel.settings import Recipe
+
+Optimisation = tuple[Optimizer, LRScheduler]
+
+
+class Method(nn.Module, ABC):
+    """A way to learn images: networks and buffers as a torch module, one training step, an energy, a sampler.
+
+    Everything that a resumed run needs is in `state_dict` and in the optimisers. Everything random comes from the
+    generator that is handed in, or (dropout) from torch's global one, which the trainer seeds each iteration.
+    """
+
+    title: ClassVar[str]
+    """Name in tables and figures."""
+    Config: ClassVar[type]
+    """Frozen dataclass of the method's hyper-parameters; must have `batch_size`."""
+
+    def __init__(self, config: Any, spec: ImageSpec) -> None:
+        super().__init__()
+        self.config, self.spec = config, spec
+
+    @classmethod
+    @abstractmethod
+    def recipes(cls) -> Mapping[str, Recipe]:
+        """Named settings: at least quick, small and paper."""
+
+    @classmethod
+    def recipe(cls, name: str) -> Recipe:
+        """recipes()[name]; raises ConfigError with the nearest name."""
+        return choose(cls.recipes(), name, f"preset of {cls.title}")
+
+    @property
+    def images_per_step(self) -> int:
+        """Training images that one step takes; the first `config.batch_size` of them count as seen."""
+        return self.config.batch_size
+
+    @property
+    def gradient_evaluations_per_step(self) -> int:
+        """Batches of dE/dx that one training step takes: its cost in the unit that Langevin samplers share."""
+        return 0
+
+    def counted(self) -> list[nn.Module]:
+        """The modules whose parameters tables count: all, unless the method's paper leaves some out."""
+        return [self]
+
+    def reset_chains(self, generator: torch.Generator) -> None:
+        """Start all persistent state of the sampler anew; called before training and after a divergence."""
+        return None
+
+    @abstractmethod
+    def optimisers(self, iterations: int) -> list[Optimisation]:
+        """The optimisers with their schedules over `iterations`, in a fixed order."""
+
+    @abstractmethod
+    def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Losses of one iteration on dequantised images [images_per_step, C, H, W] in [0, 1).
+
+        Returns:
+            named scalars: "loss" is the total, which the trainer differentiates; keys that begin with "energy" are mean
+            energies, on which it watches for divergence; the rest is logged.
+        """
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator, steps: int | None = None) -> Tensor:
+        """Images [n, C, H, W] in [0, 1], new from noise, under the present weights; `steps` as in training if None."""
+
+    def energy(self, images: Tensor) -> Tensor:
+        """Unnormalised negative log density [N] of images [N, C, H, W] in [0, 1]: lower is likelier.
+
+        Raises:
+            NotImplementedError: the method has no energy; the message says why.
+        """
+        raise NotImplementedError(f"{self.title} defines no energy of an image")
+
+    def chains(self) -> Tensor | None:
+        """The persistent chains [M, C, H, W] in [0, 1], or None where the method has none."""
+        return None
+
+
+def adam(parameters: Any, lr: float, betas: tuple[float, float], warmup: int) -> Optimisation:
+    """Adam whose learning rate rises linearly over the first `warmup` iterations and then stays."""
+    optimiser = Adam(list(parameters), lr=lr, betas=betas)
+    return optimiser, LambdaLR(optimiser, warmup_factor(warmup))
+
+
+def warmup_factor(warmup: int) -> Callable[[int], float]:
+    """t -> min(1, (t + 1) / warmup): the factor of the learning rate in iteration t = 0, 1, ..."""
+    return lambda t: min(1.0, (t + 1) / warmup) if warmup > 0 else 1.0

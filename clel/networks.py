@@ -1,0 +1,210 @@
+"""Networks: the energy backbones f of CLEL (Table 2), its contrastive encoder h, and their MLP heads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from clel.config import require
+from clel.data import ImageSpec
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The energy network: residual towers on the image and on average-pooled copies of it, an MLP, and a projection."""
+
+    widths: tuple[int, ...] = (128, 128, 256, 256)
+    """Channels of each stage; stages after the first begin with a 2x2 average pooling. [CLEL Table 2]"""
+    blocks: int = 2
+    """Pre-activation residual blocks a stage. [CLEL Table 2: 1 small, 2 base and large]"""
+    towers: int = 1
+    """Towers with own weights: on x, x pooled by 2, x pooled by 4, ... [CLEL Table 2: 3 in large]"""
+    hidden: int = 2048
+    """Hidden units of the head and of the projection. [CLEL Table 2]"""
+    features: int = 128
+    """Dimension d of f(x) and of the latent z. [CLEL Appendix B]"""
+    slope: float = 0.2
+    """Negative slope of the leaky ReLU. [authors' code]"""
+    spectral_norm: bool = True
+    """Divide every convolution's weight by its largest singular value, estimated by power iteration. [Appendix B]"""
+
+    def __post_init__(self) -> None:
+        require(len(self.widths) > 0 and min(self.widths) > 0, f"widths is {self.widths}; expected positive numbers")
+        require(self.blocks > 0 and self.towers > 0, "blocks and towers must be at least 1")
+        require(self.hidden > 0 and self.features > 1, "hidden must be at least 1 and features at least 2")
+
+
+NETWORKS = {
+    "tiny": NetworkConfig(widths=(32, 64), blocks=1, hidden=256, features=64),
+    "small": NetworkConfig(widths=(64, 64, 128, 128), blocks=1),
+    "base": NetworkConfig(),
+    "multiscale": NetworkConfig(towers=3),
+    "large": NetworkConfig(widths=(256, 256, 256, 256), towers=3),
+}
+"""Named sizes: tiny is this suite's own for 8x8 digits; the others are CLEL's (1.725, 6.956, 19.290, 30.707 M)."""
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std a channel, with the training split's statistics, for x in [0, 1]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: ImageSpec) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(spec.mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+
+def convolution(inputs: int, outputs: int, kernel: int, norm: bool, bias: bool = True) -> nn.Module:
+    """A stride-1 same-size convolution, Kaiming fan-in (gain 1) initialised, spectrally normalised if `norm`."""
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_in", nonlinearity="linear")
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return spectral_norm(conv) if norm else conv
+
+
+def linear(inputs: int, outputs: int, bias: bool = True, std: float = 0.01) -> nn.Linear:
+    """A linear layer with weights N(0, std^2) and zero biases."""
+    layer = nn.Linear(inputs, outputs, bias)
+    nn.init.normal_(layer.weight, std=std)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def mlp(inputs: int, hidden: int, outputs: int, slope: float, bias: bool = True) -> nn.Sequential:
+    """linear -> leaky ReLU -> linear. Without biases it is positively homogeneous: g(c v) = c g(v) for c > 0."""
+    return nn.Sequential(linear(inputs, hidden, bias), nn.LeakyReLU(slope), linear(hidden, outputs, bias))
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(act(conv(act(x)))), with a bias-free 1x1 convolution of x where the width changes."""
+
+    def __init__(self, inputs: int, outputs: int, slope: float, norm: bool) -> None:
+        super().__init__()
+        self.slope = slope
+        self.conv1 = convolution(inputs, outputs, 3, norm)
+        self.conv2 = convolution(outputs, outputs, 3, norm)
+        self.shortcut = convolution(inputs, outputs, 1, norm, bias=False) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(F.leaky_relu(x, self.slope))
+        return self.shortcut(x) + self.conv2(F.leaky_relu(y, self.slope))
+
+
+class Tower(nn.Module):
+    """Image [N, C, H, W] -> pooled features [N, widths[-1]]: stem, stages of residual blocks, act, global mean."""
+
+    def __init__(self, config: NetworkConfig, spec: ImageSpec) -> None:
+        super().__init__()
+        norm, slope = config.spectral_norm, config.slope
+        self.stem = nn.Sequential(Normalise(spec), convolution(spec.channels, config.widths[0], 3, norm))
+        stages, inputs = [], config.widths[0]
+        for number, width in enumerate(config.widths):
+            layers: list[nn.Module] = [nn.AvgPool2d(2)] if number else []
+            for _ in range(config.blocks):
+                layers.append(ResidualBlock(inputs, width, slope, norm))
+                inputs = width
+            stages.append(nn.Sequential(*layers))
+        self.stages = nn.Sequential(*stages)
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.stages(self.stem(x)), self.slope).mean((2, 3))
+
+
+class EnergyNetwork(nn.Module):
+    """f: images [N, C, H, W] in [0, 1] -> [N, d], and the bias-free projection g: [N, d] -> [N, d] (CLEL Table 2).
+
+    Raises:
+        ConfigError: the image is too small to be pooled as often as the stages and towers ask.
+    """
+
+    def __init__(self, config: NetworkConfig, spec: ImageSpec) -> None:
+        super().__init__()
+        smallest = spec.size >> (config.towers - 1) >> (len(config.widths) - 1)
+        require(
+            smallest >= 1,
+            f"images of {spec.size} pixels cannot be pooled {config.towers + len(config.widths) - 2} times; "
+            "use fewer stages (widths) or towers",
+        )
+        self.towers = nn.ModuleList(Tower(config, spec) for _ in range(config.towers))
+        self.head = mlp(config.towers * config.widths[-1], config.hidden, config.features, config.slope)
+        self.projection = mlp(config.features, config.hidden, config.features, config.slope, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """f(x)."""
+        scales = [F.avg_pool2d(x, 2**k) if k else x for k in range(len(self.towers))]
+        return self.head(torch.cat([tower(s) for tower, s in zip(self.towers, scales, strict=True)], dim=1))
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The contrastive encoder h: a CIFAR ResNet and an MLP with batch norm."""
+
+    kind: Literal["resnet18", "tiny"] = "resnet18"
+    """resnet18: torchvision's, 3x3 stem, no max-pool [authors' code, 12.48 M]; tiny: this suite's own for digits."""
+    width: int = 32
+    """Channels of the tiny encoder's first stage (the second has twice as many); resnet18 has its own."""
+    hidden: int = 2048
+    """Hidden units of the MLP. [authors' code]"""
+    features: int = 128
+    """Dimension of the latent; must equal the energy network's. [CLEL Appendix B]"""
+
+
+class Encoder(nn.Module):
+    """h: images [N, C, H, W] in [0, 1] -> latents [N, d], not normalised; `backbone` has the features below the MLP."""
+
+    def __init__(self, config: EncoderConfig, spec: ImageSpec) -> None:
+        super().__init__()
+        build: dict[str, Callable[[], tuple[nn.Module, int]]] = {
+            "resnet18": lambda: _resnet18(spec.channels),
+            "tiny": lambda: _tiny_encoder(spec.channels, config.width),
+        }
+        self.normalise = Normalise(spec)
+        self.backbone, width = build[config.kind]()
+        self.head = nn.Sequential(
+            nn.Linear(width, config.hidden),
+            nn.BatchNorm1d(config.hidden),
+            nn.ReLU(),
+            nn.Linear(config.hidden, config.features),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.backbone(self.normalise(x)))
+
+
+def _resnet18(channels: int) -> tuple[nn.Module, int]:
+    from torchvision.models import resnet18
+
+    net = resnet18(zero_init_residual=True)
+    net.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+    net.maxpool, net.fc = nn.Identity(), nn.Identity()  # type: ignore[assignment]
+    return net, 512
+
+
+def _tiny_encoder(channels: int, width: int) -> tuple[nn.Module, int]:
+    def stage(inputs: int, outputs: int) -> list[nn.Module]:
+        return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+
+    layers = stage(channels, width) + stage(width, width) + [nn.MaxPool2d(2)]
+    layers += stage(width, 2 * width) + stage(2 * width, 2 * width) + [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers), 2 * width
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Number of scalars in the module's parameters."""
+    return sum(math.prod(p.shape) for p in module.parameters())

@@ -1,0 +1,275 @@
+"""One run: a method, its settings, a data set and a seed; trained, evaluated, and recorded in one folder.
+
+config.json    the resolved configuration          log.jsonl       training and evaluation, a line each
+checkpoints/   for resuming and sampling            samples.npy     uint8 fresh samples [N, C, H, W]
+samples/       grids over training; samples.png     record.json     status, metrics, costs, provenance; written last
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clel import checkpoint
+from clel.average import Average, refresh_parametrizations
+from clel.checkpoint import write_atomically
+from clel.config import LOGISTICS, ConfigError, choose, from_dict, identity, to_dict
+from clel.data import Images, ImageSpec, load, to_uint8
+from clel.evaluate import Reference, draw, protocol, reference, score
+from clel.grid import save_grid
+from clel.interrupt import Interrupted
+from clel.lock import locked
+from clel.log import plain
+from clel.method import Method
+from clel.metrics import classifier_space
+from clel.networks import parameter_count
+from clel.provenance import provenance
+from clel.random import seeded
+from clel.resources import peak_memory
+from clel.settings import EvaluateConfig, TrainConfig
+from clel.trainer import Outcome, Trainer
+
+SCHEMA = 1
+FINAL = ("ok", "diverged")
+"""Statuses of a record that stand; a run that ended otherwise is taken up again."""
+
+C = TypeVar("C")
+Methods = Mapping[str, type[Method]]
+
+
+@dataclass(frozen=True)
+class Run(Generic[C]):
+    """The resolved configuration of one run."""
+
+    method: str
+    """Name of the method."""
+    preset: str = field(metadata=LOGISTICS)
+    """Name of the recipe that the settings started from."""
+    config: C
+    """The method's hyper-parameters."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """Training."""
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    """Sampling and measuring once trained."""
+    dataset: str = "digits"
+    """Data set: a name, or a folder, .zip, .tar or .npz of images."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: str = field(default="auto", metadata=LOGISTICS)
+    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+
+    @property
+    def name(self) -> str:
+        """<method>-<dataset>-s<seed>-<hash of the configuration>: the run's folder."""
+        return run_name(self.method, self.dataset, self.seed, identity(self))
+
+
+def run_name(method: str, dataset: str, seed: int, digest: str) -> str:
+    """<method>-<dataset>-s<seed>-<digest>."""
+    return f"{method}-{slug(dataset)}-s{seed}-{digest}"
+
+
+def slug(dataset: str) -> str:
+    """A data set's name, or the last part of its path, in characters fit for a file name."""
+    return re.sub(r"[^a-z0-9_.]+", "-", Path(dataset).name.lower())
+
+
+def resolve(methods: Methods, method: str, preset: str, **changes: Any) -> Run[Any]:
+    """The run of a named method and preset, with fields of Run replaced; raises ConfigError for unknown names."""
+    recipe = choose(methods, method, "method").recipe(preset)
+    return replace(Run(method, preset, recipe.config, recipe.train, recipe.evaluate), **changes)
+
+
+def save_config(run: Run[Any], folder: Path) -> None:
+    """Write config.json, from which `load_config` makes the run again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "config.json", (json.dumps(to_dict(run), indent=1) + "\n").encode())
+
+
+def load_config(folder: Path, methods: Methods) -> Run[Any]:
+    """The run that a folder's (or file's) config.json describes; raises ConfigError if it cannot be read."""
+    path = folder / "config.json" if folder.is_dir() else folder
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as a run's configuration: {error}") from error
+    kind = choose(methods, values.get("method", ""), f"method in {path}").Config
+    try:
+        return from_dict(Run, {**values, "config": from_dict(kind, values.get("config", {}), "config.")})
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device of a name; auto is the first GPU where there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device is {name!r}; expected auto, cpu, cuda or cuda:<number>") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device is {name!r}, but this torch sees no GPU; take cpu or auto")
+    return device
+
+
+def build(run: Run[Any], methods: Methods, spec: ImageSpec, device: torch.device) -> Method:
+    """The run's method, freshly initialised from its seed."""
+    with seeded(run.seed, "initialisation"):
+        return choose(methods, run.method, "method")(run.config, spec).to(device)
+
+
+def execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
+    """Train (or resume), evaluate and record; returns the record. A record that stands is returned as it is.
+
+    Raises:
+        Interrupted: on SIGTERM or Ctrl-C; no record is written, and running it again goes on.
+    """
+    with locked(folder):
+        return _execute(run, folder, methods)
+
+
+def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
+    existing = read_record(folder)
+    if existing is not None and existing["status"] in FINAL:
+        return existing
+    save_config(run, folder)
+    record = blank_record(run, folder.name)
+    device = torch.device("cpu")
+    try:
+        device = choose_device(run.device)
+        _train_and_evaluate(run, folder, methods, device, record)
+    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+        record |= {"status": "oom", "reason": str(error).splitlines()[0] if str(error) else "out of memory"}
+    except Interrupted:
+        raise
+    except Exception as error:
+        record |= {"status": "error", "reason": f"{type(error).__name__}: {error}"}
+        write_record(record, folder, device)
+        raise
+    write_record(record, folder, device)
+    return record
+
+
+def _train_and_evaluate(
+    run: Run[Any], folder: Path, methods: Methods, device: torch.device, record: dict[str, Any]
+) -> None:
+    images = load(run.dataset, "train").to(device)
+    held_out = load(run.dataset, "test").to(device)
+    real = reference(images, classifier_space(images, held_out))
+    method = build(run, methods, images.spec, device)
+
+    def probe(method: Method, iteration: int) -> dict[str, Any]:
+        quick = replace(run.evaluate, samples=run.train.evaluate_samples)
+        pixels = draw(method, quick.samples, quick, run.seed, label=f"probe {iteration}")
+        return score(pixels, real, quick, run.seed, "fresh")
+
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    trainer = Trainer(
+        method, images, run.train, folder, run.seed, folder.name, probe=probe, grid_steps=run.evaluate.steps
+    )
+    outcome = trainer.run()
+    record["training"] = training_costs(method, outcome, device)
+    record |= {"status": outcome.status, "reason": outcome.reason}
+    with trainer.average.swapped_in(method):
+        measured, pixels = measure(method, real, run, folder.name)
+    save_images(pixels, folder)
+    record |= measured
+
+
+def measure(method: Method, real: Reference, run: Run[Any], name: str) -> tuple[dict[str, Any], Tensor]:
+    """Metrics of fresh chains and of the buffer with their protocol, and the fresh samples, uint8 [N, C, H, W]."""
+    pixels = draw(method, run.evaluate.samples, run.evaluate, run.seed, f"{name} evaluation")
+    metrics = score(pixels, real, run.evaluate, run.seed, "fresh")
+    chains = method.chains()
+    if chains is not None:
+        metrics |= score(to_uint8(chains).cpu(), real, run.evaluate, run.seed, "buffer")
+    return {"metrics": metrics, "protocol": protocol(real, run.evaluate, run.seed)}, pixels
+
+
+def save_images(pixels: Tensor, folder: Path) -> None:
+    """Write samples.npy, all of them, and samples.png, a grid of the first 64."""
+    memory = io.BytesIO()
+    np.save(memory, pixels.numpy())
+    write_atomically(folder / "samples.npy", memory.getvalue())
+    save_grid(pixels[:64], folder / "samples.png")
+
+
+def training_costs(method: Method, outcome: Outcome, device: torch.device) -> dict[str, Any]:
+    """What training took: the record's "training" table."""
+    peak, kind = peak_memory(device)
+    return {
+        "parameters": sum(parameter_count(module) for module in method.counted()),
+        "iterations": outcome.iterations,
+        "images": outcome.images,
+        "seconds": outcome.seconds,
+        "gradient_evaluations": outcome.gradient_evaluations,
+        "divergences": outcome.divergences,
+        "peak_memory_bytes": peak,
+        "peak_memory_kind": kind,
+    }
+
+
+def blank_record(run: Run[Any], name: str) -> dict[str, Any]:
+    """A record before anything happened; see docs/records.md."""
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "method": run.method,
+        "preset": run.preset,
+        "dataset": run.dataset,
+        "seed": run.seed,
+        "hash": identity(run),
+        "config": to_dict(run),
+        "status": "error",
+        "reason": None,
+        "metrics": {},
+        "protocol": {},
+        "training": {},
+    }
+
+
+def write_record(record: dict[str, Any], folder: Path, device: torch.device) -> None:
+    """Write record.json, atomically and without NaN, with its provenance."""
+    record["provenance"] = provenance(device)
+    write_atomically(folder / "record.json", (json.dumps(plain(record), indent=1) + "\n").encode())
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The folder's record, or None where there is none that can be read."""
+    try:
+        record = json.loads((folder / "record.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and record.get("schema") == SCHEMA else None
+
+
+def load_trained(folder: Path, methods: Methods, device_name: str = "auto") -> tuple[Method, Run[Any], Images]:
+    """A finished or interrupted run's method with the averaged weights of its last checkpoint, in evaluation mode.
+
+    Raises:
+        ConfigError: no configuration; CheckpointError: no readable checkpoint in the folder.
+    """
+    run = load_config(folder, methods)
+    found = checkpoint.latest(folder / "checkpoints")
+    if found is None:
+        raise checkpoint.CheckpointError(f"{folder / 'checkpoints'}: no readable checkpoint; train the run first")
+    device = choose_device(device_name)
+    images = load(run.dataset, "train").to(device)
+    method = build(run, methods, images.spec, device)
+    method.load_state_dict(found[1]["method"])
+    average = Average(method, run.train.ema_half_life)
+    average.load_state_dict(found[1]["average"])
+    average.copy_to(method)
+    refresh_parametrizations(method)
+    return method.eval(), run, images

@@ -1,0 +1,244 @@
+"""The one training loop, for any method: data, step, average, log, checkpoint, divergence guard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clel import checkpoint
+from clel.average import Average
+from clel.config import ConfigError, differences, to_dict
+from clel.data import Images, batch_indices, to_float
+from clel.grid import save_grid
+from clel.guard import Guard
+from clel.interrupt import Interrupted, Signals
+from clel.log import Log, Progress
+from clel.method import Method
+from clel.random import fold, seeded, stream
+from clel.resources import now
+from clel.settings import TrainConfig
+
+Probe = Callable[[Method, int], dict[str, Any]]
+"""(method with averaged weights, iteration) -> named values for the log."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended: `status` is "ok" or "diverged" (then the weights are those of the last good checkpoint)."""
+
+    status: str
+    reason: str | None
+    iterations: int
+    images: int
+    seconds: float
+    gradient_evaluations: int
+    divergences: int
+
+
+class Trainer:
+    """Trains `method` on `images` in `folder` (checkpoints/, samples/, log.jsonl); `run()` resumes what is there.
+
+    Randomness is a function of (seed, number of divergences, iteration), so that a run killed at any moment and started
+    again ends in the state that the undisturbed run ends in, bit for bit on a CPU.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        images: Images,
+        config: TrainConfig,
+        folder: Path | str,
+        seed: int = 0,
+        name: str = "training",
+        probe: Probe | None = None,
+        grid_steps: int | None = None,
+    ) -> None:
+        self.method, self.images, self.config, self.folder = method, images, config, Path(folder)
+        self.seed, self.name, self.probe, self.grid_steps = seed, name, probe, grid_steps
+        self.device = images.pixels.device
+        self.iteration = self.divergences = 0
+        self.seconds = 0.0
+        self.average = Average(method, config.ema_half_life)
+        self.optimisations = method.optimisers(config.iterations)
+        self.guard = Guard(config.max_energy, self.device)
+        self.checkpoints = self.folder / "checkpoints"
+        # what a checkpoint must agree with to be resumed
+        self.essence = {
+            "method": to_dict(method.config),
+            "train": {k: getattr(config, k) for k in ("iterations", "ema_half_life", "checkpoint_every", "rollbacks")},
+            "seed": seed,
+            "images": images.content_hash(),
+        }
+
+    def run(self) -> Outcome:
+        """Train to the end, from the last checkpoint where there is one.
+
+        Raises:
+            Interrupted: on SIGTERM or Ctrl-C, after a checkpoint at the next step boundary.
+            ConfigError: the folder holds a run of another configuration; the message lists the differences.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.log = Log(self.folder / "log.jsonl", self.config.tensorboard)
+        reason = None
+        with seeded(self.seed, "global"), Signals() as signals:
+            self.resume_or_start()
+            progress = Progress(self.name, self.config.iterations, self.iteration)
+            mark = now(self.device)
+            while self.iteration < self.config.iterations and reason is None:
+                losses = self.step()
+                if self.must_look(signals):
+                    self.seconds += now(self.device) - mark
+                    reason = self.look(losses, progress, signals)
+                    mark = now(self.device)
+        return Outcome(
+            "ok" if reason is None else "diverged",
+            reason,
+            self.iteration,
+            self.iteration * self.method.config.batch_size,
+            self.seconds,
+            self.iteration * self.method.gradient_evaluations_per_step,
+            self.divergences,
+        )
+
+    def step(self) -> dict[str, Tensor]:
+        """One iteration; returns the method's scalars, still on the device."""
+        t = self.iteration
+        torch.manual_seed(fold(self.seed, "global", self.divergences, t))
+        generator = stream(self.device, self.seed, "train", self.divergences, t)
+        chosen = batch_indices(len(self.images), self.method.images_per_step, t, self.seed)
+        x = to_float(self.images.pixels[chosen.to(self.device)], generator)
+        self.method.train()
+        for optimiser, _ in self.optimisations:
+            optimiser.zero_grad(set_to_none=True)
+        losses = self.method.training_step(x, generator)
+        losses["loss"].backward()
+        for optimiser, schedule in self.optimisations:
+            optimiser.step()
+            schedule.step()
+        self.iteration += 1
+        batch = self.method.config.batch_size
+        self.average.update(self.method, batch, self.iteration * batch)
+        self.guard.observe(losses)
+        return {name: value.detach() for name, value in losses.items()}
+
+    def due(self, every: int) -> bool:
+        """Whether something that happens each `every` iterations (0: never), and at the end, happens now."""
+        return every > 0 and (self.iteration % every == 0 or self.iteration == self.config.iterations)
+
+    def must_look(self, signals: Signals) -> bool:
+        """Whether this iteration ends with anything but another step."""
+        c = self.config
+        periods = (c.log_every, c.checkpoint_every, c.evaluate_every, c.sample_every)
+        return signals.received is not None or any(self.due(every) for every in periods)
+
+    def look(self, losses: dict[str, Tensor], progress: Progress, signals: Signals) -> str | None:
+        """Between two steps: guard, log, evaluation, samples, checkpoint, signals; returns why the run ends, or None."""
+        c = self.config
+        if bool(self.guard.bad):
+            return self.roll_back(losses)
+        if self.due(c.log_every):
+            values = {name: float(value) for name, value in losses.items()}
+            self.log.write("train", self.iteration, **self.costs(), **values)
+            progress.show(self.iteration, "  ".join(f"{k} {v:.4g}" for k, v in values.items()))
+        if self.probe is not None and self.due(c.evaluate_every):
+            with self.average.swapped_in(self.method):
+                self.log.write("evaluation", self.iteration, **self.costs(), **self.probe(self.method, self.iteration))
+        if self.due(c.sample_every):
+            self.save_samples()
+        if self.due(c.checkpoint_every) or signals.received is not None:
+            self.save()
+        if signals.received is not None and self.iteration < c.iterations:
+            raise Interrupted(f"{self.name}: {signals.received.name} at iteration {self.iteration}; state saved")
+        return None
+
+    def costs(self) -> dict[str, Any]:
+        """Images seen and seconds of training so far (evaluation, sample grids and checkpoints not counted)."""
+        return {"images": self.iteration * self.method.config.batch_size, "seconds": self.seconds}
+
+    def save_samples(self) -> None:
+        """Grids of 64 fresh samples of the averaged weights, and of 64 persistent chains where there are any."""
+        with self.average.swapped_in(self.method):
+            x = self.method.sample(64, stream(self.device, self.seed, "grid", self.iteration), self.grid_steps)
+        save_grid(x, self.folder / "samples" / f"fresh-{self.iteration:09d}.png")
+        chains = self.method.chains()
+        if chains is not None:
+            save_grid(chains[:64], self.folder / "samples" / f"chains-{self.iteration:09d}.png")
+
+    def roll_back(self, losses: dict[str, Tensor]) -> str | None:
+        """Back to the last scheduled checkpoint with fresh chains and another sampling seed; says why if that is over."""
+        at = self.iteration
+        values = {name: float(value) for name, value in losses.items()}
+        found = checkpoint.latest(self.checkpoints, self.config.checkpoint_every)
+        if found is None:
+            raise checkpoint.CheckpointError(f"{self.checkpoints}: no readable checkpoint to go back to")
+        seconds, divergences = self.seconds, self.divergences + 1
+        self.restore(*found)
+        # what the lost iterations cost is part of the method's cost
+        self.seconds, self.divergences = seconds, divergences
+        self.method.reset_chains(stream(self.device, self.seed, "chains", divergences))
+        self.log.rewind(self.iteration, divergences - 1)
+        self.log.write("rollback", self.iteration, diverged_at=at, divergences=divergences, values=values)
+        if divergences <= self.config.rollbacks:
+            return None
+        return (
+            f"diverged {divergences} times, last noticed at iteration {at} ({_worst(values, self.config.max_energy)}); "
+            "what has helped others: a lower learning rate, more Langevin steps, a larger weight of the squared energies"
+        )
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint holds: tensors and plain containers."""
+        return {
+            "essence": self.essence,
+            "iteration": self.iteration,
+            "divergences": self.divergences,
+            "seconds": self.seconds,
+            "bad": self.guard.bad,
+            "method": self.method.state_dict(),
+            "average": self.average.state_dict(),
+            "optimisers": [o.state_dict() for o, _ in self.optimisations],
+            "schedules": [s.state_dict() for _, s in self.optimisations],
+        }
+
+    def save(self) -> None:
+        """Write a checkpoint of the present state."""
+        c = self.config
+        checkpoint.save(self.checkpoints, self.iteration, self.state(), c.keep, c.checkpoint_every)
+
+    def resume_or_start(self) -> None:
+        """Take up the newest readable checkpoint, or start with fresh chains and a checkpoint of iteration 0."""
+        found = checkpoint.latest(self.checkpoints)
+        if found is not None:
+            self.restore(*found)
+            self.log.rewind(self.iteration, self.divergences)
+            return
+        self.log.rewind(0, 0)
+        self.method.reset_chains(stream(self.device, self.seed, "chains", 0))
+        self.save()
+
+    def restore(self, iteration: int, state: dict[str, Any]) -> None:
+        """Put a checkpoint's state in place; raises ConfigError where it is another configuration's."""
+        changed = differences(state["essence"], self.essence)
+        if changed:
+            raise ConfigError(
+                f"{self.folder} holds a run of another configuration: {'; '.join(changed)}. "
+                "Give another folder, or remove this one"
+            )
+        self.iteration, self.divergences, self.seconds = iteration, state["divergences"], state["seconds"]
+        self.guard.bad.copy_(state["bad"])
+        self.method.load_state_dict(state["method"])
+        self.average.load_state_dict(state["average"])
+        for (optimiser, schedule), o, s in zip(
+            self.optimisations, state["optimisers"], state["schedules"], strict=True
+        ):
+            optimiser.load_state_dict(o)
+            schedule.load_state_dict(s)
+
+
+def _worst(values: dict[str, float], max_energy: float) -> str:
+    odd = {k: v for k, v in values.items() if not abs(v) <= (max_energy if k.startswith("energy") else float("inf"))}
+    return ", ".join(f"{k} = {v:.4g}" for k, v in (odd or values).items())

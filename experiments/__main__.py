@@ -1,0 +1,37 @@
+"""python -m experiments table1: one command a table of the paper."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+
+from clel.checkpoint import CheckpointError
+from clel.config import ConfigError, choose
+from clel.data import DataError
+from experiments import table1
+
+COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {"table1": (table1.Table1, table1.main)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one experiment; returns the exit status: 0 done, 1 something failed, 2 bad input, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: python -m experiments {{{','.join(COMMANDS)}}} [options]; --help after a name explains them")
+        return 0 if arguments else 2
+    try:
+        options, run = choose(COMMANDS, arguments[0], "experiment")
+        return run(tyro.cli(options, args=arguments[1:], prog=f"python -m experiments {arguments[0]}"))
+    except (CheckpointError, ConfigError, DataError) as error:
+        print(f"experiments: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

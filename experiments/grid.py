@@ -1,0 +1,132 @@
+"""The declared grid of Table 1: the methods, presets, data set and seeds of a profile; tables are reindexed onto it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from baselines import METHODS
+from clel.config import ConfigError, choose
+from clel.run import Methods, Run, resolve, slug
+from clel.settings import EvaluateConfig
+from experiments.references import REFERENCES, ReferenceRun
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A size of the whole experiment.
+
+    Attributes:
+        dataset: its data set where none is asked for.
+        presets: a method has one row for each of these that it knows.
+        samples: fresh samples that the reference rows hold, as many as the methods'.
+        cut: fields of TrainConfig and of EvaluateConfig that replace the presets' (the smoke profile's few iterations).
+    """
+
+    dataset: str
+    presets: tuple[str, ...]
+    samples: int
+    cut_train: tuple[tuple[str, Any], ...] = ()
+    cut_evaluate: tuple[tuple[str, Any], ...] = ()
+
+
+PROFILES = {
+    "smoke": Profile(
+        "digits",
+        ("quick",),
+        samples=100,
+        cut_train=(("iterations", 4), ("checkpoint_every", 2), ("evaluate_every", 2), ("evaluate_samples", 80)),
+        cut_evaluate=(("samples", 100), ("steps", 2)),
+    ),
+    "quick": Profile("digits", ("quick",), samples=1000),
+    "small": Profile("cifar10", ("small",), samples=10_000),
+    "paper": Profile("cifar10", ("paper", "multiscale", "multiscale-256", "large"), samples=50_000),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the grid: a seed of a row of the table."""
+
+    row: str
+    title: str
+    profile: str
+    run: Run[Any] | ReferenceRun
+    published: str | None = None
+
+    @property
+    def dataset(self) -> str:
+        """Its data set."""
+        return self.run.dataset
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return self.run.seed
+
+    @property
+    def slug(self) -> str:
+        """Its data set's name, fit for a file name."""
+        return slug(self.dataset)
+
+    @property
+    def run_name(self) -> str:
+        """Its folder below the runs' directory."""
+        return self.run.name
+
+
+def table1_cells(
+    profile: str,
+    seeds: int = 1,
+    rows: Sequence[str] = (),
+    dataset: str | None = None,
+    device: str = "auto",
+    methods: Methods = METHODS,
+) -> list[Cell]:
+    """The cells of Table 1: the references noise and held-out images, then every method's rows, each with every seed.
+
+    Args:
+        rows: only these, as "method" (all its presets of the profile) or "method:preset"; all by default.
+
+    Raises:
+        ConfigError: an unknown profile, method or preset, or no seed.
+    """
+    chosen = choose(PROFILES, profile, "profile")
+    if seeds < 1:
+        raise ConfigError(f"seeds is {seeds}; expected at least 1")
+    dataset = dataset or chosen.dataset
+    cells = []
+    for kind, reference in REFERENCES.items():
+        for seed in range(seeds if reference.random else 1):
+            held = ReferenceRun(kind, dataset, seed, EvaluateConfig(samples=chosen.samples), device)
+            cells.append(Cell(kind, reference.title, profile, held))
+    for method, preset in _rows(rows, chosen, methods):
+        recipe = methods[method].recipe(preset)
+        main = preset == chosen.presets[0]
+        title = methods[method].title
+        row, title = (method, title) if main else (f"{method}:{preset}", f"{title} ({preset})")
+        for seed in range(seeds):
+            run = resolve(methods, method, preset, dataset=dataset, seed=seed, device=device)
+            run = replace(
+                run,
+                train=replace(run.train, **dict(chosen.cut_train)),
+                evaluate=replace(run.evaluate, **dict(chosen.cut_evaluate)),
+            )
+            cells.append(Cell(row, title, profile, run, recipe.published))
+    return cells
+
+
+def _rows(rows: Sequence[str], profile: Profile, methods: Methods) -> list[tuple[str, str]]:
+    wanted = rows or list(methods)
+    result = []
+    for text in wanted:
+        name, _, preset = text.strip().partition(":")
+        method = choose(methods, name, "method")
+        if preset:
+            method.recipe(preset)
+        presets = [preset] if preset else [p for p in profile.presets if p in method.recipes()]
+        if not presets:
+            raise ConfigError(f"{name} has none of the profile's presets {profile.presets}; name one: {name}:<preset>")
+        result += [(name, p) for p in presets]
+    return result

@@ -1,0 +1,141 @@
+"""What the papers report: experiments/published.csv, one figure a row, each with its source.
+
+Only a figure that was read in the source it names is *verified*, and only such a figure is ever printed as reported.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PUBLISHED = Path(__file__).with_name("published.csv")
+COLUMNS = ("dataset", "row", "method", "metric", "value", "unit", "source", "verified", "notes")
+UNITS = {
+    "fid": "FID",  # Frechet distance in Inception features
+    "parameters": "M",  # millions, as the source prints them
+    "parameters_computed": "M",  # counted from the code, exact
+    "hours": "h",  # training time on one RTX 3090 with 24 GB
+    "memory": "GB",  # GPU memory of that training
+    "hours_elsewhere": "h",  # training time on other hardware, named in the notes
+}
+
+
+class PublishedError(ValueError):
+    """A malformed row of the file of published figures; the message names the file, the line and the column."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published figure.
+
+    dataset: data set it was measured on. row: key of the configuration ("clel-base", ...). method: its name in the
+    source. metric: a key of UNITS, "auroc_<data set>" or "p_<outcome>" (probability). value: the figure, in `unit`;
+    printed: the same as its source prints it. source: the document and its table or figure. verified: whether it was
+    read there. notes: what a reader must know beside it.
+    """
+
+    dataset: str
+    row: str
+    method: str
+    metric: str
+    value: float
+    printed: str
+    unit: str
+    source: str
+    verified: bool
+    notes: str = ""
+
+    def text(self) -> str:
+        """The figure as its source prints it, followed by the word "unverified" unless it is verified."""
+        return self.printed if self.verified else f"{self.printed} (unverified)"
+
+
+Figures = Mapping[tuple[str, str, str], Published]
+"""Published figures by (dataset, row, metric)."""
+
+
+def load_published(path: Path = PUBLISHED) -> Figures:
+    """Every figure of the file, verified or not, by (dataset, row, metric).
+
+    Raises:
+        PublishedError: a missing or unknown column, an empty cell, a value that is not a finite non-negative number, a
+            unit that is not the metric's, a verified mark other than yes or no, or two rows for one figure.
+    """
+    figures: dict[tuple[str, str, str], Published] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file, strict=True)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise PublishedError(f"{path}: columns are {reader.fieldnames}; expected {list(COLUMNS)}")
+        for cells in reader:
+            where = f"{path}, line {reader.line_num}"
+            figure = _figure(cells, where)
+            key = (figure.dataset, figure.row, figure.metric)
+            if key in figures:
+                raise PublishedError(
+                    f"{where}: a second figure for {' '.join(key)}; keep one, note the other in its notes"
+                )
+            figures[key] = figure
+    return figures
+
+
+def reported(
+    row: str | None, metric: str, dataset: str = "cifar10", figures: Figures | None = None
+) -> Published | None:
+    """The verified figure of a configuration, or None where the papers give none or it was not verified.
+
+    row: key of the configuration, None for a row that no paper has. figures: by default experiments/published.csv.
+    """
+    if row is None:
+        return None
+    figure = (_default() if figures is None else figures).get((dataset, row, metric))
+    return figure if figure is not None and figure.verified else None
+
+
+@functools.lru_cache(maxsize=1)
+def _default() -> Figures:
+    return load_published()
+
+
+def _unit(metric: str) -> str | None:
+    if metric.startswith("auroc_"):
+        return "AUROC"
+    return "probability" if metric.startswith("p_") else UNITS.get(metric)
+
+
+def _figure(cells: Mapping[str | None, str | None], where: str) -> Published:
+    if None in cells or None in cells.values():
+        raise PublishedError(
+            f"{where}: {'more' if None in cells else 'fewer'} cells than columns; quote cells with commas"
+        )
+    text = {str(name): str(cell).strip() for name, cell in cells.items()}
+    for name in COLUMNS[:-1]:
+        if not text[name]:
+            raise PublishedError(f"{where}: column {name!r} is empty")
+    try:
+        value = float(text["value"])
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise PublishedError(f"{where}: value {text['value']!r} is not a finite number of at least 0")
+    if text["verified"] not in ("yes", "no"):
+        raise PublishedError(f"{where}: verified is {text['verified']!r}; expected yes or no")
+    unit = _unit(text["metric"])
+    if text["unit"] != unit:
+        known = f"known metrics: {', '.join(UNITS)}, auroc_*, p_*" if unit is None else f"expected {unit!r}"
+        raise PublishedError(f"{where}: metric {text['metric']!r} with unit {text['unit']!r}; {known}")
+    return Published(
+        dataset=text["dataset"],
+        row=text["row"],
+        method=text["method"],
+        metric=text["metric"],
+        value=value,
+        printed=text["value"],
+        unit=unit,
+        source=text["source"],
+        verified=text["verified"] == "yes",
+        notes=text["notes"],
+    )

@@ -1,0 +1,147 @@
+"""Everything under results/<profile>/, made from the store, and the copy of a table in the README."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments import plots, samples
+from experiments.headings import NAMES
+from experiments.markup import escape_markdown
+from experiments.store import Cell, Run, frame, load_records, write_atomically
+from experiments.tables import by_row, table1
+
+UNKNOWN = "not recorded"
+# what must be one and the same for all rows of a table, lest their distances mean different things
+SHARED = ("features", "features_identity", "reference")
+PROTOCOL = {
+    "features": "features",
+    "features_identity": "identity",
+    "features_accuracy": "accuracy",
+    "reference": "reference",
+    "n_real": "real images",
+    "n_fake": "generated images",
+    "chains": "chains",
+    "steps": "sampling steps",
+    "ema": "EMA weights",
+}
+
+
+def write_report(profile_dir: Path, cells: Sequence[Cell], runs_dir: Path, command: str | None = None) -> list[Path]:
+    """Write table1.md, table1.tex, table1.csv, runs.csv and figures/*.png into profile_dir; return their paths.
+
+    cells: the declared grid in the order of the rows, one data set. runs_dir: where their run directories are; runs
+    that failed or are missing are shown as such. command: what a reader types to make this report, by default the
+    commands that the records name. Each file is replaced as a whole; the same records give the same text.
+
+    Raises:
+        ValueError: no cells, or cells of several data sets.
+    """
+    runs = load_records(runs_dir, [cell.run_name for cell in cells])
+    table = table1(cells, runs)
+    about = describe(cells, runs, command)
+    comment = "".join(f"% {line}\n" for line in [*about, r"\usepackage{booktabs}"])
+    contents: dict[str, str | bytes] = {
+        "table1.md": "\n\n".join([*(_markdown(line) for line in about), table.to_markdown()]),
+        "table1.tex": comment + table.to_latex(),
+        "table1.csv": table.to_csv(),
+        "runs.csv": frame(runs).to_csv(lineterminator="\n"),
+        "figures/distance_over_time.png": plots.png(plots.distance_over_time(cells, runs, runs_dir)),
+        "figures/energy_gap.png": plots.png(plots.energy_gap(cells, runs, runs_dir)),
+        "figures/samples.png": plots.png(samples.sample_grids(cells, runs, runs_dir)),
+    }
+    for name, content in contents.items():
+        write_atomically(profile_dir / name, content)
+    return [profile_dir / name for name in contents]
+
+
+def describe(cells: Sequence[Cell], runs: Mapping[str, Run], command: str | None = None) -> list[str]:
+    """The lines above a table, "Name: text": what, protocol, seeds, command, commit and machine.
+
+    The last one is a warning where runs of one table were not measured alike.
+    """
+    rows = by_row(cells)
+    trained = [c for members in rows.values() for c in members if not plots.is_reference(runs[c.run_name])]
+    seeds = sorted({cell.seed for cell in trained})
+    profiles = ", ".join(_distinct(cell.profile for cell in cells))
+    records = [run.record for run in runs.values() if run.record]
+    provenance = [record.get("provenance") or {} for record in records]
+    dataset = NAMES.get(cells[0].dataset, cells[0].dataset)
+    commits = _distinct(
+        f"{str(p['git_sha'])[:12]}{' with uncommitted changes' if p.get('git_dirty') else ''}"
+        for p in provenance
+        if p.get("git_sha")
+    )
+    machines = _distinct(
+        ", ".join([str(p["device"]), *(f"{name} {p[name]}" for name in ("torch", "python") if p.get(name))])
+        for p in provenance
+        if p.get("device")
+    )
+    commands = [command] if command else _distinct(str(p["command"]) for p in provenance if p.get("command"))
+    lines = [
+        f"Table 1: unconditional generation, data set {dataset}, profile {profiles}.",
+        f"Protocol: {_protocol(rows, runs)}.",
+        f"Seeds: {', '.join(map(str, seeds)) or 'none'}.",
+        f"Command: {'; '.join(commands) or UNKNOWN}",
+        f"Commit: {'; '.join(commits) or UNKNOWN}. Machine: {'; '.join(machines) or UNKNOWN}.",
+    ]
+    mixed = [PROTOCOL[key] for key in SHARED if len(_distinct(p[key] for p in _protocols(runs) if key in p)) > 1]
+    if mixed:
+        lines.append(f"Warning: rows differ in {', '.join(mixed)}; their distances must not be compared.")
+    return [" ".join(line.split()) for line in lines]
+
+
+def refresh_section(readme: Path, source: Path, name: str = "table1", check: bool = False) -> bool:
+    """Put the text of `source` between `<!-- name begin -->` and `<!-- name end -->` in readme; return if it was there.
+
+    check: only say so, write nothing (for continuous integration).
+
+    Raises:
+        ValueError: the two markers are not there exactly once, in this order.
+    """
+    text = readme.read_text(encoding="utf-8")
+    begin, end = f"<!-- {name} begin -->", f"<!-- {name} end -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"{readme}: needs one line {begin!r} and after it one line {end!r}")
+    before, rest = text.split(begin)
+    after = rest.split(end)[1]
+    fresh = f"{before}{begin}\n{source.read_text(encoding='utf-8').strip()}\n{end}{after}"
+    if fresh != text and not check:
+        write_atomically(readme, fresh)
+    return fresh == text
+
+
+def _markdown(line: str) -> str:
+    name, text = line.split(": ", 1)
+    shown = f"`{text}`" if name == "Command" and "`" not in text else escape_markdown(text)
+    return f"**{name}:** {shown}"
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))
+
+
+def _protocols(runs: Mapping[str, Run]) -> list[Mapping[str, Any]]:
+    return [run.part("protocol") for run in runs.values() if run.ok]
+
+
+def _protocol(rows: Mapping[str, Sequence[Cell]], runs: Mapping[str, Run]) -> str:
+    """Each protocol key with its value; where rows differ, the commonest value first, the others with their rows."""
+    parts = []
+    for key, name in PROTOCOL.items():
+        owners: dict[str, list[str]] = {}
+        for members in rows.values():
+            shown = (runs[c.run_name].part("protocol").get(key) for c in members if runs[c.run_name].ok)
+            for value in _distinct(_value(v) for v in shown if v is not None):
+                owners.setdefault(value, []).append(members[0].title)
+        if owners:
+            first, *others = sorted(owners, key=lambda value: -len(owners[value]))
+            parts.append(f"{name} {first}" + "".join(f" ({', '.join(owners[v])}: {v})" for v in others))
+    return "; ".join(parts) or UNKNOWN
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,176 @@
+"""Run directories <-> records <-> one pandas DataFrame.
+
+A run is a directory `<runs>/<method>-<dataset>-s<seed>-<hash8>/` with config.json, log.jsonl, samples.npy, samples.png
+and record.json. The record is written last and at once (a rename), so a directory with a record is a run that ended.
+Whatever is wrong with one run is that run's status and reason, never an exception that takes the table with it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from experiments.schema import LABELS, SCHEMA, WHOLE, fault
+
+
+class Cell(Protocol):
+    """One run of the declared grid, as far as tables and figures need it.
+
+    row: key that the seeds of one table row share ("clel"). title: how that row is called in print. run_name: its run
+    directory. published: its key in experiments/published.csv, None where the papers have no such row.
+    """
+
+    @property
+    def row(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def profile(self) -> str: ...
+    @property
+    def run_name(self) -> str: ...
+    @property
+    def published(self) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the store knows of one run.
+
+    status: that of its record, or "missing" (never started), "unfinished" (started, no record yet) or "unreadable"
+    (a record that is damaged or of another schema). reason: one line for a reader where the status is not "ok".
+    record: the parsed record.json, empty where there is none to trust.
+    """
+
+    name: str
+    status: str
+    reason: str | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run ended as it should and its metrics stand."""
+        return self.status == "ok"
+
+    def part(self, name: str) -> Mapping[str, Any]:
+        """One table of the record ("metrics", "training", ...); empty where it has none."""
+        return self.record.get(name) or {}
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader, or a crash at any instant, finds the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_record(run_dir: Path, record: Mapping[str, Any]) -> Path:
+    """Write run_dir/record.json, the last act of a run, and return its path. Non-finite numbers become null.
+
+    Raises:
+        ValueError: a record that `load_records` would refuse, saying which key is wrong.
+    """
+    record = _without_nan(record)
+    if wrong := fault(record, run_dir.name):
+        raise ValueError(f"not a record of schema {SCHEMA}: {wrong}")
+    path = run_dir / "record.json"
+    write_atomically(path, json.dumps(record, indent=2, allow_nan=False) + "\n")
+    return path
+
+
+def load_records(runs_dir: Path, names: Iterable[str]) -> dict[str, Run]:
+    """The runs of these names, in this order, each exactly once; a run without a good record says why it has none."""
+    return {name: _load(runs_dir / name) for name in names}
+
+
+def frame(runs: Mapping[str, Run]) -> pd.DataFrame:
+    """One row a run, indexed by name: status, reason, what was run, metrics, training, protocol_*, provenance_*.
+
+    Metrics and training costs are numeric columns (NaN where a run has none), counts whole numbers that may be <NA>.
+    The resolved configuration stays in the record.
+    """
+    rows = []
+    for run in runs.values():
+        row: dict[str, Any] = {key: run.record.get(key) for key in ("name", "method", "preset", "dataset", "seed")}
+        row |= {key: run.record.get(key) for key in ("hash",)}
+        row |= {
+            "name": run.name,
+            "status": run.status,
+            "reason": run.reason,
+            **run.part("metrics"),
+            **run.part("training"),
+        }
+        row |= {f"{p}_{key}": value for p in ("protocol", "provenance") for key, value in run.part(p).items()}
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=None if rows else ["name", "status", "reason"]).set_index("name")
+    numbers = {key for run in runs.values() for part in ("metrics", "training") for key in run.part(part)} - LABELS
+    for column in table.columns:
+        if column in WHOLE:
+            table[column] = pd.to_numeric(table[column]).astype("Int64")
+        elif column in numbers:
+            table[column] = pd.to_numeric(table[column]).astype(float)
+    return table
+
+
+def read_log(run_dir: Path) -> list[dict[str, Any]]:
+    """The lines of run_dir/log.jsonl in order; no file, no lines.
+
+    A line that is not a JSON object is left out: a killed run tears its last line, and a resumed one goes on behind it.
+    """
+    path = run_dir / "log.jsonl"
+    lines = []
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            lines.append(value)
+    return lines
+
+
+def _load(run_dir: Path) -> Run:
+    path, name = run_dir / "record.json", run_dir.name
+    if not path.is_file():
+        started = run_dir.is_dir() and any(run_dir.iterdir())
+        return Run(name, "unfinished", "no record yet") if started else Run(name, "missing", "not run")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        wrong = fault(record, name)
+    except (ValueError, OSError, RecursionError) as error:
+        wrong = f"not readable as JSON ({error})"
+    if wrong:
+        return Run(name, "unreadable", f"{name}/{path.name}: {wrong}")
+    return Run(name, record["status"], record["reason"], record)
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"bare {text}, which JSON does not have")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,66 @@
+"""Table 1: sample quality of every method, on one data set, with its cost (the paper's Table 1)."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from clel.run import choose_device
+from experiments.grid import table1_cells
+from experiments.launch import available_cores, finished, prepare, run_local
+from experiments.plan import describe
+from experiments.report import write_report
+
+
+@dataclass(frozen=True)
+class Table1:
+    """Train, evaluate and tabulate every method; what is finished is skipped, what was interrupted goes on."""
+
+    profile: str = "quick"
+    """smoke (a minute, to see that all works), quick (digits), small (CIFAR-10) or paper (CIFAR-10, Base to Large)."""
+    seeds: int = 1
+    """Seeds 0, 1, ... of each method."""
+    methods: str = ""
+    """Methods, separated by commas, each with or without a preset: clel,igebm or clel:large. All if not given."""
+    dataset: str | None = None
+    """Data set: a name or a path. The profile's own if not given."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    workers: int | None = None
+    """Runs side by side. As many as GPUs, or cores, if not given."""
+    out: Path = Path("results")
+    """Folder for runs/<run> and <profile>/table1.md, .tex, .csv, runs.csv and figures/."""
+    plan: bool = False
+    """Print what would run, with estimates of time and memory, and stop."""
+    report: bool = False
+    """Only make the tables and figures again from the records that are there."""
+
+
+def main(options: Table1) -> int:
+    """Exit status: 0 all done, 1 if a run failed (the table says which and why), 130 interrupted."""
+    rows = [row for row in options.methods.split(",") if row.strip()]
+    cells = table1_cells(options.profile, options.seeds, rows, options.dataset, options.device)
+    runs = options.out / "runs"
+    if options.plan:
+        choose_device(options.device)
+        print(describe(cells, runs, options.workers or available_cores()))
+        return 0
+    if not options.report:
+        if not all(finished(cell, runs) for cell in cells):
+            prepare(cells, options.device)
+        run_local(cells, runs, options.workers, options.device)
+    folder = options.out / (options.profile if options.dataset is None else f"{options.profile}-{cells[0].slug}")
+    for path in write_report(folder, cells, runs, command(options)):
+        print(path)
+    failed = [cell.run_name for cell in cells if not finished(cell, runs)]
+    if failed:
+        print(f"{len(failed)} of {len(cells)} runs have no result; the table says why", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def command(options: Table1) -> str:
+    """The command that makes this table again."""
+    given = {"SEEDS": options.seeds, "PROFILE": options.profile, "METHODS": options.methods, "DATASET": options.dataset}
+    defaults = {"SEEDS": 1, "PROFILE": "quick", "METHODS": "", "DATASET": None}
+    return " ".join(["make table1", *(f"{k}={v}" for k, v in given.items() if v != defaults[k])])

@@ -1,0 +1,171 @@
+"""Table 1: what each row of the declared grid reached and cost, beside what the papers report.
+
+Built from the cells alone: rows, their order and their names are those of the grid, no method is known here. A run that
+failed or is missing leaves a dash, its reason in a footnote, and n=2/3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import shorten
+
+import pandas as pd
+
+from experiments import published
+from experiments.headings import headings
+from experiments.markup import DASH, MINUS, Footnotes, Grid, Text, to_latex, to_markdown
+from experiments.store import Cell, Run, frame
+
+METRICS = tuple(
+    f"{metric}_{chains}"
+    for chains in ("fresh", "buffer")
+    for metric in ("fid", "kid", "kid_std", "precision", "recall", "confident", "classes")
+)
+TRAINING = ("parameters", "iterations", "images", "seconds", "gradient_evaluations", "peak_memory_bytes")
+REASON = 200  # letters of a reason that a footnote holds; the record has it whole
+REPORTED = ("fid", "hours", "memory")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Table 1 as numbers and as print.
+
+    values: a DataFrame with one row a table row, indexed by its key, every column (means and sample standard
+    deviations over the runs that ended well). grid: the selection for people, with footnotes.
+    """
+
+    values: pd.DataFrame
+    grid: Grid
+
+    def to_markdown(self) -> str:
+        """GitHub Markdown."""
+        return to_markdown(self.grid)
+
+    def to_latex(self) -> str:
+        """A booktabs tabular for pdflatex."""
+        return to_latex(self.grid)
+
+    def to_csv(self) -> str:
+        """Every column of `values`, full precision, empty where there is no number."""
+        return self.values.to_csv(lineterminator="\n")
+
+
+def by_row(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """The cells of each table row, in the order of the grid.
+
+    Raises:
+        ValueError: no cells, or cells of several data sets, which one table must not mix.
+    """
+    datasets = sorted({cell.dataset for cell in cells})
+    if len(datasets) != 1:
+        raise ValueError(f"a table needs the cells of one data set; given: {', '.join(datasets) or 'none'}")
+    rows: dict[str, list[Cell]] = {}
+    for cell in cells:
+        rows.setdefault(cell.row, []).append(cell)
+    return rows
+
+
+def failures(cells: Sequence[Cell], runs: Mapping[str, Run]) -> str:
+    """Why cells of one row have no distance, "seed 1: diverged (reason); ..."; empty where each has one."""
+    reasons = []
+    for cell in cells:
+        run = runs[cell.run_name]
+        if not run.ok:
+            reason = f" ({shorten(run.reason, REASON)})" if run.reason else ""
+            reasons.append(f"seed {cell.seed}: {run.status}{reason}")
+        elif run.part("metrics").get("fid_fresh") is None:
+            reasons.append(f"seed {cell.seed}: ended, but its record has no distance")
+    return "; ".join(reasons)
+
+
+def table1(cells: Sequence[Cell], runs: Mapping[str, Run], figures: published.Figures | None = None) -> Table:
+    """Table 1 of these cells; `runs` holds a Run for each cell's run_name (see store.load_records).
+
+    figures: the published figures, by default those of experiments/published.csv.
+    """
+    rows = by_row(cells)
+    dataset = cells[0].dataset
+    own = any(published.reported(cell.published, "fid", dataset, figures) for cell in cells)
+    source = dataset if own else "cifar10"
+    data = frame(runs)
+    values = [_values(members, runs, data, source, figures) for members in rows.values()]
+    table = pd.DataFrame(values, index=pd.Index(rows, name="row"))
+    return Table(table, _grid(table, rows, runs, source, figures))
+
+
+def _values(
+    cells: Sequence[Cell], runs: Mapping[str, Run], data: pd.DataFrame, source: str, figures: published.Figures | None
+) -> dict[str, object]:
+    """One row of Table.values."""
+    names = [cell.run_name for cell in cells]
+    good = data.loc[[name for name in names if runs[name].ok]]
+    row: dict[str, object] = {"title": cells[0].title, "dataset": cells[0].dataset, "runs": len(cells)}
+    row["n"] = int(good["fid_fresh"].notna().sum()) if "fid_fresh" in good else 0
+    row["failures"] = failures(cells, runs)
+    for metric in METRICS:
+        numbers = good[metric].dropna() if metric in good else pd.Series(dtype=float)
+        row[f"{metric}_mean"] = numbers.mean()
+        row[f"{metric}_std"] = numbers.std(ddof=1) if len(numbers) > 1 else None
+    for cost in TRAINING:
+        row[cost] = good[cost].dropna().astype(float).mean() if cost in good else None
+    events = data.loc[names, "divergences"].dropna() if "divergences" in data else pd.Series(dtype=float)
+    row["divergences_total"] = int(events.sum()) if len(events) else None
+    for metric in REPORTED:
+        figure = published.reported(cells[0].published, metric, source, figures)
+        row[f"reported_{metric}"] = figure.value if figure else None
+        row[f"reported_{metric}_source"] = figure.source if figure else None
+    row["reported_dataset"] = source
+    return row
+
+
+def _grid(
+    table: pd.DataFrame,
+    rows: Mapping[str, Sequence[Cell]],
+    runs: Mapping[str, Run],
+    source: str,
+    figures: published.Figures | None,
+) -> Grid:
+    notes = Footnotes()
+    dataset = str(table["dataset"].iloc[0])
+    headers = headings(notes, [run for run in runs.values() if run.ok], dataset, source)
+    lines = []
+    for (_, numbers), cells in zip(table.iterrows(), rows.values(), strict=True):
+        reasons, n, declared = numbers["failures"], int(numbers["n"]), int(numbers["runs"])
+        mark = (notes.mark(f"{numbers['title']}: {reasons}."),) if reasons else ()
+        count = f"n={n}" if n == declared else f"n={n}/{declared}"
+        measured = [spread(numbers, "fid_fresh"), spread(numbers, "fid_buffer"), spread(numbers, "kid_fresh", 1000)]
+        measured += [number(numbers[f"{metric}_fresh_mean"], 2) for metric in ("precision", "recall")]
+        measured += [number(numbers[cost]) for cost in ("parameters", "iterations", "seconds")]
+        measured += [number(numbers["peak_memory_bytes"], scale=1e-6), number(numbers["divergences_total"])]
+        # a dash says "failed or missing"; where runs ended well and the quantity does not exist, the cell stays empty
+        none = "" if any(runs[cell.run_name].ok for cell in cells) else DASH
+        line = [Text(str(numbers["title"])), Text(f"{measured[0] or DASH} ({count})", mark)]
+        line += [Text(text or none) for text in measured[1:]]
+        for metric in REPORTED:
+            figure = published.reported(cells[0].published, metric, source, figures)
+            line.append(Text(figure.text(), (notes.mark(_citation(figure)),)) if figure else Text())
+        lines.append(line)
+    return Grid(headers, lines, notes.texts)
+
+
+def _citation(figure: published.Published) -> str:
+    return f"Source: {figure.source}." + (f" Note: {figure.notes}." if figure.notes else "")
+
+
+def number(value: object, decimals: int = 0, scale: float = 1.0) -> str:
+    """The number times scale with thousands separated, empty for a missing one."""
+    if value is None or pd.isna(value):  # type: ignore[call-overload]
+        return ""
+    rounded = round(float(value) * scale, decimals) + 0.0  # type: ignore[arg-type]  # + 0.0 turns -0.0 into 0.0
+    return f"{rounded:,.{decimals}f}".replace("-", MINUS)
+
+
+def spread(numbers: pd.Series, metric: str, scale: float = 1.0) -> str:
+    """The mean ± std of a metric of one row of Table.values, times scale; the mean alone where there is no std."""
+    mean = numbers[f"{metric}_mean"]
+    if pd.isna(mean):
+        return ""
+    decimals = 2 if abs(mean) * scale < 100 else 1
+    deviation = number(numbers[f"{metric}_std"], decimals, scale)
+    return number(mean, decimals, scale) + (f" ± {deviation}" if deviation else "")

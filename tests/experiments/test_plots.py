@@ -1,0 +1,155 @@
+"""Figures: the numbers they draw, what they show of failures, and that they leave no global state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments import plots, samples
+from experiments.curves import distance_curve, gap_curve, over_seeds
+from experiments.plots import distance_over_time, energy_gap, png
+from experiments.samples import read_samples, sample_grids, tile
+from experiments.store import load_records
+
+
+def drawn(figure: Any) -> set[str]:
+    """Labels of the legend and texts within the axes."""
+    texts = {text.get_text() for axes in figure.axes for text in axes.texts}
+    return texts | {label for axes in figure.axes for label in axes.get_legend_handles_labels()[1]}
+
+
+def test_distance_over_time(fake: Any, grid: list) -> None:
+    runs = load_records(fake.runs_dir, [cell.run_name for cell in grid])
+    figure = distance_over_time(grid, runs, fake.runs_dir)
+    axes: Any = figure.axes[0]
+    assert {"Method A (n=2/3)", "B & C_1 (n=2/3)", "Method C (n=3)"} <= drawn(figure)
+    assert {"Uniform noise: 98.7", "Held-out real images: 0.4"} <= drawn(figure)
+    assert axes.get_yscale() == "log"
+    assert axes.get_xlabel() == "training time (s)"
+    assert "not Inception FID" in axes.get_ylabel()
+    (line,) = [line for line in axes.lines if line.get_label() == "Method C (n=3)"]
+    seconds, mean = line.get_data()
+    assert seconds[-1] == 200.0  # as far as all seeds go
+    assert mean[0] == pytest.approx(60.0)
+    assert mean[-1] == pytest.approx(3.0, rel=0.03)
+    crosses = [line for line in axes.lines if line.get_marker() == "x"]
+    assert [tuple(map(float, np.ravel(line.get_data()))) for line in crosses] == [(201.0, 30.0)]
+
+
+def test_energy_gap(fake: Any, grid: list) -> None:
+    runs = load_records(fake.runs_dir, [cell.run_name for cell in grid])
+    figure: Any = energy_gap(grid, runs, fake.runs_dir)
+    (line,) = [line for line in figure.axes[0].lines if line.get_label() == "Method C (n=3)"]
+    assert line.get_data()[1][0] == pytest.approx(1.0)
+    assert line.get_data()[1][-1] == pytest.approx(1 / 3)
+
+
+def test_figures_of_a_grid_without_runs(fake: Any) -> None:
+    cells = fake.cells("a", "A", 2)
+    runs = load_records(fake.runs_dir, [cell.run_name for cell in cells])
+    for make in (distance_over_time, energy_gap):
+        assert "no run has logged this yet" in drawn(make(cells, runs, fake.runs_dir))
+    assert any("missing" in text for text in drawn(sample_grids(cells, runs, fake.runs_dir)))
+
+
+def test_single_evaluation_is_visible(fake: Any) -> None:
+    (cell,) = fake.cells("a", "A")
+    fake.write(cell)
+    fake.log(cell, [(5.0, 3.0)])
+    figure = distance_over_time([cell], load_records(fake.runs_dir, [cell.run_name]), fake.runs_dir)
+    assert [line.get_marker() for line in figure.axes[0].lines if line.get_label() == "A (n=1)"] == ["o"]
+
+
+def test_sample_grids(fake: Any, grid: list) -> None:
+    (fake.runs_dir / "a-digits-s0-0a1b2c3d" / "samples.npy").write_bytes(b"torn")
+    runs = load_records(fake.runs_dir, [cell.run_name for cell in grid])
+    figure = sample_grids(grid, runs, fake.runs_dir)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[0] == "Uniform noise\ndistance 98.7"
+    assert titles[4] == "Method C\ndistance 2 (seed 0)"
+    assert [len(axes.images) for axes in figure.axes] == [1, 1, 0, 1, 1, 0]
+    assert figure.axes[2].texts[0].get_text().replace("\n", " ") == "samples.npy is not a readable array file"
+    assert "out of memory" in figure.axes[5].texts[0].get_text().replace("\n", " ")
+
+
+def test_colour_samples(fake: Any) -> None:
+    (cell,) = fake.cells("a", "A")
+    fake.write(cell)
+    fake.samples(cell, channels=3, size=32)
+    figure: Any = sample_grids([cell], load_records(fake.runs_dir, [cell.run_name]), fake.runs_dir)
+    assert figure.axes[0].images[0].get_array().shape == (8 * 34 - 2, 8 * 34 - 2, 3)
+
+
+def test_png_is_reproducible_and_leaves_no_state(fake: Any, grid: list) -> None:
+    runs = load_records(fake.runs_dir, [cell.run_name for cell in grid])
+    first, second = (png(energy_gap(grid, runs, fake.runs_dir), dpi=50) for _ in range(2))
+    assert first == second
+    assert first.startswith(b"\x89PNG")
+    for module in (plots, samples):
+        assert "pyplot" not in Path(str(module.__file__)).read_text()
+
+
+def test_tile_places_images_row_by_row() -> None:
+    images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((5, 1, 2, 3), dtype=np.uint8)
+    sheet = tile(images, gap=1)[..., 0]
+    assert sheet.shape == (2 * 3 - 1, 3 * 4 - 1)
+    assert [sheet[0, 0], sheet[0, 4], sheet[0, 8], sheet[3, 0], sheet[3, 4]] == [0, 1, 2, 3, 4]
+    assert (sheet[2] == 255).all()
+    assert (sheet[:, 3] == 255).all()
+    assert (sheet[3:, 8:] == 255).all()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((2, 1, 4, 4)),
+        np.zeros((2, 4, 4), np.uint8),
+        np.zeros((2, 2, 4, 4), np.uint8),
+        np.zeros((0, 1, 4, 4), np.uint8),
+        np.array([{}]),
+    ],
+)
+def test_other_arrays_are_not_samples(tmp_path: Path, array: np.ndarray) -> None:
+    np.save(tmp_path / "samples.npy", array)
+    with pytest.raises(ValueError, match=r"samples\.npy (holds|is not)"):
+        read_samples(tmp_path / "samples.npy")
+    with pytest.raises(ValueError, match=r"no none\.npy"):
+        read_samples(tmp_path / "none.npy")
+
+
+def test_curves_ignore_what_is_not_a_number() -> None:
+    log = [
+        {"kind": "evaluation", "seconds": 2.0, "fid_fresh": 4.0},
+        {"kind": "evaluation", "seconds": 1.0, "fid_fresh": 8.0},
+        {"kind": "evaluation", "seconds": 2.0, "fid_fresh": 5.0},
+        {"kind": "evaluation", "seconds": 3.0, "fid_fresh": None},
+        {"kind": "evaluation", "seconds": 4.0, "fid_fresh": 0.0},
+        {"kind": "evaluation", "fid_fresh": 1.0},
+        {"kind": "rollback", "seconds": 5.0, "fid_fresh": 1.0},
+        {"kind": "train", "iteration": 1, "energy_positive": 0.5, "energy_negative": float("nan")},
+        {"kind": "train", "iteration": 2, "energy_positive": 0.5, "energy_negative": 2.0},
+        {"kind": "train", "iteration": 3, "energy_positive": 0.5},
+    ]
+    seconds, distance = distance_curve(log)
+    assert (seconds.tolist(), distance.tolist()) == ([1.0, 2.0], [8.0, 5.0])
+    steps, gap = gap_curve(log)
+    assert (steps.tolist(), gap.tolist()) == ([2.0], [1.5])
+
+
+def test_running_mean_keeps_a_constant() -> None:
+    log = [{"kind": "train", "iteration": i, "energy_positive": 1.0, "energy_negative": 3.0} for i in range(500)]
+    assert gap_curve(log)[1] == pytest.approx(np.full(500, 2.0))
+
+
+def test_seeds_are_averaged_on_common_time() -> None:
+    a = np.array([0.0, 10.0]), np.array([1.0, 100.0])
+    b = np.array([2.0, 20.0]), np.array([10.0, 10.0])
+    x, low, mean, high = over_seeds([a, b], logarithmic=True)
+    assert (x[0], x[-1]) == (2.0, 10.0)
+    assert (low[-1], mean[-1], high[-1]) == pytest.approx((10.0, 55.0, 100.0))
+    middle = np.interp(5.0, x, mean)
+    assert middle == pytest.approx((10.0 + 10.0) / 2, rel=1e-3)  # a is 10 half-way between 1 and 100
+    assert over_seeds([a])[2][-1] == 100.0
