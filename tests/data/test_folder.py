@@ -9,6 +9,7 @@ import tarfile
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,9 +150,9 @@ def rgb(side: int = 6) -> np.ndarray:
     return np.zeros((side, side, 3), np.uint8)
 
 
-def saved(image: Image.Image, **options: object) -> bytes:
+def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
-    image.save(file, options.pop("format", "PNG"), **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -174,7 +175,7 @@ BAD = {
     "16-bit RGB": (png_16_bit_rgb(), "16 bits a channel"),
     "bilevel": (saved(Image.new("1", (6, 6))), "mode 1;"),
     "transparent": (saved(Image.fromarray(rgb()), transparency=(0, 0, 0)), "transparent colour"),
-    "CMYK": (saved(Image.new("CMYK", (6, 6)), format="JPEG"), "mode CMYK"),
+    "CMYK": (saved(Image.new("CMYK", (6, 6)), "JPEG"), "mode CMYK"),
     "size": (encode(rgb(7)), "RGB 7x7, but "),
     "grey among RGB": (encode(rgb()[:, :, 0]), "grey 6x6, but "),
     "not square": (encode(rgb()[:5]), "6x5 pixels; accepted: square"),

@@ -272,6 +272,7 @@ def test_imagenet32_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, for
     else:
         for name, data in files.items():
             write(tmp_path / packing / name, data)
+            write(tmp_path / packing / "64x64" / name, b"of another release, deeper down")
     images = load("imagenet32", root=tmp_path)
     assert (images.pixels.numpy() == rows.reshape(-1, 3, 32, 32)).all()
     assert images.labels is not None and images.labels[:4].tolist() == [0, 999, 1, 999] and len(images.classes) == 1000

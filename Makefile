@@ -1,0 +1,72 @@
+# Every target with a line of help shows up in `make help`. Variables: PROFILE SEEDS METHODS DATASET PLAN DEVICE WORKERS OUT.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PROFILE ?= quick
+SEEDS ?= 1
+OUT ?= results
+
+# PYTHON=python uses that interpreter as it is (an active conda environment); otherwise .venv is made on first use.
+ifdef PYTHON
+RUN := $(PYTHON)
+READY :=
+else
+RUN := .venv/bin/python
+READY := .venv/.installed
+endif
+# CONSTRAINTS=constraints.txt installs the exact versions that CI tests with
+CONSTRAINTS ?=
+BASE_PYTHON ?= python3
+
+TABLE1 := $(RUN) -m experiments table1 --profile $(PROFILE) --seeds $(SEEDS) --out $(OUT) \
+	$(if $(METHODS),--methods $(METHODS)) $(if $(DATASET),--dataset $(DATASET)) $(if $(DEVICE),--device $(DEVICE)) \
+	$(if $(WORKERS),--workers $(WORKERS))
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo "  variables: PROFILE=smoke|quick|small|paper SEEDS=3 METHODS=clel,igebm DATASET=... DEVICE=cuda WORKERS=2 OUT=results PLAN=1"
+
+.PHONY: table1
+table1: $(READY) ## Train every method and write results/PROFILE/table1.md and figures; PLAN=1 only says what would run
+	@$(TABLE1) $(if $(PLAN),--plan)
+
+.PHONY: report
+report: $(READY) ## Make Table 1 and its figures again from the finished runs
+	@$(TABLE1) --report
+
+.PHONY: test
+test: $(READY) ## Run the whole test suite
+	@$(RUN) -m pytest
+
+.PHONY: test-fast
+test-fast: $(READY) ## Run the tests that take less than a few seconds each
+	@$(RUN) -m pytest -m "not slow"
+
+.PHONY: bench
+bench: $(READY) ## Time the Langevin engine against the naive one (ratios of one run)
+	@$(RUN) -m pytest tests/benchmarks --benchmark-enable --benchmark-only
+
+.PHONY: data
+data: $(READY) ## Download and check a data set: make data DATASET=cifar10
+	@$(RUN) -m clel.data $(DATASET)
+
+.PHONY: lint
+lint: $(READY) ## Check format, lint and types
+	@$(RUN) -m ruff format --check . && $(RUN) -m ruff check . && $(RUN) -m mypy
+
+.PHONY: readme
+readme: $(READY) ## Put results/quick/table1.md into README.md
+	@$(RUN) -m experiments readme
+
+.venv/.installed: pyproject.toml
+	@$(BASE_PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \
+		|| { echo "$$($(BASE_PYTHON) --version) found; Python 3.10 to 3.13 is needed: make BASE_PYTHON=python3.12 ..."; exit 1; }
+	$(BASE_PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --upgrade pip
+	.venv/bin/python -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable '.[dev]'
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove the environment and caches; keeps results/ and data/
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks *.egg-info
