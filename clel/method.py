@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from clel.config import choose
 from clel.data import ImageSpec
+from clel.random import seeded
 from clel.settings import Recipe
 
 Optimisation = tuple[Optimizer, LRScheduler]
@@ -43,6 +44,12 @@ class Method(nn.Module, ABC):
     def recipe(cls, name: str) -> Recipe:
         """recipes()[name]; raises ConfigError with the nearest name."""
         return choose(cls.recipes(), name, f"preset of {cls.title}")
+
+    @classmethod
+    def create(cls, preset: str, spec: ImageSpec, seed: int = 0) -> Method:
+        """The method with the settings of a preset, for images of `spec`, initialised from `seed`."""
+        with seeded(seed, "initialisation"):
+            return cls(cls.recipe(preset).config, spec)
 
     @property
     def images_per_step(self) -> int:

@@ -1,0 +1,28 @@
+"""Training from Python, on a user's own images, in one call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clel.average import refresh_parametrizations
+from clel.data import Images
+from clel.method import Method
+from clel.settings import TrainConfig
+from clel.trainer import Outcome, Trainer
+
+
+def train(method: Method, images: Images, config: TrainConfig, folder: Path | str, seed: int = 0) -> Outcome:
+    """Train `method` on `images` with checkpoints, log and sample grids in `folder`; called again, it resumes there.
+
+    Afterwards the method has the averaged weights and is in evaluation mode, ready for `sample` and `energy`.
+
+    Raises:
+        ConfigError: the folder holds a run of another configuration or other images.
+        Interrupted: on SIGTERM or Ctrl-C, with the state saved.
+    """
+    trainer = Trainer(method, images, config, folder, seed)
+    outcome = trainer.run()
+    trainer.average.copy_to(method)
+    refresh_parametrizations(method)
+    method.eval()
+    return outcome

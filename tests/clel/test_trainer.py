@@ -1,0 +1,205 @@
+"""The trainer: exact resume through real kills, the divergence guard, signals, refusals."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.clel import trainer_process
+from tests.clel.trainer_process import TRAIN, make
+
+from clel import checkpoint
+from clel.config import ConfigError
+from clel.interrupt import Interrupted
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Whether two checkpoint states are the same bit for bit."""
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a == b or (a != a and b != b)
+
+
+def final_state(folder: Path) -> dict[str, Any]:
+    found = checkpoint.latest(folder / "checkpoints")
+    assert found is not None
+    return {key: value for key, value in found[1].items() if key != "seconds"}
+
+
+def log(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def same(a: Path, b: Path) -> None:
+    assert equal(final_state(a), final_state(b))
+    assert log(a) == log(b)
+    grids = sorted(p.name for p in (a / "samples").iterdir())
+    assert grids == sorted(p.name for p in (b / "samples").iterdir())
+    assert all((a / "samples" / g).read_bytes() == (b / "samples" / g).read_bytes() for g in grids)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("at", "times"), [(0, 0), (23, 2)], ids=["undisturbed", "with two roll-backs"])
+def test_kills_at_random_moments_change_nothing(tmp_path: Path, at: int, times: int) -> None:
+    make(tmp_path / "whole", at, times).run()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.clel.trainer_process"])
+    chance, kills = random.Random(times), 0
+    for attempt in range(200):
+        process = context.Process(target=trainer_process.train, args=(tmp_path / "killed", at, times))
+        process.start()
+        # the first moments of a process go to its start, before the trainer has done anything
+        process.join(None if attempt > 12 else chance.uniform(0.02, 0.9))
+        if process.exitcode is not None:
+            break
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        kills += 1
+    assert process.exitcode == 0
+    assert kills >= 3
+    same(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_stop_between_any_two_steps_changes_nothing(tmp_path: Path) -> None:
+    make(tmp_path / "whole").run()
+    for stop in (1, 5, 13, 26):
+        trainer = make(tmp_path / "stopped")
+        step = trainer.step
+
+        def step_then_signal(trainer: Any = trainer, step: Any = step, stop: int = stop) -> Any:
+            losses = step()
+            if trainer.iteration == stop:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return losses
+
+        trainer.step = step_then_signal  # type: ignore[method-assign]
+        with pytest.raises(Interrupted, match=f"SIGTERM at iteration {stop}"):
+            trainer.run()
+    make(tmp_path / "stopped").run()
+    same(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_ctrl_c_saves_and_leaves(tmp_path: Path) -> None:
+    trainer = make(tmp_path, train=replace(TRAIN, iterations=100_000, sample_every=0, evaluate_every=0))
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(Interrupted, match="SIGINT"):
+        trainer.run()
+    found = checkpoint.latest(tmp_path / "checkpoints")
+    assert found is not None and found[0] == trainer.iteration > 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_divergence_rolls_back_with_fresh_chains_and_other_noise(tmp_path: Path) -> None:
+    trainer = make(tmp_path, at=23, times=2)
+    outcome = trainer.run()
+    assert (outcome.status, outcome.divergences, outcome.iterations) == ("ok", 2, 40)
+    lines = log(tmp_path)
+    assert [(x["iteration"], x["diverged_at"]) for x in lines if x["kind"] == "rollback"] == [(20, 24), (20, 24)]
+    assert [x["iteration"] for x in lines if x["kind"] == "train"] == list(range(1, 41))
+    make(tmp_path / "calm").run()
+    assert not equal(final_state(tmp_path)["method"], final_state(tmp_path / "calm")["method"])
+    assert all(math.isfinite(x["energy_positive"]) for x in lines if x["kind"] == "train")
+
+
+def test_too_many_divergences_end_the_run_with_the_last_good_weights(tmp_path: Path) -> None:
+    make(tmp_path / "calm", train=replace(TRAIN, keep=9)).run()
+    trainer = make(tmp_path / "bad", at=23, times=99)
+    outcome = trainer.run()
+    assert outcome.status == "diverged"
+    assert outcome.divergences == TRAIN.rollbacks + 1
+    assert outcome.reason is not None and "iteration 24" in outcome.reason and "energy_positive = nan" in outcome.reason
+    assert outcome.iterations == 20
+    (calm,) = [path for i, path in checkpoint.listed(tmp_path / "calm" / "checkpoints") if i == 20]
+    assert equal(dict(checkpoint.load(calm)["average"]), dict(trainer.average.shadow))
+
+
+def test_runaway_energy_is_a_divergence(tmp_path: Path) -> None:
+    trainer = make(tmp_path, train=replace(TRAIN, max_energy=1e-12, rollbacks=0))
+    outcome = trainer.run()
+    assert outcome.status == "diverged"
+    assert outcome.iterations == 0
+
+
+def test_a_damaged_newest_checkpoint_costs_only_its_interval(tmp_path: Path) -> None:
+    make(tmp_path / "whole").run()
+    short = make(tmp_path / "hurt", train=TRAIN)
+    short.run()
+    newest = checkpoint.listed(tmp_path / "hurt" / "checkpoints")[-1][1]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    with pytest.warns(UserWarning, match="damaged"):
+        make(tmp_path / "hurt").run()
+    same(tmp_path / "whole", tmp_path / "hurt")
+
+
+def test_another_configuration_is_refused_with_its_differences(tmp_path: Path) -> None:
+    make(tmp_path, train=replace(TRAIN, iterations=5)).run()
+    with pytest.raises(ConfigError, match=r"method\.alpha: 1\.0 -> 2\.0.*Give another folder"):
+        make(tmp_path, train=replace(TRAIN, iterations=5), alpha=2.0).run()
+    with pytest.raises(ConfigError, match=r"train\.iterations: 5 -> 40"):
+        make(tmp_path).run()
+
+
+def test_logistics_do_not_change_the_result(tmp_path: Path) -> None:
+    make(tmp_path / "a").run()
+    make(tmp_path / "b", train=replace(TRAIN, log_every=7, evaluate_every=0, sample_every=0, keep=3)).run()
+    assert equal(final_state(tmp_path / "a")["method"], final_state(tmp_path / "b")["method"])
+
+
+def test_training_leaves_the_global_generator_alone(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    make(tmp_path, train=replace(TRAIN, iterations=3)).run()
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make(tmp_path / "full")
+    real = os.fsync
+
+    def full(descriptor: int) -> None:
+        if trainer.iteration == 15:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        trainer.run()
+    monkeypatch.undo()
+    assert [i for i, _ in checkpoint.listed(tmp_path / "full" / "checkpoints")] == [5, 10]
+    assert not list((tmp_path / "full" / "checkpoints").glob(".*tmp"))
+    make(tmp_path / "full").run()
+    make(tmp_path / "whole").run()
+    same(tmp_path / "whole", tmp_path / "full")
+
+
+def test_seconds_count_training_alone_and_survive_a_resume(tmp_path: Path) -> None:
+    trainer = make(tmp_path, train=replace(TRAIN, iterations=6, evaluate_every=2))
+    trainer.probe = lambda method, iteration: time.sleep(0.3) or {}  # type: ignore[func-returns-value]
+    outcome = trainer.run()
+    again = make(tmp_path, train=replace(TRAIN, iterations=6)).run()
+    assert 0 < outcome.seconds < 0.9
+    assert again.seconds == outcome.seconds
+    assert again.gradient_evaluations == 12
+
+
+def test_tensorboard_beside_the_log(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    make(tmp_path, train=replace(TRAIN, iterations=2, tensorboard=True)).run()
+    assert list((tmp_path / "tensorboard").glob("events.out.tfevents*"))
