@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clel.clel import quick_train
+from clel.clel import quick_evaluate, quick_train
 from clel.config import require
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence
 from clel.langevin import BufferConfig, LangevinConfig
 from clel.method import Optimisation, adam
-from clel.networks import Normalise, convolution
+from clel.networks import convolution
 from clel.settings import EvaluateConfig, Recipe, TrainConfig
 
 
@@ -34,7 +34,7 @@ class IGEBMConfig(EBMConfig):
     slope: float = 0.2
     """Negative slope of the leaky ReLU. [authors' code]"""
     dropout: float = 0.5
-    """Dropout inside the blocks while the weights are updated; none while chains run. [authors' code]"""
+    """Dropout inside the blocks while the weights are updated. [authors' code] None while chains run. [this suite]"""
     batch_size: int = 128
     """Images, and chains, in one iteration. [authors' code: 128 a worker]"""
     langevin: LangevinConfig = field(
@@ -55,7 +55,7 @@ class IGEBMConfig(EBMConfig):
 
 
 class Block(nn.Module):
-    """act(s conv(dropout(act(conv(x)))) + bypass(x)), s a learned scale a channel; if `down`, average-pooled by 2."""
+    """act(pool(s conv(dropout(act(conv(x)))) + bypass(x))), s a learned scale a channel; pooled by 2 if `down`."""
 
     def __init__(self, inputs: int, outputs: int, down: bool, slope: float, dropout: float) -> None:
         super().__init__()
@@ -68,12 +68,12 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.dropout(F.leaky_relu(self.conv1(x), self.slope), self.dropout, self.training)
-        y = F.leaky_relu(self.scale * self.conv2(y) + self.bypass(x), self.slope)
-        return F.avg_pool2d(y, 2) if self.down else y
+        y = self.scale * self.conv2(y) + self.bypass(x)
+        return F.leaky_relu(F.avg_pool2d(y, 2) if self.down else y, self.slope)
 
 
 class IGEBMNetwork(nn.Module):
-    """E: images [N, C, H, W] in [0, 1] -> energies [N]: stem, stages, ReLU, sum over space, linear."""
+    """E: images [N, C, H, W] in [0, 1], not normalised -> energies [N]: stem, stages, ReLU, sum over space, linear."""
 
     def __init__(self, config: IGEBMConfig, spec: ImageSpec) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class IGEBMNetwork(nn.Module):
             f"images of {spec.size} pixels cannot be halved {len(config.widths)} times; use fewer stages (widths)",
         )
         inputs = config.widths[0]
-        layers: list[nn.Module] = [Normalise(spec), convolution(spec.channels, inputs, 3, norm=True)]
+        layers: list[nn.Module] = [convolution(spec.channels, inputs, 3, norm=True), nn.LeakyReLU(config.slope)]
         for width in config.widths:
             for number in range(config.blocks):
                 layers.append(Block(inputs, width, number == 0, config.slope, config.dropout))
@@ -91,7 +91,8 @@ class IGEBMNetwork(nn.Module):
         self.last = nn.Linear(inputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(F.relu(self.body(x)).sum((2, 3))).flatten()
+        features = F.relu(self.body(x)).sum((2, 3), dtype=torch.float32)  # chains may run in bfloat16
+        return F.linear(features, self.last.weight.float(), self.last.bias.float()).flatten()
 
 
 class IGEBM(LangevinEBM):
@@ -115,18 +116,18 @@ class IGEBM(LangevinEBM):
             dropout=0.0,
             batch_size=64,
             langevin=replace(paper.langevin, steps=30),
-            buffer=replace(paper.buffer, size=1000),
-            lr=1e-4,
+            buffer=replace(paper.buffer, size=1000, restart=1.0),
+            lr=1e-3,
         )
         small = replace(paper, widths=(64, 128, 256), batch_size=64)
         return {
-            "quick": Recipe(quick, quick_train(), EvaluateConfig(samples=1000, steps=60), "igebm"),
+            "quick": Recipe(quick, quick_train(), quick_evaluate(), "igebm"),
             "small": Recipe(small, TrainConfig(iterations=50_000), EvaluateConfig(), None),
             "paper": Recipe(paper, TrainConfig(iterations=121_200), EvaluateConfig(50_000, steps=2000), "igebm"),
         }
 
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
-        return network(x).float()
+        return network(x)
 
     def optimisers(self, iterations: int) -> list[Optimisation]:
         c = self.config

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from clel.augment import STRONG
-from clel.clel import quick_ebm, quick_train
+from clel.clel import quick_ebm, quick_evaluate, quick_train
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence
 from clel.energy import norm_energy
@@ -42,12 +42,12 @@ class PlainEBM(LangevinEBM):
 
     @classmethod
     def recipes(cls) -> Mapping[str, Recipe]:
-        quick = PlainConfig(network=NETWORKS["tiny"], **quick_ebm())  # type: ignore[arg-type]
+        quick = PlainConfig(network=NETWORKS["tiny"], **quick_ebm())
         base = PlainConfig()
         small = replace(base, network=NETWORKS["small"])
         return {
-            "quick": Recipe(quick, quick_train(), EvaluateConfig(samples=1000, steps=40), "plain"),
-            "small": Recipe(small, TrainConfig(iterations=50_000), EvaluateConfig(), None),
+            "quick": Recipe(quick, quick_train(), quick_evaluate(), "plain"),
+            "small": Recipe(small, TrainConfig(iterations=50_000), EvaluateConfig(50_000), "ablation-components-a"),
             "paper": Recipe(base, TrainConfig(), EvaluateConfig(samples=50_000), "plain"),
         }
 

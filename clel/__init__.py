@@ -1,6 +1,6 @@
 """CLEL and the core that its peers share: data, networks, energies, Langevin chains, training, evaluation.
 
-    from clel import CLEL, Images, TrainConfig, save_grid, train
+from clel import CLEL, Images, TrainConfig, save_grid, train
 """
 
 from clel.api import train

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import warnings
 from pathlib import Path
@@ -17,30 +16,13 @@ from typing import Any
 
 import torch
 
+from clel.files import write_atomically
+
 NAME = re.compile(r"iteration-(\d{9})-([0-9a-f]{12})\.pt")
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be used; the message names the file or the folder."""
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that at each moment either the old file or the whole new one is there, also on disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def save(folder: Path, iteration: int, state: dict[str, Any], keep: int = 2, every: int = 1) -> Path:

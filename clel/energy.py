@@ -1,4 +1,4 @@
-"""The spherical latent-variable energy of CLEL (Section 2.2, equations 2 and 5).
+"""The spherical latent-variable energy of CLEL (Section 2.2).
 
 With f = f(x), its direction u(x) = g(f) / |g(f)| and a latent z on the unit sphere,
     E(x)    = 1/2 |f(x)|^2

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clel.config import require
 from clel.data import Images, to_uint8
 from clel.log import Progress
 from clel.method import Method
 from clel.metrics import FeatureSpace, frechet_distance, kernel_distance, moments, precision_recall
 from clel.random import stream
-from clel.settings import EvaluateConfig
+from clel.settings import EvaluateConfig, TrainConfig
 
 CONFIDENT = 0.9
 """A sample counts as of a class when the classifier gives that class more than this probability."""
@@ -33,6 +34,20 @@ def reference(images: Images, space: FeatureSpace) -> Reference:
     """The features [N, D] and moments of real images."""
     features, _ = space(images.pixels)
     return Reference(images, space, features, moments(features))
+
+
+def refuse_few_samples(config: EvaluateConfig, train: TrainConfig, chains: Tensor | None, real: Reference) -> None:
+    """Raise ConfigError, before training and not after, where an evaluation would have too few images."""
+    least = real.features.shape[1]
+    sizes = {"evaluate.samples": config.samples}
+    if train.evaluate_every:
+        sizes["train.evaluate_samples"] = train.evaluate_samples
+    if chains is not None:
+        sizes["the replay buffer (config.buffer.size)"] = len(chains)
+    for name, size in sizes.items():
+        require(
+            size > least, f"{name} has {size} images; a Frechet distance in {least} dimensions takes more than {least}"
+        )
 
 
 def score(pixels: Tensor, real: Reference, config: EvaluateConfig, seed: int, source: str) -> dict[str, float | int]:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clel.checkpoint import write_atomically
 from clel.data import to_uint8
+from clel.files import write_atomically
 
 
 def tile(pixels: Tensor, columns: int = 8, padding: int = 1) -> Tensor:
@@ -25,7 +25,7 @@ def tile(pixels: Tensor, columns: int = 8, padding: int = 1) -> Tensor:
     return grid
 
 
-def save_grid(x: Tensor, path: Path, columns: int = 8) -> None:
+def save_grid(x: Tensor, path: Path | str, columns: int = 8) -> None:
     """Write images [N, C, H, W], floats in [0, 1] or uint8, as one PNG; small ones enlarged by whole factors.
 
     Pixels are floor(256 x) as everywhere: no normalisation by the set's minimum and maximum, which would flatter.
@@ -40,5 +40,4 @@ def save_grid(x: Tensor, path: Path, columns: int = 8) -> None:
     array = tile(large, columns, padding=2).permute(1, 2, 0).numpy()
     memory = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array[:, :, 0] if array.shape[2] == 1 else array)).save(memory, "PNG")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, memory.getvalue())
+    write_atomically(Path(path), memory.getvalue())

@@ -24,7 +24,8 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        # paths cut down to their last part: a record names no folder of the machine
+        "command": " ".join(Path(a).name if Path(a).is_absolute() else a for a in sys.argv),
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 

@@ -21,26 +21,20 @@ from torch import Tensor
 
 from clel import checkpoint
 from clel.average import Average, refresh_parametrizations
-from clel.checkpoint import write_atomically
-from clel.config import LOGISTICS, ConfigError, choose, from_dict, identity, to_dict
+from clel.config import LOGISTICS, ConfigError, choose, differences, from_dict, identity, to_dict
 from clel.data import Images, ImageSpec, load, to_uint8
-from clel.evaluate import Reference, draw, protocol, reference, score
+from clel.evaluate import Reference, draw, protocol, reference, refuse_few_samples, score
+from clel.files import write_atomically
 from clel.grid import save_grid
 from clel.interrupt import Interrupted
 from clel.lock import locked
-from clel.log import plain
 from clel.method import Method
 from clel.metrics import classifier_space
-from clel.networks import parameter_count
 from clel.provenance import provenance
 from clel.random import seeded
-from clel.resources import peak_memory
+from clel.record import FINAL, blank_record, read_record, training_costs, write_record
 from clel.settings import EvaluateConfig, TrainConfig
-from clel.trainer import Outcome, Trainer
-
-SCHEMA = 1
-FINAL = ("ok", "diverged")
-"""Statuses of a record that stand; a run that ended otherwise is taken up again."""
+from clel.trainer import Trainer
 
 C = TypeVar("C")
 Methods = Mapping[str, type[Method]]
@@ -139,11 +133,12 @@ def execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
 
 
 def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
+    _refuse_another(run, folder, methods)
     existing = read_record(folder)
     if existing is not None and existing["status"] in FINAL:
         return existing
     save_config(run, folder)
-    record = blank_record(run, folder.name)
+    record = blank_record(folder.name, run, method=run.method, preset=run.preset, dataset=run.dataset, seed=run.seed)
     device = torch.device("cpu")
     try:
         device = choose_device(run.device)
@@ -154,10 +149,21 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
         raise
     except Exception as error:
         record |= {"status": "error", "reason": f"{type(error).__name__}: {error}"}
-        write_record(record, folder, device)
+        write_record(folder, record | {"provenance": provenance(device)})
         raise
-    write_record(record, folder, device)
+    record["provenance"] = provenance(device)
+    write_record(folder, record)
     return record
+
+
+def _refuse_another(run: Run[Any], folder: Path, methods: Methods) -> None:
+    """Raise ConfigError, before anything is written, where the folder is another run's."""
+    if (folder / "config.json").exists():
+        changed = differences(load_config(folder, methods), run)
+        if changed:
+            raise ConfigError(
+                f"{folder} holds a run of another configuration: {'; '.join(changed)}. Give another folder"
+            )
 
 
 def _train_and_evaluate(
@@ -167,6 +173,7 @@ def _train_and_evaluate(
     held_out = load(run.dataset, "test").to(device)
     real = reference(images, classifier_space(images, held_out))
     method = build(run, methods, images.spec, device)
+    refuse_few_samples(run.evaluate, run.train, method.chains(), real)
 
     def probe(method: Method, iteration: int) -> dict[str, Any]:
         quick = replace(run.evaluate, samples=run.train.evaluate_samples)
@@ -203,55 +210,6 @@ def save_images(pixels: Tensor, folder: Path) -> None:
     np.save(memory, pixels.numpy())
     write_atomically(folder / "samples.npy", memory.getvalue())
     save_grid(pixels[:64], folder / "samples.png")
-
-
-def training_costs(method: Method, outcome: Outcome, device: torch.device) -> dict[str, Any]:
-    """What training took: the record's "training" table."""
-    peak, kind = peak_memory(device)
-    return {
-        "parameters": sum(parameter_count(module) for module in method.counted()),
-        "iterations": outcome.iterations,
-        "images": outcome.images,
-        "seconds": outcome.seconds,
-        "gradient_evaluations": outcome.gradient_evaluations,
-        "divergences": outcome.divergences,
-        "peak_memory_bytes": peak,
-        "peak_memory_kind": kind,
-    }
-
-
-def blank_record(run: Run[Any], name: str) -> dict[str, Any]:
-    """A record before anything happened; see docs/records.md."""
-    return {
-        "schema": SCHEMA,
-        "name": name,
-        "method": run.method,
-        "preset": run.preset,
-        "dataset": run.dataset,
-        "seed": run.seed,
-        "hash": identity(run),
-        "config": to_dict(run),
-        "status": "error",
-        "reason": None,
-        "metrics": {},
-        "protocol": {},
-        "training": {},
-    }
-
-
-def write_record(record: dict[str, Any], folder: Path, device: torch.device) -> None:
-    """Write record.json, atomically and without NaN, with its provenance."""
-    record["provenance"] = provenance(device)
-    write_atomically(folder / "record.json", (json.dumps(plain(record), indent=1) + "\n").encode())
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """The folder's record, or None where there is none that can be read."""
-    try:
-        record = json.loads((folder / "record.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) and record.get("schema") == SCHEMA else None
 
 
 def load_trained(folder: Path, methods: Methods, device_name: str = "auto") -> tuple[Method, Run[Any], Images]:

@@ -70,7 +70,10 @@ class Trainer:
         # what a checkpoint must agree with to be resumed
         self.essence = {
             "method": to_dict(method.config),
-            "train": {k: getattr(config, k) for k in ("iterations", "ema_half_life", "checkpoint_every", "rollbacks")},
+            "train": {
+                k: getattr(config, k)
+                for k in ("iterations", "ema_half_life", "checkpoint_every", "rollbacks", "max_energy")
+            },
             "seed": seed,
             "images": images.content_hash(),
         }
@@ -137,7 +140,7 @@ class Trainer:
         return signals.received is not None or any(self.due(every) for every in periods)
 
     def look(self, losses: dict[str, Tensor], progress: Progress, signals: Signals) -> str | None:
-        """Between two steps: guard, log, evaluation, samples, checkpoint, signals; returns why the run ends, or None."""
+        """Between two steps: guard, log, evaluation, samples, checkpoint, signals. Returns why the run ends, if so."""
         c = self.config
         if bool(self.guard.bad):
             return self.roll_back(losses)
@@ -170,7 +173,7 @@ class Trainer:
             save_grid(chains[:64], self.folder / "samples" / f"chains-{self.iteration:09d}.png")
 
     def roll_back(self, losses: dict[str, Tensor]) -> str | None:
-        """Back to the last scheduled checkpoint with fresh chains and another sampling seed; says why if that is over."""
+        """Back to the last scheduled checkpoint, with fresh chains and another seed. Why the run ends, if so."""
         at = self.iteration
         values = {name: float(value) for name, value in losses.items()}
         found = checkpoint.latest(self.checkpoints, self.config.checkpoint_every)
@@ -187,7 +190,7 @@ class Trainer:
             return None
         return (
             f"diverged {divergences} times, last noticed at iteration {at} ({_worst(values, self.config.max_energy)}); "
-            "what has helped others: a lower learning rate, more Langevin steps, a larger weight of the squared energies"
+            "what has helped others: a lower learning rate, more Langevin steps, a larger weight of squared energies"
         )
 
     def state(self) -> dict[str, Any]:

@@ -11,9 +11,13 @@ import tyro
 from clel.checkpoint import CheckpointError
 from clel.config import ConfigError, choose
 from clel.data import DataError
-from experiments import table1
+from experiments import latex, readme, table1
 
-COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {"table1": (table1.Table1, table1.main)}
+COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
+    "table1": (table1.Table1, table1.main),
+    "readme": (readme.Readme, readme.main),
+    "latex": (latex.Latex, latex.main),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,12 +15,13 @@ from types import FrameType
 
 import torch
 
-from clel.checkpoint import write_atomically
 from clel.config import to_dict
 from clel.data import load
+from clel.files import write_atomically
 from clel.log import duration
 from clel.metrics import classifier_space
-from clel.run import FINAL, choose_device, read_record
+from clel.record import FINAL, read_record
+from clel.run import choose_device
 from experiments.grid import Cell
 from experiments.store import read_log
 

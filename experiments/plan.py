@@ -56,7 +56,7 @@ def estimate(run: Run[Any], spec: ImageSpec) -> Estimate:
     chain = _timed(lambda: method.sample(PROBE, stream(device, run.seed, "plan"), 4), device) / (4 * PROBE)
     weights = sum(p.nbytes for p in method.parameters())
     chains = method.chains()
-    buffer = 0 if chains is None else chains[0].nbytes * run.config.buffer.size
+    buffer = 0 if chains is None else chains.nbytes
     return Estimate(
         seconds * run.train.iterations + chain * run.evaluate.samples * run.evaluate.steps,
         int(5 * weights + buffer + saved.total * share),

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clel.config import choose, identity, to_dict
+from clel.config import LOGISTICS, choose, identity
 from clel.data import Images, load
 from clel.evaluate import protocol, reference, score
 from clel.metrics import classifier_space
+from clel.provenance import provenance
 from clel.random import stream
-from clel.run import SCHEMA, choose_device, run_name, save_images, write_record
+from clel.record import blank_record, write_record
+from clel.run import choose_device, run_name, save_images
 from clel.settings import EvaluateConfig
 
 
@@ -50,7 +52,7 @@ class ReferenceRun:
     dataset: str
     seed: int
     evaluate: EvaluateConfig
-    device: str = field(default="auto", metadata={"identity": False})
+    device: str = field(default="auto", metadata=LOGISTICS)
 
     @property
     def name(self) -> str:
@@ -68,20 +70,13 @@ def execute_reference(run: ReferenceRun, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     save_images(pixels, folder)
     stated = protocol(real, run.evaluate, run.seed) | {"n_fake": len(pixels), "chains": "none", "weights": "none"}
-    record = {
-        "schema": SCHEMA,
-        "name": folder.name,
-        "method": run.reference,
-        "preset": "reference",
-        "dataset": run.dataset,
-        "seed": run.seed,
-        "hash": identity(run),
-        "config": to_dict(run),
+    fields = {"method": run.reference, "preset": "reference", "dataset": run.dataset, "seed": run.seed}
+    record = blank_record(folder.name, run, **fields)
+    record |= {
         "status": "ok",
-        "reason": None,
         "metrics": score(pixels, real, run.evaluate, run.seed, "fresh"),
         "protocol": stated | {"steps": None},
-        "training": {},
+        "provenance": provenance(device),
     }
-    write_record(record, folder, device)
+    write_record(folder, record)
     return record

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clel.files import write_atomically
 from experiments import plots, samples
 from experiments.headings import NAMES
 from experiments.markup import escape_markdown
-from experiments.store import Cell, Run, frame, load_records, write_atomically
+from experiments.store import Cell, Run, frame, load_records
 from experiments.tables import by_row, table1
 
 UNKNOWN = "not recorded"
@@ -24,7 +25,7 @@ PROTOCOL = {
     "n_fake": "generated images",
     "chains": "chains",
     "steps": "sampling steps",
-    "ema": "EMA weights",
+    "weights": "weights",
 }
 
 

@@ -8,9 +8,6 @@ Whatever is wrong with one run is that run's status and reason, never an excepti
 from __future__ import annotations
 
 import json
-import math
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +15,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from experiments.schema import LABELS, SCHEMA, WHOLE, fault
+from clel.schema import LABELS, WHOLE, fault
 
 
 class Cell(Protocol):
@@ -66,36 +63,6 @@ class Run:
     def part(self, name: str) -> Mapping[str, Any]:
         """One table of the record ("metrics", "training", ...); empty where it has none."""
         return self.record.get(name) or {}
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a crash at any instant, finds the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write_record(run_dir: Path, record: Mapping[str, Any]) -> Path:
-    """Write run_dir/record.json, the last act of a run, and return its path. Non-finite numbers become null.
-
-    Raises:
-        ValueError: a record that `load_records` would refuse, saying which key is wrong.
-    """
-    record = _without_nan(record)
-    if wrong := fault(record, run_dir.name):
-        raise ValueError(f"not a record of schema {SCHEMA}: {wrong}")
-    path = run_dir / "record.json"
-    write_atomically(path, json.dumps(record, indent=2, allow_nan=False) + "\n")
-    return path
 
 
 def load_records(runs_dir: Path, names: Iterable[str]) -> dict[str, Run]:
@@ -166,11 +133,3 @@ def _load(run_dir: Path) -> Run:
 
 def _refuse_constant(text: str) -> None:
     raise ValueError(f"bare {text}, which JSON does not have")
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""For all tests: one thread, so that results do not hang on the number of cores, and no network data or shared cache."""
+"""For all tests: one thread, so that results do not hang on the number of cores."""
 
 from __future__ import annotations
 

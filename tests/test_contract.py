@@ -110,11 +110,11 @@ def test_a_step_changes_neither_images_nor_weights(method: Method, images: Image
 def test_energy_is_one_number_an_image_or_a_reason(method: Method, images: Images) -> None:
     method.eval()
     x = to_float(images.pixels[:5], None)
-    try:
-        energy = method.energy(x)
-    except NotImplementedError as reason:
-        assert str(reason)
+    if type(method).energy is Method.energy:
+        with pytest.raises(NotImplementedError, match=method.title):
+            method.energy(x)
         return
+    energy = method.energy(x)
     assert energy.shape == (5,) and energy.dtype == torch.float32
     assert torch.allclose(energy[2:3], method.energy(x[2:3]), atol=1e-6)
 

@@ -49,7 +49,7 @@ def ebm(engine: str = "float32", widths: tuple[int, ...] = (8, 16)) -> PlainEBM:
     method = PlainEBM(config, SPEC)
     with torch.no_grad():  # energies and slopes of a trained network's size
         for layer in (0, 2):
-            method.network.head[layer].weight.mul_(10)
+            method.network.head[layer].weight.mul_(10)  # type: ignore[index, union-attr]
     return method.eval()
 
 

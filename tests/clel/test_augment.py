@@ -59,7 +59,9 @@ def test_range_shape_dtype_determinism(
     assert torch.equal(augment(x, config, seeded(seed)), y)
 
 
-@pytest.mark.parametrize("config", [NONE, AugmentConfig(apply=0.0, flip=1.0), AugmentConfig(jitter=(1.0, 1.0, 1.0, 0.5))])
+@pytest.mark.parametrize(
+    "config", [NONE, AugmentConfig(apply=0.0, flip=1.0), AugmentConfig(jitter=(1.0, 1.0, 1.0, 0.5))]
+)
 def test_identity(config: AugmentConfig) -> None:
     x = images()
     assert torch.equal(augment(x, config, seeded()), x)
@@ -98,7 +100,7 @@ def test_flip_probability() -> None:
 
 
 TOLERANCE = 3e-3
-"""Of a box read off a ramp: torch's bicubic kernel (a = -0.75) reproduces linear functions to a twentieth of a pixel."""
+"""Of a box read off a ramp: torch's bicubic kernel (a = -0.75) reads linear functions to a twentieth of a pixel."""
 
 
 def boxes(config: AugmentConfig, n: int, seed: int) -> np.ndarray:
@@ -202,7 +204,7 @@ WEIGHTS = np.array([0.299, 0.587, 0.114]).reshape(3, 1, 1)
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_jitter_factors(which: int) -> None:
-    """Brightness scales about 0, contrast about the mean luminance, saturation about each pixel's; uniform in 1 +- s."""
+    """Brightness scales about 0, contrast about the mean luminance, saturation about each pixel's; in 1 +- s."""
     strengths = [0.0, 0.0, 0.0, 0.0]
     strengths[which] = 0.4
     x = 0.3 + 0.4 * images(300).double()

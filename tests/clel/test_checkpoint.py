@@ -13,6 +13,7 @@ import torch
 
 from clel import checkpoint
 from clel.checkpoint import CheckpointError
+from clel.files import write_atomically
 
 
 def iterations(folder: Path) -> list[int]:
@@ -70,12 +71,12 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
 
 def _write_for_ever(path: Path) -> None:
     for i in range(10**9):
-        checkpoint.write_atomically(path, bytes([i % 256]) * 500_000)
+        write_atomically(path, bytes([i % 256]) * 500_000)
 
 
 def test_a_kill_while_writing_leaves_a_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    checkpoint.write_atomically(path, b"\0" * 500_000)
+    write_atomically(path, b"\0" * 500_000)
     context = multiprocessing.get_context("forkserver")
     for pause in (0.3, 0.05, 0.11):
         process = context.Process(target=_write_for_ever, args=(path,))

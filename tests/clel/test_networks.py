@@ -148,6 +148,7 @@ def test_initialisation() -> None:
     assert float(conv.weight.detach().std()) == pytest.approx((64 * 9) ** -0.5, rel=0.02)
     assert float(conv.bias.detach().abs().max()) == 0
     first = mlp(128, 512, 8, 0.2)[0]
+    assert isinstance(first, nn.Linear)
     assert float(first.weight.detach().std()) == pytest.approx(0.01, rel=0.02)
     assert float(first.bias.detach().abs().max()) == 0
 

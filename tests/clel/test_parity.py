@@ -1,4 +1,4 @@
-"""The small network, the losses, the input gradient, a chain and the OOD score against the authors' release, in float64.
+"""Network, losses, input gradient, chain and OOD score against the authors' release, in float64.
 
 data_parity/small.json holds what their code computes for weights and images made by a formula; data_parity/streams.txt
 names the stream of each weight tensor. Agreement to 1e-9 is what an equal computation gives.
@@ -116,8 +116,8 @@ def method() -> CLEL:
 
 def agrees(actual: Tensor | float, key: str | float | list[Any]) -> None:
     expected = np.array(EXPECTED[key] if isinstance(key, str) else key)
-    actual = actual.detach().numpy() if isinstance(actual, Tensor) else np.array(actual)
-    np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-15)
+    found = actual.detach().numpy() if isinstance(actual, Tensor) else np.array(actual)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-15)
 
 
 def test_parameters(method: CLEL) -> None:

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests.clel import trainer_process
-from tests.clel.trainer_process import TRAIN, make
 
 from clel import checkpoint
 from clel.config import ConfigError
 from clel.interrupt import Interrupted
+from tests.clel import trainer_process
+from tests.clel.trainer_process import TRAIN, make
 
 
 def equal(a: Any, b: Any) -> bool:

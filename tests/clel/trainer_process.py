@@ -14,7 +14,9 @@ from clel.augment import WEAK
 from clel.networks import EncoderConfig, NetworkConfig
 from clel.random import seeded
 
-TRAIN = TrainConfig(iterations=40, ema_half_life=20.0, checkpoint_every=5, log_every=1, evaluate_every=4, sample_every=7)
+TRAIN = TrainConfig(
+    iterations=40, ema_half_life=20.0, checkpoint_every=5, log_every=1, evaluate_every=4, sample_every=7
+)
 
 
 def small_images(n: int = 64, size: int = 8) -> Images:

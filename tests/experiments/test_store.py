@@ -11,7 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from experiments.store import frame, load_records, read_log, write_atomically, write_record
+from clel.files import write_atomically
+from clel.record import write_record
+from experiments.store import frame, load_records, read_log
 
 
 def test_round_trip_without_bare_nan(fake: Any) -> None:

@@ -2,7 +2,7 @@
 
 A record is a JSON object: schema; name (that of its run directory), method, preset, dataset, seed, hash,
 status and reason; and the tables config (resolved), metrics (numbers), protocol (how they were measured), training (its
-costs; null for a reference, which trains nothing) and provenance (commit, versions, device, command).
+costs; empty for a reference, which trains nothing) and provenance (commit, versions, device, command).
 """
 
 from __future__ import annotations

@@ -1,0 +1,78 @@
+"""record.json: how a run ended, what it measured, what it cost, where it comes from; written last, without NaN.
+
+docs/records.md describes every field.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clel.config import identity, to_dict
+from clel.files import write_atomically
+from clel.log import plain
+from clel.method import Method
+from clel.networks import parameter_count
+from clel.resources import peak_memory
+from clel.schema import SCHEMA, fault
+from clel.trainer import Outcome
+
+FINAL = ("ok", "diverged")
+"""Statuses of a record that stand; a run that ended otherwise is taken up again."""
+
+
+def blank_record(name: str, config: Any, **fields: Any) -> dict[str, Any]:
+    """The record of a run before anything happened: `config` is its configuration, `fields` method, preset, ..."""
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        **fields,
+        "hash": identity(config),
+        "config": to_dict(config),
+        "status": "error",
+        "reason": None,
+        "metrics": {},
+        "protocol": {},
+        "training": {},
+        "provenance": {},
+    }
+
+
+def training_costs(method: Method, outcome: Outcome, device: torch.device) -> dict[str, Any]:
+    """What training took: the record's "training" table."""
+    peak, kind = peak_memory(device)
+    return {
+        "parameters": sum(parameter_count(module) for module in method.counted()),
+        "iterations": outcome.iterations,
+        "images": outcome.images,
+        "seconds": outcome.seconds,
+        "gradient_evaluations": outcome.gradient_evaluations,
+        "divergences": outcome.divergences,
+        "peak_memory_bytes": peak,
+        "peak_memory_kind": kind,
+    }
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> Path:
+    """Write folder/record.json, the last act of a run, and return its path. Non-finite numbers become null.
+
+    Raises:
+        ValueError: a record that tables would refuse, saying which key is wrong.
+    """
+    record = plain(record)
+    if wrong := fault(record, folder.name):
+        raise ValueError(f"not a record of schema {SCHEMA}: {wrong}")
+    write_atomically(folder / "record.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    return folder / "record.json"
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The folder's record, or None where there is none that can be read."""
+    try:
+        record = json.loads((folder / "record.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and record.get("schema") == SCHEMA else None

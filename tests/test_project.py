@@ -1,0 +1,84 @@
+"""What the project says of itself is true: package lists agree, the README's example runs, imports point one way."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def project() -> dict[str, Any]:
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no reader of TOML")
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_environment_yml_and_pyproject_name_the_same_packages() -> None:
+    wanted = {*project()["dependencies"], *project()["optional-dependencies"]["dev"]}
+    listed = set(re.findall(r"^      - (?!--)(\S+)$", (ROOT / "environment.yml").read_text(), re.MULTILINE))
+    assert listed == wanted
+    assert "python" + project()["requires-python"] in (ROOT / "environment.yml").read_text()
+
+
+def test_constraints_pin_every_dependency() -> None:
+    pinned = set(re.findall(r"^([A-Za-z0-9_.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    names = {re.split(r"[<>=]", d)[0] for d in project()["dependencies"] + project()["optional-dependencies"]["dev"]}
+    assert names <= pinned
+
+
+def test_the_readme_example_runs_in_under_15_lines(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len([line for line in example.splitlines() if line.strip()]) < 15
+    done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("ok ")
+    assert (tmp_path / "runs/mine/samples.png").exists()
+
+
+def test_readme_has_the_committed_table() -> None:
+    from experiments.report import refresh_section
+
+    assert refresh_section(ROOT / "README.md", ROOT / "results/quick/table1.md", check=True)
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"), [("clel", {"baselines", "experiments"}), ("baselines", {"experiments"})]
+)
+def test_imports_point_one_way(package: str, forbidden: set[str]) -> None:
+    heavy = {"pandas", "matplotlib", "submitit"}
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            tops = {name.split(".")[0] for name in names}
+            assert not tops & (forbidden | heavy), f"{path.relative_to(ROOT)} imports {tops & (forbidden | heavy)}"
+
+
+def test_trainer_evaluation_and_tables_name_no_method() -> None:
+    from baselines import METHODS
+
+    shared = ["clel/trainer.py", "clel/evaluate.py", "clel/run.py", "clel/guard.py", "clel/average.py"]
+    shared += [str(p.relative_to(ROOT)) for p in (ROOT / "experiments").glob("*.py")]
+    for path in shared:
+        tree = ast.parse((ROOT / path).read_text())
+        words = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        classes = {method.__name__ for method in METHODS.values()}
+        assert not (words & set(METHODS)) and not (names & classes), path
+
+
+def test_files_stay_small() -> None:
+    """Files of 50 to 200 lines, one idea each; a little over is a warning to split, far over is a fault."""
+    for package in ("clel", "baselines", "experiments"):
+        for path in (ROOT / package).rglob("*.py"):
+            lines = len(path.read_text().splitlines())
+            assert lines <= 290, f"{path.relative_to(ROOT)} has {lines} lines: split it"
