@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clel.clel import quick_evaluate, quick_train
 from clel.config import require
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence
 from clel.langevin import BufferConfig, LangevinConfig
 from clel.method import Optimisation, adam
 from clel.networks import convolution
+from clel.quick import quick_evaluate, quick_train
 from clel.settings import EvaluateConfig, Recipe, TrainConfig
 
 

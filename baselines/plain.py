@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from clel.augment import STRONG
-from clel.clel import quick_ebm, quick_evaluate, quick_train
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence
 from clel.energy import norm_energy
 from clel.langevin import BufferConfig
 from clel.method import Optimisation, adam
 from clel.networks import NETWORKS, EnergyNetwork, NetworkConfig
+from clel.quick import quick_ebm, quick_evaluate, quick_train
 from clel.settings import EvaluateConfig, Recipe, TrainConfig
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,15 +16,16 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from clel.augment import NONE, STRONG, AugmentConfig, augment
+from clel.augment import STRONG, AugmentConfig, augment
 from clel.config import require
 from clel.contrastive import nt_xent
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence
 from clel.energy import direction, norm_energy
-from clel.langevin import BufferConfig, LangevinConfig
+from clel.langevin import BufferConfig
 from clel.method import Optimisation, adam
 from clel.networks import NETWORKS, Encoder, EncoderConfig, EnergyNetwork, NetworkConfig
+from clel.quick import DIGIT_VIEWS, quick_ebm, quick_evaluate, quick_train
 from clel.settings import EvaluateConfig, Recipe, TrainConfig
 
 
@@ -157,37 +157,6 @@ class _frozen_statistics:
     def __exit__(self, *error: object) -> None:
         for m, (mean, var, count) in zip(self.layers, self.saved, strict=True):
             m.running_mean, m.running_var, m.num_batches_tracked = mean, var, count
-
-
-DIGIT_VIEWS = AugmentConfig(crop_scale=(0.5, 1.0), jitter=(0.4, 0.4, 0.0, 0.0), jitter_probability=0.8)
-"""Views of digits: no flips, which would turn one digit into another, and crops that leave a digit recognisable."""
-
-
-def quick_ebm() -> dict[str, Any]:
-    """Settings that the quick EBMs on digits share: chains of 30 steps, each from noise (docs/deviations.md)."""
-    return {
-        "langevin": LangevinConfig(steps=30),
-        "buffer": BufferConfig(size=1000, restart=1.0, augmentation=NONE),
-        "lr": 2e-3,
-        "warmup": 100,
-    }
-
-
-def quick_train() -> TrainConfig:
-    """The trainer's settings for quick runs on digits."""
-    return TrainConfig(
-        iterations=900,
-        ema_half_life=4_400.0,
-        checkpoint_every=100,
-        log_every=10,
-        evaluate_every=100,
-        sample_every=200,
-    )
-
-
-def quick_evaluate() -> EvaluateConfig:
-    """The evaluation of quick runs on digits: somewhat more steps than a chain takes in training."""
-    return EvaluateConfig(samples=1000, steps=50)
 
 
 def clel_recipes() -> dict[str, Recipe]:

@@ -32,8 +32,9 @@ def headings(notes: Footnotes, runs: Sequence[Run], dataset: str, source: str) -
     apart = () if inception else (f"{space} features,", "not Inception FID")
     distance = notes.mark(_distance(space, inception))
     buffer = notes.mark(
-        "The same distance for images of the replay buffer of training. They come from earlier states of the model, "
-        "not from the one that is measured, so it is another quantity than the distance of fresh chains, which start from noise."
+        "The same distance for images of the replay buffer. They come from earlier states of the model, "
+        "not from the one that is measured, so it is another quantity than the distance of fresh chains, "
+        "which start from noise."
     )
     kinds = sorted({str(kind) for run in runs if (kind := run.part("training").get("peak_memory_kind"))})
     memory = notes.mark(f"Peak memory of training ({' / '.join(kinds) or 'not recorded'}), 1 MB = 1,000,000 bytes.")

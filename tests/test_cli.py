@@ -1,0 +1,187 @@
+"""The command line: what a user types, right and wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from baselines import METHODS
+from clel.cli import installed_methods, main
+from clel.config import from_dict
+
+SMALL = """--config.network.widths 4 8 --config.network.hidden 16 --config.network.features 8 --config.encoder.width 4
+--config.encoder.hidden 16 --config.encoder.features 8 --config.batch-size 8 --config.contrastive-batch-size 8
+--config.langevin.steps 2 --config.buffer.size 70 --train.iterations 3 --train.evaluate-every 0 --evaluate.samples 70
+--evaluate.steps 2 --device cpu""".split()
+
+
+@pytest.fixture
+def run(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A trained run's folder."""
+    monkeypatch.setenv("CLEL_CACHE", str(cache))
+    assert main(["train", "clel", "--out", str(tmp_path / "run"), *SMALL]) == 0
+    return tmp_path / "run"
+
+
+def test_installed_methods_are_all_methods() -> None:
+    assert installed_methods().keys() == METHODS.keys()
+
+
+def test_usage_lists_methods_and_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert main(["--help"]) == 0
+    assert main(["train", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"{name}: {', '.join(method.recipes())}" in text for name, method in METHODS.items())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_help_explains_every_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["train", name, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert "--config.langevin.step-size" in text and "[CLEL Appendix B: 60]" in " ".join(text.split())
+    assert "(default: " in text
+
+
+def test_dry_run_prints_the_resolved_configuration_and_writes_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "igebm:paper", "--dry-run", "--seed", "3", "--config.lr", "0.5"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    config = from_dict(METHODS["igebm"].Config, shown["config"])
+    assert config.lr == 0.5 and shown["seed"] == 3
+    assert config.widths == METHODS["igebm"].recipe("paper").config.widths
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tarin"], "did you mean 'train'"),
+        (["train", "cell"], "did you mean 'clel'"),
+        (["train", "clel:lrage"], "did you mean 'large'"),
+        (["train", "clel", "--dataset", "digit"], "did you mean 'digits'"),
+        (["train", "clel", "--device", "cdua"], "expected auto, cpu, cuda"),
+        (["train", "clel", "--evaluate.samples", "60"], "evaluate.samples has 60 images"),
+        (["train", "clel", "--train.evaluate-samples", "64"], "train.evaluate_samples has 64 images"),
+        (["train", "clel", "--config.network.widths", "4", "4", "4", "4", "4"], "cannot be pooled 4 times"),
+        (["sample", "nowhere"], "nowhere"),
+        (["sample", "nowhere", "--out", "a.gif"], "ends in .png or .npy"),
+        (["evaluate", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_is_refused_before_any_training(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CLEL_CACHE", str(cache))
+    monkeypatch.chdir(tmp_path)
+    out = ["--out", "out"] if arguments[0] == "train" else []
+    assert main([*arguments, *out]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config.langevin.stepz", "3"], "--config.langevin.steps"),
+        (["--train.iterations", "many"], "iterations"),
+        (["--train.iterations", "0"], "expected at least 1"),
+        (["--config.encoder.features", "3"], "must be equal"),
+    ],
+)
+def test_bad_options_are_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "clel", *arguments])
+    assert stop.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_train_writes_a_whole_run(run: Path) -> None:
+    files = {p.name for p in run.iterdir()}
+    assert {"config.json", "log.jsonl", "record.json", "samples.npy", "samples.png", "checkpoints", "samples"} <= files
+    record = json.loads((run / "record.json").read_text())
+    assert record["status"] == "ok" and record["reason"] is None
+    metrics: dict[str, Any] = record["metrics"]
+    assert {
+        "fid_fresh",
+        "kid_fresh",
+        "precision_fresh",
+        "recall_fresh",
+        "fid_buffer",
+        "confident_fresh",
+    } <= metrics.keys()
+    assert metrics["n_fresh"] == 70 == record["protocol"]["n_fake"]
+    assert record["protocol"]["features"] == "classifier-v1 (digits)" and record["protocol"]["features_accuracy"] > 0.97
+    assert record["training"]["gradient_evaluations"] == 6 and record["training"]["peak_memory_bytes"] > 1e6
+    assert np.load(run / "samples.npy").shape == (70, 1, 8, 8)
+
+
+def test_a_finished_run_is_not_trained_again_and_another_is_refused(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.name != ".lock"}
+    assert main(["train", "clel", "--out", str(run), *SMALL]) == 0
+    assert main(["train", "clel", "--out", str(run), *SMALL, "--seed", "1"]) == 2
+    assert "seed: 0 -> 1" in capsys.readouterr().err
+    assert {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.name != ".lock"} == before
+
+
+def test_a_run_that_is_being_trained_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from clel.lock import locked
+
+    with locked(run):
+        assert main(["train", "clel", "--out", str(run), *SMALL]) == 2
+    assert "another process" in capsys.readouterr().err
+
+
+def test_sample(run: Path, tmp_path: Path) -> None:
+    assert main(["sample", str(run), "--n", "5", "--steps", "2", "--out", str(tmp_path / "x.npy")]) == 0
+    first = np.load(tmp_path / "x.npy")
+    assert first.shape == (5, 1, 8, 8) and first.dtype == np.uint8
+    assert main(["sample", str(run), "--n", "10", "--out", str(tmp_path / "x.png")]) == 0
+    assert Image.open(tmp_path / "x.png").size == (8 * 66 + 2, 2 * 66 + 2)
+
+
+def test_evaluate_agrees_with_the_record(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["evaluate", str(run)]) == 0
+    again = json.loads(capsys.readouterr().out)
+    record = json.loads((run / "record.json").read_text())
+    assert again["metrics"] == record["metrics"]
+    assert again["protocol"] == record["protocol"]
+
+
+def test_what_fails_is_recorded_and_taken_up_again(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import clel.run
+
+    monkeypatch.setenv("CLEL_CACHE", str(cache))
+    real = clel.run.measure
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a disk on fire")
+
+    monkeypatch.setattr(clel.run, "measure", fail)
+    with pytest.raises(RuntimeError):
+        main(["train", "clel", "--out", str(tmp_path / "run"), *SMALL])
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    assert (record["status"], record["reason"]) == ("error", "RuntimeError: a disk on fire")
+    trained = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
+    monkeypatch.setattr(clel.run, "measure", real)
+    assert main(["train", "clel", "--out", str(tmp_path / "run"), *SMALL]) == 0
+    assert sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir()) == trained
