@@ -1,0 +1,56 @@
+"""The declared grid: which cells a profile has, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from baselines import METHODS
+from clel.config import ConfigError
+from clel.run import Run
+from experiments.grid import PROFILES, table1_cells
+from experiments.references import REFERENCES
+
+
+def test_quick_has_every_method_once_a_seed_and_the_references() -> None:
+    cells = table1_cells("quick", seeds=3)
+    rows = [cell.row for cell in cells]
+    assert rows == ["noise"] * 3 + ["real"] + [name for name in METHODS for _ in range(3)]
+    assert len({cell.run_name for cell in cells}) == len(cells)
+    assert all(cell.published for cell in cells if cell.row not in REFERENCES)
+    assert {cell.dataset for cell in cells} == {"digits"}
+
+
+def test_paper_has_a_row_for_each_published_size() -> None:
+    cells = table1_cells("paper", dataset="digits")
+    assert [c.row for c in cells if c.row.startswith("clel")] == [
+        "clel", "clel:multiscale", "clel:multiscale-256", "clel:large",
+    ]  # fmt: skip
+    assert {c.row: c.published for c in cells}["clel:large"] == "clel-large"
+
+
+def test_chosen_rows() -> None:
+    cells = table1_cells("paper", rows=["clel:large", "plain"], dataset="digits")
+    assert [c.row for c in cells] == ["noise", "real", "clel:large", "plain"]
+    run = cells[2].run
+    assert isinstance(run, Run) and run.preset == "large"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"profile": "quik"}, "did you mean 'quick'"),
+        ({"profile": "quick", "rows": ["igbm"]}, "did you mean 'igebm'"),
+        ({"profile": "quick", "rows": ["clel:lagre"]}, "did you mean 'large'"),
+        ({"profile": "quick", "seeds": 0}, "expected at least 1"),
+    ],
+)
+def test_refusals(arguments: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        table1_cells(**arguments)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_seed_and_settings_name_a_run_and_device_does_not(profile: str) -> None:
+    names = [c.run_name for c in table1_cells(profile, seeds=2, dataset="digits")]
+    assert names == [c.run_name for c in table1_cells(profile, seeds=2, dataset="digits", device="cpu")]
+    assert len(set(names)) == len(names)

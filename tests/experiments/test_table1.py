@@ -1,0 +1,151 @@
+"""make table1, smoke-sized, as a user runs it: from nothing, again, interrupted, with a failing run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from baselines import METHODS
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def command(out: Path, *more: str) -> list[str]:
+    return ["make", "-s", "table1", f"PYTHON={sys.executable}", "PROFILE=smoke", f"OUT={out}", "DEVICE=cpu", *more]
+
+
+def run(out: Path, cache: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "CLEL_CACHE": str(cache)}
+    return subprocess.run(command(out, *more), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def records(out: Path) -> dict[str, dict]:
+    return {p.parent.name: json.loads(p.read_text()) for p in (out / "runs").glob("*/record.json")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """A finished smoke Table 1."""
+    out = tmp_path_factory.mktemp("results")
+    done = run(out, cache)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.mark.slow
+def test_writes_table_and_figures(finished: Path) -> None:
+    made = {str(p.relative_to(finished / "smoke")) for p in (finished / "smoke").rglob("*") if p.is_file()}
+    figures = {f"figures/{name}.png" for name in ("distance_over_time", "energy_gap", "samples")}
+    assert made == {"table1.md", "table1.tex", "table1.csv", "runs.csv"} | figures
+    table = pd.read_csv(finished / "smoke" / "table1.csv", index_col="row")
+    assert list(table.index) == ["noise", "real", *METHODS]
+    assert (table["n"] == 1).all()
+    assert table.loc["real", "fid_fresh_mean"] < 0.1 * table.loc["noise", "fid_fresh_mean"]
+    text = (finished / "smoke" / "table1.md").read_text()
+    assert "make table1 PROFILE=smoke" in text and "not Inception FID" in text
+
+
+@pytest.mark.slow
+def test_again_skips_what_is_finished(finished: Path, cache: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in (finished / "runs").glob("*/record.json")}
+    done = run(finished, cache)
+    assert done.returncode == 0
+    assert f"{len(before)} of {len(before)} runs are finished already" in done.stderr
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+@pytest.mark.slow
+def test_another_machine_gets_the_same_numbers(finished: Path, cache: Path, tmp_path: Path) -> None:
+    """Another folder, one worker in place of two, and a process that is stopped on its way."""
+    environment = {**os.environ, "CLEL_CACHE": str(cache)}
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "experiments",
+            "table1",
+            "--profile",
+            "smoke",
+            "--out",
+            str(tmp_path),
+            "--device",
+            "cpu",
+        ],
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(tmp_path.glob("runs/*/log.jsonl")) and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in errors
+    assert not (tmp_path / "smoke").exists()
+    done = run(tmp_path, cache, "WORKERS=1")
+    assert done.returncode == 0, done.stderr
+    first, second = records(finished), records(tmp_path)
+    assert first.keys() == second.keys()
+    for name in first:
+        assert first[name]["metrics"] == second[name]["metrics"], name
+        assert first[name]["config"] == second[name]["config"]
+
+
+@pytest.mark.slow
+def test_a_failing_run_keeps_its_row_with_its_reason(finished: Path, cache: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "runs", tmp_path / "runs")
+    name = next(n for n, r in records(finished).items() if r["method"] in METHODS)
+    (tmp_path / "runs" / name / "record.json").unlink()
+    for path in (tmp_path / "runs" / name / "checkpoints").iterdir():
+        path.unlink()
+    (tmp_path / "runs" / name / "samples").rename(tmp_path / "runs" / name / "gone")
+    (tmp_path / "runs" / name / "samples").write_text("a file where a folder should be")
+    done = run(tmp_path, cache)
+    assert done.returncode == 2  # make's own; its command ended with 1
+    assert "1 of 5 runs have no result" in done.stderr
+    text = (tmp_path / "smoke" / "table1.md").read_text()
+    assert "n=0/1" in text and "seed 0: error" in text and "exists" in text.lower()
+
+
+def test_plan_runs_nothing(cache: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, cache, "PLAN=1", "SEEDS=2", "METHODS=igebm,clel")
+    assert done.returncode == 0, done.stderr
+    assert "nothing was run" in done.stdout
+    rows = {
+        line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith(("igebm", "clel"))
+    }
+    assert rows["clel"][:3] == ["2", "0", "4"] and float(rows["clel"][4]) > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("DATASET=cifar10", "make data DATASET=cifar10"),
+        ("METHODS=clell", "did you mean 'clel'"),
+        ("PROFILE=quik", "did you mean 'quick'"),
+        ("DEVICE=gpu", "expected auto, cpu, cuda"),
+    ],
+)
+def test_errors_for_people(variable: str, message: str, cache: Path, tmp_path: Path) -> None:
+    done = run(tmp_path / "out", cache, variable)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_make_alone_lists_the_targets() -> None:
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    for target in ("table1", "test", "data", "clean", "report", "lint"):
+        assert f"make {target} " in done.stdout
