@@ -97,6 +97,9 @@ class LangevinEBM(Method):
     def sample(self, n: int, generator: torch.Generator, steps: int | None = None) -> Tensor:
         shape, device = self.spec.shape, self.buffer.chains.device
         x = torch.rand(n, *shape, generator=generator, device=device)
+        return self.continue_chains(x, generator, steps)
+
+    def continue_chains(self, x: Tensor, generator: torch.Generator, steps: int | None = None) -> Tensor:
         return langevin(self.frozen_energy(), x, self.config.langevin, generator, steps)
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clel.config import require
+from clel.augment import NONE, augment
+from clel.config import require, to_dict
 from clel.data import Images, to_uint8
+from clel.langevin import restarted
 from clel.log import Progress
 from clel.method import Method
 from clel.metrics import FeatureSpace, frechet_distance, kernel_distance, moments, precision_recall
@@ -83,7 +85,11 @@ def draw(method: Method, n: int, config: EvaluateConfig, seed: int, name: str = 
     parts: list[Tensor] = []
     for number, start in enumerate(range(0, n, config.batch)):
         generator = stream(device, seed, label, number)
-        x = method.sample(min(config.batch, n - start), generator, config.steps)
+        steps = config.steps // config.rounds
+        x = method.sample(min(config.batch, n - start), generator, steps)
+        for _ in range(config.rounds - 1):
+            x = augment(restarted(x, config.restart, generator), config.augmentation, generator)
+            x = method.continue_chains(x, generator, steps)
         parts.append(to_uint8(x).cpu())
         if progress:
             progress.show(start + len(x), "samples")
@@ -101,6 +107,9 @@ def protocol(real: Reference, config: EvaluateConfig, seed: int) -> dict[str, An
         "n_fake": config.samples,
         "chains": "fresh, from uniform noise",
         "steps": config.steps,
+        "rounds": config.rounds,
+        "restart": config.restart,
+        "augmentation": "none" if config.augmentation == NONE else to_dict(config.augmentation),
         "weights": "averaged, spectral norm refreshed",
         "neighbours": config.neighbours,
         "kid_subset": min(config.kid_subset, config.samples, len(real.images)),

@@ -74,6 +74,12 @@ def langevin(
     return x
 
 
+def restarted(x: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """The chains x [N, C, H, W], each replaced by uniform noise U[0, 1) with the given probability."""
+    chosen = torch.rand(len(x), 1, 1, 1, generator=generator, device=x.device) < probability
+    return torch.where(chosen, torch.rand(x.shape, generator=generator, device=x.device), x)
+
+
 @dataclass(frozen=True)
 class BufferConfig:
     """The replay buffer of persistent chains."""
@@ -116,11 +122,9 @@ class ReplayBuffer(nn.Module):
         require(n <= len(self.chains), f"{n} chains were asked of a buffer of {len(self.chains)}; raise buffer.size")
         device = self.chains.device
         places = torch.randperm(len(self.chains), generator=generator, device=device)[:n]
-        x = self.chains[places]
-        restarted = torch.rand(n, 1, 1, 1, generator=generator, device=device) < self.config.restart
-        fresh = torch.rand(x.shape, generator=generator, device=device)
+        x = restarted(self.chains[places], self.config.restart, generator)
         # the authors augment the fresh noise as well
-        return augment(torch.where(restarted, fresh, x), self.config.augmentation, generator), places
+        return augment(x, self.config.augmentation, generator), places
 
     def put(self, places: Tensor, x: Tensor) -> None:
         """Write the chains back to where they were drawn."""

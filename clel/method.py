@@ -86,6 +86,14 @@ class Method(nn.Module, ABC):
     def sample(self, n: int, generator: torch.Generator, steps: int | None = None) -> Tensor:
         """Images [n, C, H, W] in [0, 1], new from noise, under the present weights; `steps` as in training if None."""
 
+    def continue_chains(self, x: Tensor, generator: torch.Generator, steps: int | None = None) -> Tensor:
+        """Images [n, C, H, W] after `steps` more steps of the method's sampler from x, for sampling in rounds.
+
+        Raises:
+            NotImplementedError: the method's sampler cannot start from an image.
+        """
+        raise NotImplementedError(f"{self.title} cannot continue a chain from an image; leave evaluate.rounds at 1")
+
     def energy(self, images: Tensor) -> Tensor:
         """Unnormalised negative log density [N] of images [N, C, H, W] in [0, 1]: lower is likelier.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from clel.augment import NONE, AugmentConfig
 from clel.config import LOGISTICS, require
 
 
@@ -53,8 +54,14 @@ class EvaluateConfig:
     """Fresh samples, each a new chain from noise under the averaged weights. [CLEL Appendix B: 50,000 for FID]"""
     steps: int = 600
     """Langevin steps of each fresh chain. [CLEL Appendix B: 600 for Base, 1,200 for Large]"""
-    batch: int = field(default=500, metadata=LOGISTICS)
-    """Chains run at a time."""
+    rounds: int = 1
+    """Equal rounds that the steps are run in. [authors' code: 10 rounds of 60 steps]"""
+    restart: float = 0.0
+    """Probability that a chain starts anew from noise at the start of a round but the first. [authors' code: 0.001]"""
+    augmentation: AugmentConfig = NONE
+    """Augmentation of the chains at the start of each round but the first. [authors' code: strong; none here]"""
+    batch: int = 500
+    """Chains run at a time; each batch has random numbers of its own."""
     neighbours: int = 3
     """k of the k-nearest-neighbour precision and recall. [Kynkaanniemi et al. 2019: 3]"""
     kid_subset: int = 1000
@@ -63,6 +70,11 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         require(self.samples >= 1 and self.batch >= 1, "samples and batch are at least 1")
         require(self.steps >= 0, f"steps is {self.steps}; expected 0 or more")
+        require(
+            self.rounds >= 1 and self.steps % self.rounds == 0,
+            f"steps is {self.steps} and rounds {self.rounds}; expected a whole number of steps a round",
+        )
+        require(0 <= self.restart <= 1, f"restart is {self.restart}; expected a probability")
         require(self.neighbours >= 1 and self.kid_subset >= 2, "neighbours is at least 1, kid_subset at least 2")
 
 

@@ -14,6 +14,7 @@ from experiments.store import Cell, Run, frame, load_records
 from experiments.tables import by_row, table1
 
 UNKNOWN = "not recorded"
+HASH_DIGITS = 64  # of a SHA-256
 # what must be one and the same for all rows of a table, lest their distances mean different things
 SHARED = ("features", "features_identity", "reference")
 PROTOCOL = {
@@ -25,6 +26,7 @@ PROTOCOL = {
     "n_fake": "generated images",
     "chains": "chains",
     "steps": "sampling steps",
+    "rounds": "rounds",
     "weights": "weights",
 }
 
@@ -143,6 +145,8 @@ def _protocol(rows: Mapping[str, Sequence[Cell]], runs: Mapping[str, Run]) -> st
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, str) and len(value) == HASH_DIGITS:
+        return value[:12]  # enough to tell one from another; the whole is in runs.csv
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -73,9 +73,9 @@ def features_by_hand(w: Weights, config: NetworkConfig, spec: ImageSpec, image: 
     return w["head.2.weight"] @ hidden + w["head.2.bias"]
 
 
-@pytest.mark.parametrize(("towers", "blocks"), [(1, 1), (2, 2)])
-def test_forward_by_hand(towers: int, blocks: int) -> None:
-    config = NetworkConfig((3, 4), blocks, towers, hidden=7, features=5, spectral_norm=False)
+@pytest.mark.parametrize(("widths", "towers", "blocks"), [((3, 4), 1, 1), ((3, 4), 2, 2), ((3,), 4, 1)])
+def test_forward_by_hand(widths: tuple[int, ...], towers: int, blocks: int) -> None:
+    config = NetworkConfig(widths, blocks, towers, hidden=7, features=5, spectral_norm=False)
     torch.manual_seed(0)
     network = EnergyNetwork(config, RGB8).double()
     with torch.no_grad():
