@@ -12,7 +12,7 @@ class Guard:
     """Remembers since the last `reset` whether a scalar was not finite or an "energy..." lay beyond +- max_energy.
 
     Attributes:
-        bad: bool scalar on the device, part of a run's state.
+        bad: bool scalar on the device; always false where a checkpoint is written.
     """
 
     def __init__(self, max_energy: float, device: torch.device) -> None:

@@ -61,7 +61,8 @@ class Trainer:
         self.method, self.images, self.config, self.folder = method, images, config, Path(folder)
         self.seed, self.name, self.probe, self.grid_steps = seed, name, probe, grid_steps
         self.device = images.pixels.device
-        self.iteration = self.divergences = 0
+        # steps: all that were taken, those that a roll-back undid included
+        self.iteration = self.steps = self.divergences = 0
         self.seconds = 0.0
         self.average = Average(method, config.ema_half_life)
         self.optimisations = method.optimisers(config.iterations)
@@ -104,7 +105,7 @@ class Trainer:
             self.iteration,
             self.iteration * self.method.config.batch_size,
             self.seconds,
-            self.iteration * self.method.gradient_evaluations_per_step,
+            self.steps * self.method.gradient_evaluations_per_step,
             self.divergences,
         )
 
@@ -124,6 +125,7 @@ class Trainer:
             optimiser.step()
             schedule.step()
         self.iteration += 1
+        self.steps += 1
         batch = self.method.config.batch_size
         self.average.update(self.method, batch, self.iteration * batch)
         self.guard.observe(losses)
@@ -179,10 +181,10 @@ class Trainer:
         found = checkpoint.latest(self.checkpoints, self.config.checkpoint_every)
         if found is None:
             raise checkpoint.CheckpointError(f"{self.checkpoints}: no readable checkpoint to go back to")
-        seconds, divergences = self.seconds, self.divergences + 1
-        self.restore(*found)
         # what the lost iterations cost is part of the method's cost
-        self.seconds, self.divergences = seconds, divergences
+        spent, divergences = (self.seconds, self.steps), self.divergences + 1
+        self.restore(*found)
+        (self.seconds, self.steps), self.divergences = spent, divergences
         self.method.reset_chains(stream(self.device, self.seed, "chains", divergences))
         self.log.rewind(self.iteration, divergences - 1)
         self.log.write("rollback", self.iteration, diverged_at=at, divergences=divergences, values=values)
@@ -199,8 +201,8 @@ class Trainer:
             "essence": self.essence,
             "iteration": self.iteration,
             "divergences": self.divergences,
+            "steps": self.steps,
             "seconds": self.seconds,
-            "bad": self.guard.bad,
             "method": self.method.state_dict(),
             "average": self.average.state_dict(),
             "optimisers": [o.state_dict() for o, _ in self.optimisations],
@@ -231,8 +233,9 @@ class Trainer:
                 f"{self.folder} holds a run of another configuration: {'; '.join(changed)}. "
                 "Give another folder, or remove this one"
             )
-        self.iteration, self.divergences, self.seconds = iteration, state["divergences"], state["seconds"]
-        self.guard.bad.copy_(state["bad"])
+        self.iteration, self.divergences = iteration, state["divergences"]
+        self.steps, self.seconds = state["steps"], state["seconds"]
+        self.guard.reset()
         self.method.load_state_dict(state["method"])
         self.average.load_state_dict(state["average"])
         for (optimiser, schedule), o, s in zip(

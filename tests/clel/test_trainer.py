@@ -110,6 +110,7 @@ def test_divergence_rolls_back_with_fresh_chains_and_other_noise(tmp_path: Path)
     trainer = make(tmp_path, at=23, times=2)
     outcome = trainer.run()
     assert (outcome.status, outcome.divergences, outcome.iterations) == ("ok", 2, 40)
+    assert outcome.gradient_evaluations == 2 * (24 + 4 + 20)
     lines = log(tmp_path)
     assert [(x["iteration"], x["diverged_at"]) for x in lines if x["kind"] == "rollback"] == [(20, 24), (20, 24)]
     assert [x["iteration"] for x in lines if x["kind"] == "train"] == list(range(1, 41))
