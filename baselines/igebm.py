@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from clel.config import require
 from clel.data import ImageSpec
-from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence
+from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence, require_images
 from clel.langevin import BufferConfig, LangevinConfig
 from clel.method import Optimisation, adam
 from clel.networks import convolution
@@ -91,8 +91,9 @@ class IGEBMNetwork(nn.Module):
         self.last = nn.Linear(inputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = F.relu(self.body(x)).sum((2, 3), dtype=torch.float32)  # chains may run in bfloat16
-        return F.linear(features, self.last.weight.float(), self.last.bias.float()).flatten()
+        maps = F.relu(self.body(x))
+        kind = torch.promote_types(maps.dtype, torch.float32)  # chains may run in bfloat16, energies never
+        return F.linear(maps.sum((2, 3), dtype=kind), self.last.weight.to(kind), self.last.bias.to(kind)).flatten()
 
 
 class IGEBM(LangevinEBM):
@@ -134,6 +135,7 @@ class IGEBM(LangevinEBM):
         return [adam(self.network.parameters(), c.lr, c.betas, c.warmup)]
 
     def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        require_images(images, self.images_per_step)
         negatives = self.negatives(generator)
         positive, negative = self.energy(torch.cat([images, negatives])).split(len(images))
         losses = contrastive_divergence(positive, negative, self.config.alpha)

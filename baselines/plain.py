@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from clel.augment import STRONG
 from clel.data import ImageSpec
-from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence
+from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence, require_images
 from clel.energy import norm_energy
 from clel.langevin import BufferConfig
 from clel.method import Optimisation, adam
@@ -59,6 +59,7 @@ class PlainEBM(LangevinEBM):
         return [adam(self.network.parameters(), c.lr, c.betas, c.warmup)]
 
     def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        require_images(images, self.images_per_step)
         negatives = self.negatives(generator)
         positive, negative = self.energy(torch.cat([images, negatives])).split(len(images))
         losses = contrastive_divergence(positive, negative, self.config.alpha)

@@ -80,6 +80,8 @@ def crop_and_flip(x: Tensor, config: AugmentConfig, generator: torch.Generator) 
     ratio = torch.exp(math.log(config.crop_ratio[0]) + _uniform(x, generator) * math.log(_spread(config)))
     # at area 1 any ratio but 1 would leave the image, so the sides are cut there
     w, h = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
+    if config.crop_scale == (1.0, 1.0):
+        w = h = torch.ones_like(area)
     left, top = (1 - w) * _uniform(x, generator), (1 - h) * _uniform(x, generator)
     sign = 1 - 2 * _bernoulli(x, config.flip, generator).float().flatten()
     # output coordinate s in [-1, 1] reads the input at centre + half side * s, in grid_sample's units

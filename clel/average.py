@@ -63,7 +63,15 @@ class Average:
         return self.shadow
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Copy averaged parameters in; names and shapes must be the module's."""
+        """Copy averaged parameters in.
+
+        Raises:
+            ValueError: names or shapes are not the module's.
+        """
+        given, own = ({name: tuple(t.shape) for name, t in tensors.items()} for tensors in (state, self.shadow))
+        if given != own:
+            odd = sorted(given.items() ^ own.items())[:3]
+            raise ValueError(f"these averaged weights belong to another network; differing: {odd}")
         _assign(self.shadow, state)
 
 

@@ -20,7 +20,7 @@ from clel.augment import STRONG, AugmentConfig, augment
 from clel.config import require
 from clel.contrastive import nt_xent
 from clel.data import ImageSpec
-from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence
+from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence, require_images
 from clel.energy import direction, norm_energy
 from clel.langevin import BufferConfig
 from clel.method import Optimisation, adam
@@ -109,6 +109,7 @@ class CLEL(LangevinEBM):
 
     def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         c = self.config
+        require_images(images, self.images_per_step)
         positives, negatives = images[: c.batch_size], self.negatives(generator)
 
         f_positive, f_negative = self.network(torch.cat([positives, negatives])).split(c.batch_size)
@@ -184,5 +185,6 @@ def clel_recipes() -> dict[str, Recipe]:
         "paper": Recipe(base, paper, EvaluateConfig(samples=50_000), "clel-base"),
         "multiscale": Recipe(multiscale, paper, EvaluateConfig(samples=50_000), "clel-multiscale"),
         "multiscale-256": Recipe(wide_batch, paper, EvaluateConfig(samples=50_000), "clel-multiscale-256"),
+        "celeba64": Recipe(replace(base, network=NETWORKS["base64"]), paper, EvaluateConfig(samples=50_000), None),
         "large": Recipe(large, paper, EvaluateConfig(samples=50_000, steps=1200), "clel-large"),
     }

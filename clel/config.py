@@ -76,8 +76,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where} is {value!r}; {nearest(str(value), map(str, arguments))}")
         return value
     if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where} is {value!r}; expected a list")
         kinds = [arguments[0]] * len(value) if arguments[-1:] == (Ellipsis,) else list(arguments)
-        if not isinstance(value, list | tuple) or len(value) != len(kinds):
+        if len(value) != len(kinds):
             raise ConfigError(f"{where} is {value!r}; expected a list of {len(kinds)} values")
         return tuple(_convert(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
     if dataclasses.is_dataclass(hint):
@@ -120,7 +122,8 @@ def _essence(config: Any) -> Any:
         return {field.name: _essence(getattr(config, field.name)) for field in kept}
     if isinstance(config, list | tuple):
         return [_essence(value) for value in config]
-    return config
+    # 100 and 100.0 are one value
+    return int(config) if isinstance(config, float) and config.is_integer() else config
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -82,7 +82,8 @@ class LangevinEBM(Method):
     def frozen_energy(self) -> Energy:
         """E of the present weights on the frozen view, for Langevin chains: [N, C, H, W] -> [N]."""
         dtype = getattr(torch, self.config.engine)
-        if self._view is None:
+        device = self.buffer.chains.device
+        if self._view is None or self._view.device != device:
             self._view = FrozenView(self.network, dtype)
         network = self._view.refresh()
         return lambda x: self.network_energy(network, x.to(dtype))
@@ -101,6 +102,11 @@ class LangevinEBM(Method):
 
     def continue_chains(self, x: Tensor, generator: torch.Generator, steps: int | None = None) -> Tensor:
         return langevin(self.frozen_energy(), x, self.config.langevin, generator, steps)
+
+
+def require_images(images: Tensor, n: int) -> None:
+    """Raise ConfigError unless there are n images."""
+    require(len(images) == n, f"a training step takes {n} images (images_per_step); given {len(images)}")
 
 
 def contrastive_divergence(positive: Tensor, negative: Tensor, alpha: float) -> dict[str, Tensor]:

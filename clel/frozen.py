@@ -19,6 +19,7 @@ class FrozenView:
 
     Attributes:
         network: the copy; call it (or its methods) in the place of the original.
+        device: where it lies; a network that moved to another wants a new view.
     """
 
     def __init__(self, network: nn.Module, dtype: torch.dtype = torch.float32, channels_last: bool = True) -> None:
@@ -29,6 +30,7 @@ class FrozenView:
         if channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._pairs = _pairs(network, self.network)
+        self.device = next(self.network.parameters()).device
 
     @torch.no_grad()
     def refresh(self) -> nn.Module:
@@ -55,6 +57,9 @@ def _fold(module: nn.Module) -> nn.Module:
         plain.register_parameter(name, parameter)
     for name, buffer in module._buffers.items():
         plain.register_buffer(name, buffer)
+    for name, inner in module._modules.items():
+        if name != "parametrizations":
+            plain.add_module(name, inner)
     for name in module.parametrizations:  # type: ignore[union-attr]
         plain.register_parameter(name, nn.Parameter(getattr(module, name).detach().clone()))
     return plain

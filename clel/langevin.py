@@ -34,6 +34,8 @@ class LangevinConfig:
 
     def __post_init__(self) -> None:
         require(self.steps >= 0, f"steps is {self.steps}; expected 0 or more")
+        clip = self.gradient_clip
+        require(clip is None or clip > 0, f"gradient_clip is {clip}; expected a positive number, or none")
         require(self.noise >= 0 and self.step_size >= 0, "step_size and noise must not be negative")
 
 
@@ -97,14 +99,15 @@ class BufferConfig:
 
 
 class ReplayBuffer(nn.Module):
-    """Chains [size, C, H, W] in [0, 1] on the device, uniform noise at first; part of the module's state."""
+    """Chains [size, C, H, W] in [0, 1] on the device, part of the module's state; `reset` fills it with noise."""
 
     chains: Tensor
 
     def __init__(self, config: BufferConfig, shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("chains", torch.zeros(config.size, *shape))
+        # noise by torch's global generator, as layers are initialised; the trainer resets it from its own stream
+        self.register_buffer("chains", torch.rand(config.size, *shape))
 
     def reset(self, generator: torch.Generator) -> None:
         """Start every chain from uniform noise U[0, 1)."""

@@ -47,8 +47,10 @@ NETWORKS = {
     "base": NetworkConfig(),
     "multiscale": NetworkConfig(towers=3),
     "large": NetworkConfig(widths=(256, 256, 256, 256), towers=3),
+    "base64": NetworkConfig(widths=(64, 128, 128, 256, 256)),
 }
-"""Named sizes: tiny is this suite's own for 8x8 digits; the others are CLEL's (1.725, 6.956, 19.290, 30.707 M)."""
+"""Named sizes: tiny is this suite's own for 8x8 digits; small to large are CLEL's (1.725, 6.956, 19.290, 30.707 M);
+base64, for 64x64 images, is in an early version of the authors' code."""
 
 
 class Normalise(nn.Module):
@@ -163,6 +165,10 @@ class EncoderConfig:
     features: int = 128
     """Dimension of the latent; must equal the energy network's. [CLEL Appendix B]"""
 
+    def __post_init__(self) -> None:
+        require(self.kind in ("resnet18", "tiny"), f"kind is {self.kind!r}; expected resnet18 or tiny")
+        require(min(self.width, self.hidden, self.features) >= 1, "width, hidden and features are at least 1")
+
 
 class Encoder(nn.Module):
     """h: images [N, C, H, W] in [0, 1] -> latents [N, d], not normalised; `backbone` has the features below the MLP."""
@@ -176,7 +182,7 @@ class Encoder(nn.Module):
         self.normalise = Normalise(spec)
         self.backbone, width = build[config.kind]()
         self.head = nn.Sequential(
-            nn.Linear(width, config.hidden),
+            nn.Linear(width, config.hidden, bias=False),  # the batch norm has one
             nn.BatchNorm1d(config.hidden),
             nn.ReLU(),
             nn.Linear(config.hidden, config.features),
@@ -191,7 +197,6 @@ def _resnet18(channels: int) -> tuple[nn.Module, int]:
 
     net = resnet18(zero_init_residual=True)
     net.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
     net.maxpool, net.fc = nn.Identity(), nn.Identity()  # type: ignore[assignment]
     return net, 512
 

@@ -103,7 +103,7 @@ def classifier_space(train: Images, held_out: Images | None = None, cache: Path 
     """
     if train.labels is None or len(train.classes) < 2:
         raise DataError(f"{train.name}: a classifier's feature space takes labels of at least two classes")
-    recipe = (NAME, DIMENSION, ITERATIONS, BATCH, LEARNING_RATE, SEED, train.content_hash())
+    recipe = (NAME, DIMENSION, ITERATIONS, BATCH, LEARNING_RATE, SEED, len(train.classes), train.content_hash())
     key = hashlib.sha256(repr(recipe).encode()).hexdigest()
     folder = (cache or cache_root()) / f"{NAME}-{key[:12]}"
     device = train.pixels.device

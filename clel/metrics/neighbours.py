@@ -22,11 +22,16 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     return _covered(fake, real, _radii(real, k)), _covered(real, fake, _radii(fake, k))
 
 
+def distances(x: Tensor, y: Tensor) -> Tensor:
+    """|x_i - y_j| [N, M], exactly 0 for equal rows, which the usual way through a matrix product would not give."""
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 def _radii(features: Tensor, k: int, chunk: int = 2000) -> Tensor:
     # the nearest of all is the feature itself, at distance 0
-    return torch.cat([torch.cdist(f, features).kthvalue(k + 1).values for f in features.split(chunk)])
+    return torch.cat([distances(f, features).kthvalue(k + 1).values for f in features.split(chunk)])
 
 
 def _covered(queries: Tensor, centres: Tensor, radii: Tensor, chunk: int = 2000) -> float:
-    inside = [(torch.cdist(q, centres) <= radii).any(1) for q in queries.split(chunk)]
+    inside = [(distances(q, centres) <= radii).any(1) for q in queries.split(chunk)]
     return float(torch.cat(inside).double().mean())
