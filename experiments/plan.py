@@ -19,8 +19,10 @@ from clel.run import Run, build, choose_device
 from experiments.grid import Cell
 from experiments.launch import finished
 
-PROBE = 8
-"""Images in a measured step."""
+PROBE = 4
+"""Images in a first measured step."""
+PATIENCE = 3.0
+"""Seconds that a measured step may take on a whole batch."""
 
 
 @dataclass(frozen=True)
@@ -32,41 +34,71 @@ class Estimate:
 
 
 def estimate(run: Run[Any], spec: ImageSpec) -> Estimate:
-    """Estimate a run from one training step and one short sampling, each on a few images, after a first go.
+    """Estimate a run from one training step with chains of one step, and a short sampling.
 
-    Both scale with their images, except that a step has a fixed cost that is counted once an image too often: the
-    estimate errs on the high side. Memory counts weights, gradients, Adam's two moments, the average, buffers, the
-    data set and what one step saves for its backward pass; not the interpreter and the libraries.
+    On a few images at first; where the whole batch would take seconds only, on the whole batch, since small steps have
+    a fixed cost. A full step then costs the measured one and the gradients that were left out.
     """
+    few = _measure(run, spec, min(PROBE, run.config.batch_size))
+    whole = few.seconds * run.config.batch_size / few.images
+    measured = _measure(run, spec, run.config.batch_size) if whole < PATIENCE else few
+    share = run.config.batch_size / measured.images
+    full = build(run, METHODS, spec, torch.device("meta")).gradient_evaluations_per_step
+    step = share * (measured.seconds + (full - measured.gradients) * measured.gradient_seconds)
+    chain = measured.gradient_seconds / measured.images * run.evaluate.steps
+    return Estimate(
+        step * run.train.iterations + chain * run.evaluate.samples,
+        int(measured.fixed_bytes + share * measured.saved_bytes),
+    )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """One training step on `images` images with `gradients` input gradients in it, and one such gradient apart.
+
+    fixed_bytes: weights, gradients, Adam's two moments, the average, and buffers. saved_bytes: what the step saves for
+    its backward pass. The interpreter and the libraries are not counted.
+    """
+
+    images: int
+    gradients: int
+    seconds: float
+    gradient_seconds: float
+    fixed_bytes: int
+    saved_bytes: int
+
+
+def _measure(run: Run[Any], spec: ImageSpec, images: int) -> _Measured:
     device = choose_device(run.device)
-    share = max(1.0, run.config.batch_size / PROBE)
-    small = replace(run, config=shrunk(run.config, share), train=replace(run.train, iterations=2))
-    method = build(small, METHODS, spec, device)
+    config = shrunk(run.config, run.config.batch_size / images)
+    method = build(replace(run, config=config), METHODS, spec, device)
     method.reset_chains(stream(device, run.seed, "plan"))
     (optimiser, _), *_ = method.optimisers(1)
-    images = torch.rand(method.images_per_step, *spec.shape, device=device)
+    x = torch.rand(method.images_per_step, *spec.shape, device=device)
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
-        method.training_step(images, stream(device, run.seed, "plan"))["loss"].backward()
+        method.training_step(x, stream(device, run.seed, "plan"))["loss"].backward()
 
     with _SavedBytes() as saved:
         step()
-    seconds = _timed(step, device) * share
-    chain = _timed(lambda: method.sample(PROBE, stream(device, run.seed, "plan"), 4), device) / (4 * PROBE)
-    weights = sum(p.nbytes for p in method.parameters())
-    chains = method.chains()
-    buffer = 0 if chains is None else chains.nbytes
-    return Estimate(
-        seconds * run.train.iterations + chain * run.evaluate.samples * run.evaluate.steps,
-        int(5 * weights + buffer + saved.total * share),
+    weights, buffers = (sum(t.nbytes for t in tensors) for tensors in (method.parameters(), method.buffers()))
+    return _Measured(
+        images,
+        method.gradient_evaluations_per_step,
+        _timed(step, device),
+        _timed(lambda: method.sample(images, stream(device, run.seed, "plan"), 3), device) / 3,
+        5 * weights + buffers,
+        saved.total,
     )
 
 
 def shrunk(config: Any, share: float) -> Any:
-    """A method's configuration with every batch size divided by `share`, at least 2 (batch norm needs two images)."""
-    sizes = {f.name: max(2, round(getattr(config, f.name) / share)) for f in fields(config) if "batch_size" in f.name}
-    return replace(config, **sizes)
+    """A method's configuration with batch sizes divided by `share`, at least 2 for batch norm, and one-step chains."""
+    changes = {f.name: max(2, round(getattr(config, f.name) / share)) for f in fields(config) if "batch_size" in f.name}
+    if hasattr(config, "langevin"):
+        changes["langevin"] = replace(config.langevin, steps=1)
+    return replace(config, **changes)
 
 
 class _SavedBytes:
@@ -109,9 +141,13 @@ def describe(cells: Sequence[Cell], runs: Path, workers: int) -> str:
             total += guess.seconds * (len(members) - done)
             line += f"{run.train.iterations:>12}{guess.seconds / 3600:>13.2f}{guess.memory / 1e6:>10.0f}"
         lines.append(line)
-    left = f"{duration(total)} of work on this machine, about {duration(total / workers)} with {workers} at a time"
+    left = f"{_long(total)} of work on this machine, about {_long(total / workers)} with {workers} at a time"
     note = "estimated from one small training step and sampling a row; memory without interpreter and libraries"
     return "\n".join([*lines, "", left, note, f"runs would go to {runs}; nothing was run"])
+
+
+def _long(seconds: float) -> str:
+    return duration(seconds) if seconds < 86_400 else f"{seconds / 3600:,.0f} hours"
 
 
 def _by_row(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
