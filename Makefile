@@ -7,7 +7,7 @@ SEEDS ?= 1
 OUT ?= results
 
 # PYTHON=python uses that interpreter as it is (an active conda environment); otherwise .venv is made on first use.
-ifdef PYTHON
+ifeq ($(origin PYTHON),command line)
 RUN := $(PYTHON)
 READY :=
 else

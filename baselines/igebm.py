@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from clel.config import require
 from clel.data import ImageSpec
-from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence, require_images
+from clel.ebm import EBMConfig, LangevinEBM
 from clel.langevin import BufferConfig, LangevinConfig
-from clel.method import Optimisation, adam
 from clel.networks import convolution
 from clel.quick import quick_evaluate, quick_train
 from clel.settings import EvaluateConfig, Recipe, TrainConfig
@@ -123,20 +122,9 @@ class IGEBM(LangevinEBM):
         small = replace(paper, widths=(64, 128, 256), batch_size=64)
         return {
             "quick": Recipe(quick, quick_train(), quick_evaluate(), "igebm"),
-            "small": Recipe(small, TrainConfig(iterations=50_000), EvaluateConfig(), None),
+            "small": Recipe(small, TrainConfig(iterations=50_000), EvaluateConfig(50_000), None),
             "paper": Recipe(paper, TrainConfig(iterations=121_200), EvaluateConfig(50_000, steps=2000), "igebm"),
         }
 
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
         return network(x)
-
-    def optimisers(self, iterations: int) -> list[Optimisation]:
-        c = self.config
-        return [adam(self.network.parameters(), c.lr, c.betas, c.warmup)]
-
-    def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        require_images(images, self.images_per_step)
-        negatives = self.negatives(generator)
-        positive, negative = self.energy(torch.cat([images, negatives])).split(len(images))
-        losses = contrastive_divergence(positive, negative, self.config.alpha)
-        return losses | {"loss": losses["divergence"]}

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import torch
 from torch import Tensor, nn
 
 from clel.augment import STRONG
 from clel.data import ImageSpec
-from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence, require_images
+from clel.ebm import EBMConfig, LangevinEBM
 from clel.energy import norm_energy
 from clel.langevin import BufferConfig
-from clel.method import Optimisation, adam
 from clel.networks import NETWORKS, EnergyNetwork, NetworkConfig
 from clel.quick import quick_ebm, quick_evaluate, quick_train
 from clel.settings import EvaluateConfig, Recipe, TrainConfig
@@ -53,14 +51,3 @@ class PlainEBM(LangevinEBM):
 
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
         return norm_energy(network(x))
-
-    def optimisers(self, iterations: int) -> list[Optimisation]:
-        c = self.config
-        return [adam(self.network.parameters(), c.lr, c.betas, c.warmup)]
-
-    def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        require_images(images, self.images_per_step)
-        negatives = self.negatives(generator)
-        positive, negative = self.energy(torch.cat([images, negatives])).split(len(images))
-        losses = contrastive_divergence(positive, negative, self.config.alpha)
-        return losses | {"loss": losses["divergence"]}

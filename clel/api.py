@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clel.average import refresh_parametrizations
 from clel.data import Images
+from clel.lock import locked
 from clel.method import Method
 from clel.settings import TrainConfig
 from clel.trainer import Outcome, Trainer
@@ -18,11 +18,11 @@ def train(method: Method, images: Images, config: TrainConfig, folder: Path | st
 
     Raises:
         ConfigError: the folder holds a run of another configuration or other images.
+        Busy: another process trains in the folder.
         Interrupted: on SIGTERM or Ctrl-C, with the state saved.
     """
     trainer = Trainer(method, images, config, folder, seed)
-    outcome = trainer.run()
+    with locked(Path(folder)):
+        outcome = trainer.run()
     trainer.average.copy_to(method)
-    refresh_parametrizations(method)
-    method.eval()
     return outcome

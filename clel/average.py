@@ -44,9 +44,7 @@ class Average:
         kept = {n: b.detach().clone() for n, b in module.named_buffers() if n.startswith(_moving(module))}
         live = {n: p.detach().clone() for n, p in module.named_parameters()}
         try:
-            _assign(dict(module.named_parameters()), self.shadow)
-            refresh_parametrizations(module)
-            module.eval()
+            self.copy_to(module)
             yield
         finally:
             _assign(dict(module.named_parameters()), live)
@@ -55,8 +53,10 @@ class Average:
                 m.training = mode
 
     def copy_to(self, module: nn.Module) -> None:
-        """Give the module the averaged weights for good (for sampling from a checkpoint)."""
+        """Give the module the averaged weights for good, spectral norm refreshed, and set it to evaluation mode."""
         _assign(dict(module.named_parameters()), self.shadow)
+        refresh_parametrizations(module)
+        module.eval()
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged parameters by name."""

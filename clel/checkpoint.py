@@ -47,6 +47,19 @@ def save(folder: Path, iteration: int, state: dict[str, Any], keep: int = 2, eve
     return path
 
 
+def drop_after(folder: Path, iteration: int) -> None:
+    """Remove the checkpoints of later iterations: a future that the run has given up."""
+    for i, path in listed(folder):
+        if i > iteration:
+            path.unlink(missing_ok=True)
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed while writing left behind."""
+    for path in folder.glob(".iteration-*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def listed(folder: Path) -> list[tuple[int, Path]]:
     """(iteration, path) of the checkpoints in `folder`, oldest first."""
     found = [(int(m[1]), p) for p in folder.glob("iteration-*.pt") if (m := NAME.fullmatch(p.name))]

@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None, methods: Methods | None = None)
     except Interrupted as interrupted:
         print(f"\n{interrupted}; the same command goes on from there", file=sys.stderr)
         return 130
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
     except (Busy, ConfigError, DataError, CheckpointError, TooFewSamples, OSError) as error:
         print(f"clel: {error}", file=sys.stderr)
         return 2

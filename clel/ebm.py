@@ -15,7 +15,7 @@ from clel.data import ImageSpec
 from clel.energy import Energy
 from clel.frozen import FrozenView
 from clel.langevin import BufferConfig, LangevinConfig, ReplayBuffer, langevin
-from clel.method import Method
+from clel.method import Method, Optimisation, adam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,19 @@ class LangevinEBM(Method):
     @property
     def gradient_evaluations_per_step(self) -> int:
         return self.config.langevin.steps
+
+    def optimisers(self, iterations: int) -> list[Optimisation]:
+        """Adam on the network; a subclass that learns more adds to it."""
+        c = self.config
+        return [adam(self.network.parameters(), c.lr, c.betas, c.warmup)]
+
+    def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Contrastive divergence alone: mean(E+ - E-) + alpha mean(E+^2 + E-^2)."""
+        require_images(images, self.images_per_step)
+        negatives = self.negatives(generator)
+        positive, negative = self.energy(torch.cat([images, negatives])).split(len(images))
+        losses = contrastive_divergence(positive, negative, self.config.alpha)
+        return losses | {"loss": losses["divergence"]}
 
     def counted(self) -> list[nn.Module]:
         return [self.network]

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from clel.files import write_atomically
+
 
 def plain(value: Any) -> Any:
     """JSON has no NaN and no infinity: such floats become None."""
@@ -32,9 +34,18 @@ def duration(seconds: float) -> str:
 class Log:
     """log.jsonl of one run, rewound to `iteration` when a run goes back there, so that it reads as if undisturbed."""
 
-    def __init__(self, path: Path, tensorboard: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.writer = _summary_writer(path.parent / "tensorboard") if tensorboard else None
+        self.writer: Any = None
+
+    def open_tensorboard(self, iteration: int) -> None:
+        """Write TensorBoard event files too, from `iteration` on; what an earlier process wrote beyond it is hidden."""
+        self.writer = _summary_writer(self.path.parent / "tensorboard", iteration)
+
+    def close(self) -> None:
+        """Bring what TensorBoard still holds to disk."""
+        if self.writer is not None:
+            self.writer.close()
 
     def rewind(self, iteration: int, rollbacks: int) -> None:
         """Drop the lines beyond `iteration`, a torn last line, and all "rollback" lines but the first `rollbacks`."""
@@ -50,9 +61,7 @@ class Log:
             rollbacks -= is_rollback
             if rollbacks >= 0 if is_rollback else entry["iteration"] <= iteration:
                 kept.append(line + "\n")
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(kept))
-        temporary.replace(self.path)
+        write_atomically(self.path, "".join(kept))
 
     def write(self, kind: str, iteration: int, **values: Any) -> None:
         """Append {"kind": kind, "iteration": iteration, **values}."""
@@ -64,12 +73,12 @@ class Log:
                     self.writer.add_scalar(f"{kind}/{name}", value, iteration)
 
 
-def _summary_writer(folder: Path) -> Any:
+def _summary_writer(folder: Path, iteration: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise ImportError("tensorboard = true needs the package tensorboard: pip install tensorboard") from error
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=iteration + 1)
 
 
 class Progress:
@@ -82,10 +91,10 @@ class Progress:
         self.every = 0.2 if self.terminal else every
         self.began, self.shown = time.monotonic(), -math.inf
 
-    def show(self, done: int, detail: str = "", force: bool = False) -> None:
+    def show(self, done: int, detail: str = "") -> None:
         """Show `done` of the total with the time left at the present pace."""
         now = time.monotonic()
-        if now - self.shown < self.every and not force and done < self.total:
+        if now - self.shown < self.every and done < self.total:
             return
         self.shown = now
         pace = (now - self.began) / max(done - self.start, 1)

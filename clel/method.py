@@ -48,8 +48,13 @@ class Method(nn.Module, ABC):
     @classmethod
     def create(cls, preset: str, spec: ImageSpec, seed: int = 0) -> Method:
         """The method with the settings of a preset, for images of `spec`, initialised from `seed`."""
+        return cls.build(cls.recipe(preset).config, spec, seed)
+
+    @classmethod
+    def build(cls, config: Any, spec: ImageSpec, seed: int = 0) -> Method:
+        """The method with these settings, for images of `spec`, initialised from `seed`."""
         with seeded(seed, "initialisation"):
-            return cls(cls.recipe(preset).config, spec)
+            return cls(config, spec)
 
     @property
     def images_per_step(self) -> int:

@@ -14,20 +14,31 @@ import torch
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """Git commit (None outside a checkout) and whether files differ from it, versions, device, command, time (UTC)."""
-    sha = _git("rev-parse", "HEAD")
+    """Git commit (None outside a checkout) and whether files differ from it, versions, device, command, time (UTC).
+
+    To be asked when a process starts: what is committed while it runs is not what it runs.
+    """
+    root = Path(__file__).resolve().parent.parent
+    # an installed copy may lie inside a checkout of something else
+    sha = _git("rev-parse", "HEAD") if _git("rev-parse", "--show-toplevel") == str(root) else None
     return {
         "git_sha": sha,
         "git_dirty": None if sha is None else bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": device_name(device),
+        "tf32": torch.backends.cudnn.allow_tf32 if device.type == "cuda" else False,
         "threads": torch.get_num_threads(),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
         # paths cut down to their last part: a record names no folder of the machine
         "command": " ".join(Path(a).name if Path(a).is_absolute() else a for a in sys.argv),
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": utc_now(),
     }
+
+
+def utc_now() -> str:
+    """The time, UTC, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def device_name(device: torch.device) -> str:

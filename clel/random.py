@@ -30,7 +30,8 @@ def seeded(seed: int, *labels: str | int) -> Iterator[None]:
 
     For what takes no generator: layer initialisation and dropout.
     """
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    # a CPU run must not wake the GPUs
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(fold(seed, *labels))
         yield

@@ -16,6 +16,7 @@ from clel.files import write_atomically
 from clel.log import plain
 from clel.method import Method
 from clel.networks import parameter_count
+from clel.provenance import utc_now
 from clel.resources import peak_memory
 from clel.schema import SCHEMA, fault
 from clel.trainer import Outcome
@@ -56,6 +57,11 @@ def training_costs(method: Method, outcome: Outcome, device: torch.device) -> di
     }
 
 
+def finished(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with the time of its end."""
+    return record | {"provenance": {**record["provenance"], "finished": utc_now()}}
+
+
 def write_record(folder: Path, record: dict[str, Any]) -> Path:
     """Write folder/record.json, the last act of a run, and return its path. Non-finite numbers become null.
 
@@ -75,4 +81,4 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         record = json.loads((folder / "record.json").read_text())
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) and record.get("schema") == SCHEMA else None
+    return None if fault(record, folder.name) else record

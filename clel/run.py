@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from clel import checkpoint
-from clel.average import Average, refresh_parametrizations
+from clel.average import Average
 from clel.config import LOGISTICS, ConfigError, choose, differences, from_dict, identity, to_dict
 from clel.data import Images, ImageSpec, load, to_uint8
 from clel.evaluate import Reference, draw, protocol, reference, refuse_few_samples, score
@@ -31,8 +31,7 @@ from clel.lock import locked
 from clel.method import Method
 from clel.metrics import classifier_space
 from clel.provenance import provenance
-from clel.random import seeded
-from clel.record import FINAL, blank_record, read_record, training_costs, write_record
+from clel.record import FINAL, blank_record, finished, read_record, training_costs, write_record
 from clel.settings import EvaluateConfig, TrainConfig
 from clel.trainer import Trainer
 
@@ -83,7 +82,7 @@ def resolve(methods: Methods, method: str, preset: str, **changes: Any) -> Run[A
     return replace(Run(method, preset, recipe.config, recipe.train, recipe.evaluate), **changes)
 
 
-def save_config(run: Run[Any], folder: Path) -> None:
+def save_config(run: Any, folder: Path) -> None:
     """Write config.json, from which `load_config` makes the run again."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "config.json", (json.dumps(to_dict(run), indent=1) + "\n").encode())
@@ -118,8 +117,7 @@ def choose_device(name: str) -> torch.device:
 
 def build(run: Run[Any], methods: Methods, spec: ImageSpec, device: torch.device) -> Method:
     """The run's method, freshly initialised from its seed."""
-    with seeded(run.seed, "initialisation"):
-        return choose(methods, run.method, "method")(run.config, spec).to(device)
+    return choose(methods, run.method, "method").build(run.config, spec, run.seed).to(device)
 
 
 def execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
@@ -137,22 +135,27 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
     existing = read_record(folder)
     if existing is not None and existing["status"] in FINAL:
         return existing
+    # a failure is forgotten once the run is taken up again
+    (folder / "record.json").unlink(missing_ok=True)
     save_config(run, folder)
     record = blank_record(folder.name, run, method=run.method, preset=run.preset, dataset=run.dataset, seed=run.seed)
-    device = torch.device("cpu")
     try:
         device = choose_device(run.device)
+        # float32 means float32: convolutions on recent GPUs would otherwise round to 10 bits
+        torch.backends.cudnn.allow_tf32 = False
+        record["provenance"] = provenance(device)
         _train_and_evaluate(run, folder, methods, device, record)
-    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-        record |= {"status": "oom", "reason": str(error).splitlines()[0] if str(error) else "out of memory"}
     except Interrupted:
         raise
     except Exception as error:
-        record |= {"status": "error", "reason": f"{type(error).__name__}: {error}"}
-        write_record(folder, record | {"provenance": provenance(device)})
-        raise
-    record["provenance"] = provenance(device)
-    write_record(folder, record)
+        out_of_memory = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate" in str(error)
+        if out_of_memory:
+            record |= {"status": "oom", "reason": (str(error) or "out of memory").splitlines()[0]}
+        else:
+            record |= {"status": "error", "reason": f"{type(error).__name__}: {error}"}
+            write_record(folder, finished(record))
+            raise
+    write_record(folder, finished(record))
     return record
 
 
@@ -229,5 +232,4 @@ def load_trained(folder: Path, methods: Methods, device_name: str = "auto") -> t
     average = Average(method, run.train.ema_half_life)
     average.load_state_dict(found[1]["average"])
     average.copy_to(method)
-    refresh_parametrizations(method)
-    return method.eval(), run, images
+    return method, run, images

@@ -87,10 +87,12 @@ class Trainer:
             ConfigError: the folder holds a run of another configuration; the message lists the differences.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.log = Log(self.folder / "log.jsonl", self.config.tensorboard)
+        self.log = Log(self.folder / "log.jsonl")
         reason = None
         with seeded(self.seed, "global"), Signals() as signals:
             self.resume_or_start()
+            if self.config.tensorboard:
+                self.log.open_tensorboard(self.iteration)
             progress = Progress(self.name, self.config.iterations, self.iteration)
             mark = now(self.device)
             while self.iteration < self.config.iterations and reason is None:
@@ -99,6 +101,9 @@ class Trainer:
                     self.seconds += now(self.device) - mark
                     reason = self.look(losses, progress, signals)
                     mark = now(self.device)
+            self.log.close()
+            if signals.received is not None:
+                raise Interrupted(f"{self.name}: {signals.received.name} at the end of training; state saved")
         return Outcome(
             "ok" if reason is None else "diverged",
             reason,
@@ -144,7 +149,7 @@ class Trainer:
     def look(self, losses: dict[str, Tensor], progress: Progress, signals: Signals) -> str | None:
         """Between two steps: guard, log, evaluation, samples, checkpoint, signals. Returns why the run ends, if so."""
         c = self.config
-        if bool(self.guard.bad):
+        if bool(self.guard.bad) or not self.weights_are_finite():
             return self.roll_back(losses)
         if self.due(c.log_every):
             values = {name: float(value) for name, value in losses.items()}
@@ -160,6 +165,10 @@ class Trainer:
         if signals.received is not None and self.iteration < c.iterations:
             raise Interrupted(f"{self.name}: {signals.received.name} at iteration {self.iteration}; state saved")
         return None
+
+    def weights_are_finite(self) -> bool:
+        """Whether every weight is; the guard sees the losses that came before the last update, not what it made."""
+        return bool(torch.stack([p.detach().isfinite().all() for p in self.method.parameters()]).all())
 
     def costs(self) -> dict[str, Any]:
         """Images seen and seconds of training so far (evaluation, sample grids and checkpoints not counted)."""
@@ -185,11 +194,12 @@ class Trainer:
         spent, divergences = (self.seconds, self.steps), self.divergences + 1
         self.restore(*found)
         (self.seconds, self.steps), self.divergences = spent, divergences
-        self.method.reset_chains(stream(self.device, self.seed, "chains", divergences))
         self.log.rewind(self.iteration, divergences - 1)
         self.log.write("rollback", self.iteration, diverged_at=at, divergences=divergences, values=values)
         if divergences <= self.config.rollbacks:
+            self.method.reset_chains(stream(self.device, self.seed, "chains", divergences))
             return None
+        checkpoint.drop_after(self.checkpoints, self.iteration)
         return (
             f"diverged {divergences} times, last noticed at iteration {at} ({_worst(values, self.config.max_energy)}); "
             "what has helped others: a lower learning rate, more Langevin steps, a larger weight of squared energies"
@@ -216,6 +226,7 @@ class Trainer:
 
     def resume_or_start(self) -> None:
         """Take up the newest readable checkpoint, or start with fresh chains and a checkpoint of iteration 0."""
+        checkpoint.drop_unfinished(self.checkpoints)
         found = checkpoint.latest(self.checkpoints)
         if found is not None:
             self.restore(*found)

@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options, run = choose(COMMANDS, arguments[0], "experiment")
         return run(tyro.cli(options, args=arguments[1:], prog=f"python -m experiments {arguments[0]}"))
-    except (CheckpointError, ConfigError, DataError) as error:
+    except (CheckpointError, ConfigError, DataError, OSError) as error:
         print(f"experiments: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -40,7 +40,7 @@ PROFILES = {
         cut_evaluate=(("samples", 100), ("steps", 2)),
     ),
     "quick": Profile("digits", ("quick",), samples=1000),
-    "small": Profile("cifar10", ("small",), samples=10_000),
+    "small": Profile("cifar10", ("small",), samples=50_000),
     "paper": Profile("cifar10", ("paper", "multiscale", "multiscale-256", "large"), samples=50_000),
 }
 

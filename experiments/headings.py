@@ -37,7 +37,10 @@ def headings(notes: Footnotes, runs: Sequence[Run], dataset: str, source: str) -
         "which start from noise."
     )
     kinds = sorted({str(kind) for run in runs if (kind := run.part("training").get("peak_memory_kind"))})
-    memory = notes.mark(f"Peak memory of training ({' / '.join(kinds) or 'not recorded'}), 1 MB = 1,000,000 bytes.")
+    memory = notes.mark(
+        f"Peak memory of the process that trained and evaluated ({' / '.join(kinds) or 'not recorded'}), "
+        "1 MB = 1,000,000 bytes. Process rss counts the interpreter and the libraries too."
+    )
     events = notes.mark("Roll-backs after a divergence, in total over all runs of the row, failed ones included.")
     papers = notes.mark(_papers(dataset, source, inception))
     group = f"reported, {NAMES.get(source, source)}"
@@ -72,8 +75,8 @@ def _papers(dataset: str, source: str, inception: bool) -> str:
     hardware = "Time and memory there are those of one RTX 3090 with 24 GB."
     if source != dataset:
         return (
-            f"Another data set: what the papers report for {name}, FID in Inception features. Not comparable with the "
-            f"columns measured here on {NAMES.get(dataset, dataset)}. {hardware}"
+            f"Another data set and larger networks: what the papers report for {name}, FID in Inception features. Not "
+            f"comparable with the columns measured here on {NAMES.get(dataset, dataset)}. {hardware}"
         )
     apart = "" if inception else " The distances measured here are in other features and not comparable with it."
     return f"As reported by the papers for {name}, FID in Inception features.{apart} {hardware}"

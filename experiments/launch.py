@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,13 +14,11 @@ from types import FrameType
 
 import torch
 
-from clel.config import to_dict
-from clel.data import load
-from clel.files import write_atomically
+from clel.data import DataError, load
 from clel.log import duration
 from clel.metrics import classifier_space
 from clel.record import FINAL, read_record
-from clel.run import choose_device
+from clel.run import choose_device, save_config
 from experiments.grid import Cell
 from experiments.store import read_log
 
@@ -53,12 +50,24 @@ def cost(cell: Cell) -> float:
     return train.iterations * (config.batch_size * (3 + getattr(langevin, "steps", 0)) + 10 * views)
 
 
-def prepare(cells: Sequence[Cell], device: str) -> None:
-    """Load each data set and make its feature space once, before any training; DataError where one is missing."""
+def prepare(cells: Sequence[Cell], runs: Path, device: str) -> None:
+    """Load each data set and make its feature space once, before any training.
+
+    Raises:
+        DataError: a data set is missing, or is not the one that a finished run was measured on.
+    """
     for dataset in sorted({cell.dataset for cell in cells}):
         place = choose_device(device)
         train, held_out = load(dataset, "train").to(place), load(dataset, "test").to(place)
-        classifier_space(train, held_out)
+        space = classifier_space(train, held_out)
+        for cell in cells:
+            record = read_record(runs / cell.run_name) if cell.dataset == dataset else None
+            known = record["protocol"].get("features_identity", space.identity) if record else space.identity
+            if known != space.identity:
+                raise DataError(
+                    f"{dataset}: its training images are not those that {cell.run_name} was measured on; "
+                    f"move {runs / cell.run_name} away, or give another OUT"
+                )
 
 
 def run_local(cells: Sequence[Cell], runs: Path, workers: int | None = None, device: str = "auto") -> int:
@@ -76,8 +85,9 @@ def run_local(cells: Sequence[Cell], runs: Path, workers: int | None = None, dev
         print(f"{skipped} of {len(cells)} runs are finished already", file=sys.stderr)
     if not pending:
         return 0
-    gpus = torch.cuda.device_count() if choose_device(device).type == "cuda" else 0
-    workers = min(workers or gpus or available_cores(), len(pending))
+    gpus = visible_gpus(choose_device(device))
+    workers = min(workers or len(gpus) or available_cores(), len(cells))
+    # by the whole grid, not by what is left of it: a rerun's sums keep their order
     threads = max(1, available_cores() // workers)
     slots: list[Worker | None] = [None] * workers
     failures, done, shown = 0, 0, 0.0
@@ -94,7 +104,7 @@ def run_local(cells: Sequence[Cell], runs: Path, workers: int | None = None, dev
                     failures += _ended(worker, runs)
                     slots[place] = None
                 if slots[place] is None and pending:
-                    slots[place] = _start(pending.pop(0), runs, threads, place if gpus > 1 else None)
+                    slots[place] = _start(pending.pop(0), runs, threads, gpus[place % len(gpus)] if gpus else None)
             if time.monotonic() - shown > (1 if sys.stderr.isatty() else 10):
                 shown = time.monotonic()
                 _show([w for w in slots if w is not None], done, len(cells) - skipped, runs)
@@ -107,18 +117,26 @@ def run_local(cells: Sequence[Cell], runs: Path, workers: int | None = None, dev
     return failures
 
 
+def visible_gpus(device: torch.device) -> list[str]:
+    """The GPUs to share out, as CUDA_VISIBLE_DEVICES names them; none on a CPU, or where the device names its GPU."""
+    if device.type != "cuda" or device.index is not None:
+        return []
+    mask = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return mask.split(",") if mask else [str(number) for number in range(torch.cuda.device_count())]
+
+
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start(cell: Cell, runs: Path, threads: int, gpu: int | None) -> Worker:
+def _start(cell: Cell, runs: Path, threads: int, gpu: str | None) -> Worker:
     folder = runs / cell.run_name
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "config.json", (json.dumps(to_dict(cell.run), indent=1) + "\n").encode())
+    if not (folder / "config.json").exists():
+        save_config(cell.run, folder)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     if gpu is not None:
-        environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        environment["CUDA_VISIBLE_DEVICES"] = gpu
     with open(folder / "output.log", "ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "experiments.cell", str(folder)],

@@ -16,7 +16,7 @@ from clel.evaluate import protocol, reference, score
 from clel.metrics import classifier_space
 from clel.provenance import provenance
 from clel.random import stream
-from clel.record import blank_record, write_record
+from clel.record import blank_record, finished, write_record
 from clel.run import choose_device, run_name, save_images
 from clel.settings import EvaluateConfig
 
@@ -35,7 +35,9 @@ def _noise(train: Images, held_out: Images, n: int, generator: torch.Generator) 
 
 
 def _held_out(train: Images, held_out: Images, n: int, generator: torch.Generator) -> Tensor:
-    return held_out.pixels[:n].cpu()
+    # in the order of the file where all are shown; a sample of them otherwise, since folders are sorted by class
+    pixels = held_out.pixels.cpu()
+    return pixels if n >= len(pixels) else pixels[torch.randperm(len(pixels), generator=generator)[:n]]
 
 
 REFERENCES = {
@@ -63,6 +65,7 @@ class ReferenceRun:
 def execute_reference(run: ReferenceRun, folder: Path) -> dict[str, Any]:
     """Measure the reference's images against the training split and record it as a run is; returns the record."""
     device = choose_device(run.device)
+    origin = provenance(device)
     train, held_out = load(run.dataset, "train").to(device), load(run.dataset, "test").to(device)
     real = reference(train, classifier_space(train, held_out))
     generator = stream("cpu", run.seed, run.reference)
@@ -76,7 +79,8 @@ def execute_reference(run: ReferenceRun, folder: Path) -> dict[str, Any]:
         "status": "ok",
         "metrics": score(pixels, real, run.evaluate, run.seed, "fresh"),
         "protocol": stated | {"steps": None},
-        "provenance": provenance(device),
+        "provenance": origin,
     }
+    record = finished(record)
     write_record(folder, record)
     return record

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clel.run import choose_device
-from experiments.grid import table1_cells
+from clel.run import choose_device, slug
+from experiments.grid import Cell, table1_cells
 from experiments.launch import available_cores, finished, prepare, run_local
 from experiments.plan import describe
 from experiments.report import write_report
@@ -47,16 +48,24 @@ def main(options: Table1) -> int:
         print(describe(cells, runs, options.workers or available_cores()))
         return 0
     if not options.report:
-        if not all(finished(cell, runs) for cell in cells):
-            prepare(cells, options.device)
+        prepare(cells, runs, options.device)
         run_local(cells, runs, options.workers, options.device)
-    folder = options.out / (options.profile if options.dataset is None else f"{options.profile}-{cells[0].slug}")
-    for path in write_report(folder, cells, runs, command(options)):
+    for path in write_report(options.out / table_name(options, cells), cells, runs, command(options)):
         print(path)
     failed = [cell.run_name for cell in cells if not finished(cell, runs)]
     if failed:
         print(f"{len(failed)} of {len(cells)} runs have no result; the table says why", file=sys.stderr)
     return 1 if failed else 0
+
+
+def table_name(options: Table1, cells: Sequence[Cell]) -> str:
+    """Folder of the table: the profile's, and another one for another data set or some of the methods only."""
+    parts = [options.profile]
+    if options.dataset is not None:
+        parts.append(cells[0].slug)
+    if options.methods:
+        parts.append(slug(options.methods))
+    return "-".join(parts)
 
 
 def command(options: Table1) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import io
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,10 +45,53 @@ def test_the_readme_example_runs_in_under_15_lines(tmp_path: Path) -> None:
     assert (tmp_path / "runs/mine/samples.png").exists()
 
 
-def test_readme_has_the_committed_table() -> None:
+def test_the_page_on_adding_a_method_adds_one_that_trains(tmp_path: Path) -> None:
+    from clel import Method, TrainConfig, train
+    from tests.clel.trainer_process import small_images
+
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/adding-a-method.md").read_text(), re.DOTALL)
+    source = next(block for block in blocks if "(Method):" in block)
+    path = tmp_path / "added.py"
+    path.write_text(source)
+    spec = importlib.util.spec_from_file_location("added", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["added"] = module  # dataclasses look their module up there
+    spec.loader.exec_module(module)
+    kinds = vars(module).values()
+    (kind,) = [k for k in kinds if isinstance(k, type) and issubclass(k, Method) and k.__module__ == "added"]
+    images = small_images()
+    method = kind.create("quick", images.spec)
+    outcome = train(method, images, TrainConfig(iterations=3, sample_every=0), tmp_path / "run")
+    assert outcome.status == "ok"
+    assert method.sample(2, torch.Generator().manual_seed(0)).shape == (2, 1, 8, 8)
+
+
+def committed(path: str) -> str:
+    """A file as it was committed: `make table1` writes its own results over it."""
+    done = subprocess.run(["git", "show", f"HEAD:{path}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else (ROOT / path).read_text()
+
+
+def test_readme_has_the_committed_table(tmp_path: Path) -> None:
     from experiments.report import refresh_section
 
-    assert refresh_section(ROOT / "README.md", ROOT / "results/quick/table1.md", check=True)
+    (tmp_path / "table1.md").write_text(committed("results/quick/table1.md"))
+    (tmp_path / "README.md").write_text(committed("README.md"))
+    assert refresh_section(tmp_path / "README.md", tmp_path / "table1.md", check=True)
+
+
+def test_the_committed_results_are_within_the_bounds_that_quick_was_made_for() -> None:
+    runs = pd.read_csv(io.StringIO(committed("results/quick/runs.csv")))
+    noise = runs[runs["method"] == "noise"]["fid_fresh"]
+    for method in ("clel", "plain"):
+        rows = runs[runs["method"] == method]
+        assert len(rows) == 3
+        assert (rows["status"] == "ok").all()
+        assert (rows["fid_fresh"] < noise.min() / 10).all()
+    clel = runs[runs["method"] == "clel"]
+    assert (clel["confident_fresh"] >= 0.8).all()
+    assert (clel["classes_fresh"] == 10).all()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -77,7 +78,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    @property
+    @cached_property
     def spec(self) -> ImageSpec:
         """Shape, and mean and std a channel of v / 255 in float64, rounded to four digits as published ones are."""
         # In pieces: float64 of a whole split would take eight times its memory.
@@ -101,9 +102,9 @@ class Images:
     def content_hash(self) -> str:
         """SHA-256 over shape, pixels and labels: the same on every machine."""
         digest = hashlib.sha256(repr(tuple(self.pixels.shape)).encode())
-        digest.update(self.pixels.cpu().contiguous().numpy().tobytes())
+        digest.update(self.pixels.cpu().contiguous().numpy().data)
         if self.labels is not None:
-            digest.update(self.labels.cpu().contiguous().numpy().tobytes())
+            digest.update(self.labels.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
 

@@ -125,13 +125,20 @@ def classifier_space(train: Images, held_out: Images | None = None, cache: Path 
 
 
 def _fit(network: Classifier, train: Images) -> None:
+    """Train on one thread: sums keep one order on every machine, and float64 convolutions gain little from more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _descend(network, train)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _descend(network: Classifier, train: Images) -> None:
     """Adam with a linear decay of the learning rate, cross-entropy, dequantised images; no augmentation."""
     assert train.labels is not None
     optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     progress = Progress(f"{NAME} ({train.name})", ITERATIONS)
-    # one thread: sums keep one order on every machine, and float64 convolutions gain next to nothing from more
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     batch = min(BATCH, len(train))
     for t in range(ITERATIONS):
         for group in optimiser.param_groups:
@@ -144,7 +151,6 @@ def _fit(network: Classifier, train: Images) -> None:
         loss.backward()
         optimiser.step()
         progress.show(t + 1)
-    torch.set_num_threads(threads)
 
 
 __all__ = ["NAME", "Classifier", "FeatureSpace", "cache_root", "classifier_space"]

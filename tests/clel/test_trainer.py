@@ -138,6 +138,51 @@ def test_runaway_energy_is_a_divergence(tmp_path: Path) -> None:
     assert outcome.iterations == 0
 
 
+@pytest.mark.parametrize("at", [19, 39], ids=["before a checkpoint", "in the last step"])
+def test_weights_that_a_finite_loss_spoils_are_never_saved_nor_called_ok(tmp_path: Path, at: int) -> None:
+    """A finite loss may have a gradient that is not; then the update, not the loss, is what breaks."""
+    trainer = make(tmp_path)
+    step = trainer.step
+
+    def spoil() -> Any:
+        losses = step()
+        if trainer.iteration == at + 1 and trainer.divergences == 0:
+            next(iter(trainer.method.parameters())).data.fill_(torch.nan)
+        return losses
+
+    trainer.step = spoil  # type: ignore[method-assign]
+    outcome = trainer.run()
+    assert (outcome.status, outcome.divergences, outcome.iterations) == ("ok", 1, 40)
+    assert all(bool(p.isfinite().all()) for p in trainer.method.parameters())
+
+
+def test_a_signal_in_the_last_step_is_not_lost(tmp_path: Path) -> None:
+    trainer = make(tmp_path / "last")
+    step = trainer.step
+
+    def last() -> Any:
+        losses = step()
+        if trainer.iteration == TRAIN.iterations:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return losses
+
+    trainer.step = last  # type: ignore[method-assign]
+    with pytest.raises(Interrupted, match="at the end of training"):
+        trainer.run()
+    assert make(tmp_path / "last").run().iterations == TRAIN.iterations
+    make(tmp_path / "whole").run()
+    same(tmp_path / "whole", tmp_path / "last")
+
+
+def test_giving_up_keeps_the_chains_of_the_last_good_checkpoint(tmp_path: Path) -> None:
+    make(tmp_path / "calm", train=replace(TRAIN, keep=9)).run()
+    trainer = make(tmp_path / "bad", at=23, times=99)
+    trainer.run()
+    (calm,) = [path for i, path in checkpoint.listed(tmp_path / "calm" / "checkpoints") if i == 20]
+    chains = trainer.method.chains()
+    assert chains is not None and torch.equal(checkpoint.load(calm)["method"]["buffer.chains"], chains)
+
+
 def test_a_damaged_newest_checkpoint_costs_only_its_interval(tmp_path: Path) -> None:
     make(tmp_path / "whole").run()
     short = make(tmp_path / "hurt", train=TRAIN)

@@ -91,7 +91,7 @@ def test_headings_say_the_distance_is_not_inception_fid(fake: Any, grid: list) -
 def test_papers_of_another_data_set_and_of_the_same(fake: Any) -> None:
     other = build(fake, fake.cells("a", "A", published="igebm"))
     (note,) = [note for note in other.grid.footnotes if "RTX 3090" in note]
-    assert note.startswith("Another data set: what the papers report for CIFAR-10")
+    assert note.startswith("Another data set and larger networks: what the papers report for CIFAR-10")
     (cell,) = fake.cells("a", "A", published="igebm", dataset="imagenet32")
     fake.write(cell, protocol={"features": "inception-v3"})
     same = build(fake, [cell])

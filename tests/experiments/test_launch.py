@@ -1,0 +1,73 @@
+"""Local launching: which cells are finished, who gets which GPU, what a changed data set does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from baselines import METHODS
+from clel.data import DataError, Images
+from experiments import launch
+from experiments.grid import PROFILES, table1_cells
+
+
+@pytest.mark.parametrize(
+    ("device", "mask", "expected"),
+    [
+        ("cpu", None, []),
+        ("cuda", None, ["0", "1"]),
+        ("cuda", "2,3", ["2", "3"]),
+        ("cuda", "GPU-aa", ["GPU-aa"]),
+        ("cuda:1", "2,3", []),
+    ],
+)
+def test_gpus_are_those_that_the_process_may_use(
+    device: str, mask: str | None, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if mask:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mask)
+    assert launch.visible_gpus(torch.device(device)) == expected
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": 1, "status": "ok"}'])
+def test_a_damaged_record_is_no_finished_run(text: str, tmp_path: Path) -> None:
+    cell = table1_cells("smoke")[0]
+    (tmp_path / cell.run_name).mkdir()
+    (tmp_path / cell.run_name / "record.json").write_text(text)
+    assert not launch.finished(cell, tmp_path)
+
+
+def test_longest_first() -> None:
+    cells = {cell.row: cell for cell in table1_cells("quick")}
+    assert launch.cost(cells["clel"]) > launch.cost(cells["plain"]) > launch.cost(cells["noise"])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_all_rows_of_a_profile_have_one_number_of_samples(profile: str) -> None:
+    """The Frechet distance is biased in it."""
+    assert len({cell.run.evaluate.samples for cell in table1_cells(profile, dataset="digits")}) == 1
+
+
+def test_changed_data_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = table1_cells("smoke")[0]
+    images = Images(torch.zeros(4, 1, 8, 8, dtype=torch.uint8))
+    monkeypatch.setattr(launch, "load", lambda name, split: images)
+    monkeypatch.setattr(launch, "classifier_space", lambda train, held_out: SimpleNamespace(identity="new"))
+    launch.prepare([cell], tmp_path, "cpu")
+    record = {"schema": 1, "name": cell.run_name, "method": "noise", "preset": "reference", "dataset": cell.dataset}
+    record |= {"seed": 0, "hash": "0", "status": "ok", "reason": None, "config": {}, "metrics": {}, "training": {}}
+    record |= {"provenance": {}, "protocol": {"features_identity": "old"}}
+    (tmp_path / cell.run_name).mkdir()
+    (tmp_path / cell.run_name / "record.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match="not those that"):
+        launch.prepare([cell], tmp_path, "cpu")
+
+
+def test_methods_have_rows() -> None:
+    assert set(METHODS) <= {cell.row for cell in table1_cells("quick")}
