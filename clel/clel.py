@@ -167,7 +167,8 @@ def clel_recipes() -> dict[str, Recipe]:
         encoder=EncoderConfig("tiny", hidden=256, features=64),
         views=DIGIT_VIEWS,
         beta=0.003,
-        **quick_ebm(),
+        # twice the plain EBM's, which diverges at this rate; without the guidance CLEL would be that EBM
+        **quick_ebm() | {"lr": 2e-3},
     )
     base = CLELConfig()
     multiscale = replace(base, network=NETWORKS["multiscale"])

@@ -30,8 +30,8 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "tf32": torch.backends.cudnn.allow_tf32 if device.type == "cuda" else False,
         "threads": torch.get_num_threads(),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
-        # paths cut down to their last part: a record names no folder of the machine
-        "command": " ".join(Path(a).name if Path(a).is_absolute() else a for a in sys.argv),
+        # absolute paths cut down to their last part: a record names no folder of the machine
+        "command": " ".join(["python", *(Path(a).name if Path(a).is_absolute() else a for a in sys.orig_argv[1:])]),
         "started": utc_now(),
     }
 

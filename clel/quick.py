@@ -17,7 +17,7 @@ def quick_ebm() -> dict[str, Any]:
     return {
         "langevin": LangevinConfig(steps=30),
         "buffer": BufferConfig(size=1000, restart=1.0, augmentation=NONE),
-        "lr": 2e-3,
+        "lr": 1e-3,
         "warmup": 100,
     }
 
