@@ -18,8 +18,8 @@ endif
 CONSTRAINTS ?=
 BASE_PYTHON ?= python3
 
-TABLE1 := $(RUN) -m experiments table1 --profile $(PROFILE) --seeds $(SEEDS) --out $(OUT) \
-	$(if $(METHODS),--methods $(METHODS)) $(if $(DATASET),--dataset $(DATASET)) $(if $(DEVICE),--device $(DEVICE)) \
+TABLE1 := $(RUN) -m experiments table1 --profile $(PROFILE) --seeds $(SEEDS) --out '$(OUT)' \
+	$(if $(METHODS),--methods '$(METHODS)') $(if $(DATASET),--dataset '$(DATASET)') $(if $(DEVICE),--device $(DEVICE)) \
 	$(if $(WORKERS),--workers $(WORKERS))
 
 .PHONY: help
@@ -29,7 +29,7 @@ help: ## List the targets
 
 .PHONY: table1
 table1: $(READY) ## Train every method and write results/PROFILE/table1.md and figures; PLAN=1 only says what would run
-	@$(TABLE1) $(if $(PLAN),--plan)
+	@$(TABLE1) $(if $(filter-out 0 no false,$(PLAN)),--plan)
 
 .PHONY: report
 report: $(READY) ## Make Table 1 and its figures again from the finished runs
@@ -49,7 +49,7 @@ bench: $(READY) ## Time the Langevin engine against the naive one (ratios of one
 
 .PHONY: data
 data: $(READY) ## Download and check a data set: make data DATASET=cifar10
-	@$(RUN) -m clel.data $(DATASET)
+	@$(RUN) -m clel.data '$(DATASET)'
 
 .PHONY: lint
 lint: $(READY) ## Check format, lint and types

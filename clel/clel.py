@@ -69,7 +69,8 @@ class CLELConfig(EBMConfig):
             f"contrastive_batch_size {self.contrastive_batch_size} is below batch_size {self.batch_size}; "
             "the EBM's images are the first of the contrastive batch",
         )
-        require(self.temperature > 0 and self.beta >= 0, "temperature is positive, beta 0 or more")
+        require(self.temperature > 0, f"temperature is {self.temperature}; expected a positive number")
+        require(self.beta >= 0, f"beta is {self.beta}; expected 0 or more")
 
 
 class CLEL(LangevinEBM):

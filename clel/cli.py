@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from clel.checkpoint import CheckpointError
 from clel.clel import CLEL
 from clel.config import ConfigError, choose, require, to_dict
 from clel.data import DataError, load
-from clel.evaluate import draw, reference
+from clel.evaluate import draw, reference, refuse_few_samples
 from clel.grid import save_grid
 from clel.interrupt import Interrupted
 from clel.lock import Busy
@@ -49,6 +49,9 @@ def main(arguments: Sequence[str] | None = None, methods: Methods | None = None)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     methods = installed_methods() if methods is None else methods
     commands = {"train": _train, "sample": _sample, "evaluate": _evaluate}
+    if arguments[:1] == ["--version"]:
+        print(version("clel-benchmark"))
+        return 0
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage(methods))
         return 0 if arguments else 2
@@ -57,6 +60,8 @@ def main(arguments: Sequence[str] | None = None, methods: Methods | None = None)
     except Interrupted as interrupted:
         print(f"\n{interrupted}; the same command goes on from there", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of a long output has left
+        return 1
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
@@ -99,6 +104,10 @@ def _train(arguments: list[str], methods: Methods) -> int:
     chosen = replace(options.run, method=run.method, preset=run.preset)
     if options.dry_run:
         print(json.dumps({"name": chosen.name, **to_dict(chosen)}, indent=1))
+        try:
+            load(chosen.dataset, "train")
+        except DataError as error:
+            print(f"note: a real run would stop here: {error}", file=sys.stderr)
         return 0
     record = execute(chosen, options.out or Path("runs") / chosen.name, methods)
     print(json.dumps({k: record[k] for k in ("name", "status", "reason", "metrics", "training")}, indent=1))
@@ -161,9 +170,11 @@ class EvaluateOptions:
 def _evaluate(arguments: list[str], methods: Methods) -> int:
     o = parse(EvaluateOptions, None, arguments, "clel evaluate", "Measure fresh samples and the buffer of a run.")
     method, run, images = load_trained(o.run, methods, o.device)
+    held_out = load(run.dataset, "test")
     changes = {name: getattr(o, name) for name in ("samples", "steps") if getattr(o, name) is not None}
     run = replace(run, evaluate=replace(run.evaluate, **changes), seed=run.seed if o.seed is None else o.seed)
-    real = reference(images, classifier_space(images, load(run.dataset, "test")))
+    real = reference(images, classifier_space(images, held_out.to(images.pixels.device)))
+    refuse_few_samples(run.evaluate, None, method.chains(), real)
     result, _ = measure(method, real, run, o.run.name)
     print(json.dumps(plain(result), indent=1))
     return 0

@@ -45,7 +45,8 @@ class EBMConfig:
             self.batch_size <= self.buffer.size,
             f"batch_size {self.batch_size} is more than buffer.size {self.buffer.size}; raise buffer.size",
         )
-        require(self.lr > 0 and self.alpha >= 0, "lr is positive, alpha 0 or more")
+        require(self.lr > 0, f"lr is {self.lr}; expected a positive number")
+        require(self.alpha >= 0, f"alpha is {self.alpha}; expected 0 or more")
 
 
 class LangevinEBM(Method):

@@ -38,17 +38,19 @@ def reference(images: Images, space: FeatureSpace) -> Reference:
     return Reference(images, space, features, moments(features))
 
 
-def refuse_few_samples(config: EvaluateConfig, train: TrainConfig, chains: Tensor | None, real: Reference) -> None:
+def refuse_few_samples(
+    config: EvaluateConfig, train: TrainConfig | None, chains: Tensor | None, real: Reference
+) -> None:
     """Raise ConfigError, before training and not after, where an evaluation would have too few images."""
     least = real.features.shape[1]
     sizes = {"evaluate.samples": config.samples}
-    if train.evaluate_every:
+    if train is not None and train.evaluate_every:
         sizes["train.evaluate_samples"] = train.evaluate_samples
     if chains is not None:
         sizes["the replay buffer (config.buffer.size)"] = len(chains)
     for name, size in sizes.items():
         require(
-            size > least, f"{name} has {size} images; a Frechet distance in {least} dimensions takes more than {least}"
+            size > least, f"{name} is {size} images; a Frechet distance in {least} dimensions takes more than {least}"
         )
 
 

@@ -36,7 +36,8 @@ class LangevinConfig:
         require(self.steps >= 0, f"steps is {self.steps}; expected 0 or more")
         clip = self.gradient_clip
         require(clip is None or clip > 0, f"gradient_clip is {clip}; expected a positive number, or none")
-        require(self.noise >= 0 and self.step_size >= 0, "step_size and noise must not be negative")
+        require(self.step_size > 0, f"step_size is {self.step_size}; expected a positive number")
+        require(self.noise >= 0, f"noise is {self.noise}; expected 0 or more")
 
 
 def input_gradient(energy: Energy, x: Tensor) -> Tensor:

@@ -13,15 +13,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import numpy as np
 import torch
+import tyro
 from torch import Tensor
 
 from clel import checkpoint
 from clel.average import Average
-from clel.config import LOGISTICS, ConfigError, choose, differences, from_dict, identity, to_dict
+from clel.config import LOGISTICS, ConfigError, choose, differences, from_dict, identity, require, to_dict
 from clel.data import Images, ImageSpec, load, to_uint8
 from clel.evaluate import Reference, draw, protocol, reference, refuse_few_samples, score
 from clel.files import write_atomically
@@ -43,9 +44,9 @@ Methods = Mapping[str, type[Method]]
 class Run(Generic[C]):
     """The resolved configuration of one run."""
 
-    method: str
+    method: Annotated[str, tyro.conf.Suppress]
     """Name of the method."""
-    preset: str = field(metadata=LOGISTICS)
+    preset: Annotated[str, tyro.conf.Suppress] = field(metadata=LOGISTICS)
     """Name of the recipe that the settings started from."""
     config: C
     """The method's hyper-parameters."""
@@ -59,6 +60,9 @@ class Run(Generic[C]):
     """Seed of everything random."""
     device: str = field(default="auto", metadata=LOGISTICS)
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+
+    def __post_init__(self) -> None:
+        require(self.seed >= 0, f"seed is {self.seed}; expected 0 or more")
 
     @property
     def name(self) -> str:
@@ -89,12 +93,21 @@ def save_config(run: Any, folder: Path) -> None:
 
 
 def load_config(folder: Path, methods: Methods) -> Run[Any]:
-    """The run that a folder's (or file's) config.json describes; raises ConfigError if it cannot be read."""
-    path = folder / "config.json" if folder.is_dir() else folder
+    """The run that a folder's config.json describes; raises ConfigError if it cannot be read."""
+    path = folder / "config.json"
+    if not path.exists():
+        raise ConfigError(
+            f"{folder}: no folder of a run, since it has no config.json. `clel train` and `make table1` make such "
+            "folders; what clel.train made from Python is sampled from Python"
+        )
     try:
         values = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as a run's configuration: {error}") from error
+    if "reference" in values:
+        raise ConfigError(
+            f"{folder}: the run of a reference row ({values['reference']}), for which nothing was trained"
+        )
     kind = choose(methods, values.get("method", ""), f"method in {path}").Config
     try:
         return from_dict(Run, {**values, "config": from_dict(kind, values.get("config", {}), "config.")})

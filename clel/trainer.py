@@ -76,7 +76,7 @@ class Trainer:
                 for k in ("iterations", "ema_half_life", "checkpoint_every", "rollbacks", "max_energy")
             },
             "seed": seed,
-            "images": images.content_hash(),
+            "images": "of content " + images.content_hash()[:12],
         }
 
     def run(self) -> Outcome:

@@ -48,7 +48,7 @@ def headings(notes: Footnotes, runs: Sequence[Run], dataset: str, source: str) -
         Header(("",)),
         Header(("FID ↓" if inception else "Fréchet distance ↓", "fresh chains", *apart), (distance,)),
         Header(("distance ↓", "replay buffer"), (buffer,)),
-        Header(("KID ↓", "×1000")),
+        Header(("KID ↓", "×1000") if inception else ("KID ↓",)),
         Header(("precision ↑",)),
         Header(("recall ↑",)),
         Header(("parameters",)),

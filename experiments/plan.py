@@ -130,7 +130,7 @@ def _timed(work: Callable[[], Any], device: torch.device) -> float:
 
 def describe(cells: Sequence[Cell], runs: Path, workers: int) -> str:
     """The plan as text: a line a row with its runs, how many are finished, and estimates of time and memory."""
-    lines = [f"{'row':<20}{'runs':>5}{'done':>6}{'iterations':>12}{'hours a run':>13}{'MB a run':>10}"]
+    lines = [f"{'row':<20}{'runs':>5}{'done':>6}{'iterations':>12}{'time a run':>16}{'MB a run':>10}"]
     total = 0.0
     for row, members in _by_row(cells).items():
         done = sum(finished(cell, runs) for cell in members)
@@ -139,7 +139,7 @@ def describe(cells: Sequence[Cell], runs: Path, workers: int) -> str:
         if isinstance(run, Run):
             guess = estimate(run, _spec(run.dataset))
             total += guess.seconds * (len(members) - done)
-            line += f"{run.train.iterations:>12}{guess.seconds / 3600:>13.2f}{guess.memory / 1e6:>10.0f}"
+            line += f"{run.train.iterations:>12}{_long(guess.seconds):>16}{guess.memory / 1e6:>10.0f}"
         lines.append(line)
     left = f"{_long(total)} of work on this machine, about {_long(total / workers)} with {workers} at a time"
     note = "estimated from one small training step and sampling a row; memory without interpreter and libraries"

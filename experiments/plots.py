@@ -41,7 +41,7 @@ def distance_over_time(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir:
 
     Line: mean over the seeds that ended well, each interpolated linearly in the logarithm on a common time, as far as
     all of them go. Band: their minimum and maximum. Runs that failed are thin lines that end in a cross. Rows without
-    training (references) are horizontal lines at their final distance.
+    training (references) are horizontal lines at their final distance, with a band over seeds where they have any.
     """
     figure, axes = _figure()
     curves = {name: distance_curve(read_log(runs_dir / name)) for name in runs}
@@ -66,29 +66,30 @@ def distance_over_time(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir:
                 label=label,
                 zorder=3 + index,
             )
-    for title, distance in _references(cells, runs):
-        axes.axhline(distance, color=REFERENCE, linestyle=(0, (4, 2)), linewidth=1)
+    for title, distances in _references(cells, runs).items():
+        middle = float(np.exp(np.log(distances).mean()))
+        axes.axhspan(min(distances), max(distances), color=REFERENCE, alpha=0.18, linewidth=0)
+        axes.axhline(middle, color=REFERENCE, linestyle=(0, (4, 2)), linewidth=1)
         axes.annotate(
-            f"{title}: {distance:.3g}",
-            (1.0, distance),
+            f"{title}\n{middle:.3g}",
+            (1.0, middle),
             xycoords=("axes fraction", "data"),
-            xytext=(-4, 3),
+            xytext=(4, 0),
             textcoords="offset points",
-            ha="right",
-            va="bottom",
+            va="center",
             fontsize=8,
             color=REFERENCE,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
+            annotation_clip=False,
         )
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.margins(y=0.08)
-    axes.set_xlim(0, end / scale)
+    axes.set_xlim(0, 1.02 * end / scale)
     axes.set_xlabel(f"training time ({unit})")
     axes.set_ylabel(_distance_name(runs))
-    axes.set_title(KEY, fontsize=8, loc="left")
+    axes.set_title(KEY + _sample_counts(runs, runs_dir), fontsize=8, loc="left")
     return _with_legend(figure, axes)
 
 
@@ -109,7 +110,9 @@ def energy_gap(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir: Path) -
         if good:
             x, low, mean, high = over_seeds(good)
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-            axes.plot(x, mean, color=colour, linestyle=dash, linewidth=1.5, label=_label(members, good))
+            marker = "o" if len(set(x)) == 1 else None  # a single point makes no line
+            label = _label(members, good)
+            axes.plot(x, mean, marker=marker, color=colour, linestyle=dash, linewidth=1.5, label=label)
     axes.axhline(0, color=REFERENCE, linewidth=0.8)
     title = KEY
     if shown:
@@ -125,6 +128,13 @@ def energy_gap(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir: Path) -
     axes.set_ylabel("energy gap E(negatives) − E(positives)")
     axes.set_title(title, fontsize=8, loc="left")
     return _with_legend(figure, axes)
+
+
+def _sample_counts(runs: Mapping[str, Run], runs_dir: Path) -> str:
+    """How many samples a point of the curves stands on, since the table's distances stand on others."""
+    lines = (line for name in runs for line in read_log(runs_dir / name) if line.get("kind") == "evaluation")
+    counts = sorted({line["n_fresh"] for line in lines if isinstance(line.get("n_fresh"), int)})
+    return f"; {' or '.join(map(str, counts))} samples a point" if counts else ""
 
 
 def _figure() -> tuple[Figure, Axes]:
@@ -170,10 +180,15 @@ def is_reference(run: Run) -> bool:
     return run.ok and run.part("training").get("seconds") is None
 
 
-def _references(cells: Sequence[Cell], runs: Mapping[str, Run]) -> list[tuple[str, float]]:
-    found = [(cell.title, runs[cell.run_name]) for cell in cells if is_reference(runs[cell.run_name])]
-    values = [(title, run.part("metrics").get("fid_fresh")) for title, run in found]
-    return [(title, float(value)) for title, value in values if value is not None and value > 0]
+def _references(cells: Sequence[Cell], runs: Mapping[str, Run]) -> dict[str, list[float]]:
+    """Distances of each reference row, a number a seed."""
+    found: dict[str, list[float]] = {}
+    for cell in cells:
+        run = runs[cell.run_name]
+        value = run.part("metrics").get("fid_fresh")
+        if is_reference(run) and value is not None and value > 0:
+            found.setdefault(cell.title, []).append(float(value))
+    return found
 
 
 def _distance_name(runs: Mapping[str, Run]) -> str:

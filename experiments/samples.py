@@ -17,6 +17,7 @@ from experiments.tables import by_row, failures
 
 COLUMNS = 5  # panels beside each other
 SHOWN = 64  # images in a panel
+GAP = 128  # grey, which neither a black nor a white image border runs into
 
 
 def read_samples(path: Path) -> NDArray[np.uint8]:
@@ -37,11 +38,11 @@ def read_samples(path: Path) -> NDArray[np.uint8]:
 
 
 def tile(images: NDArray[np.uint8], gap: int = 1) -> NDArray[np.uint8]:
-    """[N, C, H, W] -> one image [rows (H + gap) - gap, columns (W + gap) - gap, C], white between them."""
+    """[N, C, H, W] -> one image [rows (H + gap) - gap, columns (W + gap) - gap, C], grey between them."""
     n, channels, height, width = images.shape
     columns = math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    sheet = np.full((rows * (height + gap), columns * (width + gap), channels), 255, dtype=np.uint8)
+    sheet = np.full((rows * (height + gap), columns * (width + gap), channels), GAP, dtype=np.uint8)
     for index, image in enumerate(images):
         top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
         sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
@@ -80,7 +81,7 @@ def _panel(axes: Axes, members: Sequence[Cell], runs: Mapping[str, Run], runs_di
         axes.text(0.5, 0.5, _wrapped(str(error)), ha="center", va="center", fontsize=8, transform=axes.transAxes)
         return
     distance = runs[good[0].run_name].part("metrics").get("fid_fresh")
-    under = "no distance" if distance is None else f"distance {distance:.3g}"
+    under = "no distance" if distance is None else f"distance {distance:.2f}"
     axes.set_title(f"{title}\n{under}" + (f" (seed {good[0].seed})" if len(members) > 1 else ""), fontsize=10)
     sheet = tile(images[:SHOWN], gap=max(1, images.shape[-1] // 16))
     axes.imshow(

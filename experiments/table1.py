@@ -12,6 +12,8 @@ from experiments.grid import Cell, table1_cells
 from experiments.launch import available_cores, finished, prepare, run_local
 from experiments.plan import describe
 from experiments.report import write_report
+from experiments.store import load_records
+from experiments.tables import table1
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,22 @@ def main(options: Table1) -> int:
         run_local(cells, runs, options.workers, options.device)
     for path in write_report(options.out / table_name(options, cells), cells, runs, command(options)):
         print(path)
+    print(summary(cells, runs))
     failed = [cell.run_name for cell in cells if not finished(cell, runs)]
     if failed:
         print(f"{len(failed)} of {len(cells)} runs have no result; the table says why", file=sys.stderr)
     return 1 if failed else 0
+
+
+def summary(cells: Sequence[Cell], runs: Path) -> str:
+    """A line a row for the terminal: the distance of fresh chains, mean and standard deviation over the seeds."""
+    table = table1(cells, load_records(runs, [cell.run_name for cell in cells])).values
+    lines = ["", "Frechet distance, fresh chains:"]
+    for _, row in table.iterrows():
+        spread = f" +- {row['fid_fresh_std']:.2f}" if row["fid_fresh_std"] == row["fid_fresh_std"] else ""
+        value = f"{row['fid_fresh_mean']:.2f}{spread}" if row["n"] else "-"
+        lines.append(f"  {row['title']:<24}{value:>16}  ({row['n']} of {row['runs']} runs)")
+    return "\n".join(lines)
 
 
 def table_name(options: Table1, cells: Sequence[Cell]) -> str:

@@ -13,7 +13,7 @@ from textwrap import shorten
 import pandas as pd
 
 from experiments import published
-from experiments.headings import headings
+from experiments.headings import feature_spaces, headings, is_inception
 from experiments.markup import DASH, MINUS, Footnotes, Grid, Text, to_latex, to_markdown
 from experiments.store import Cell, Run, frame
 
@@ -128,13 +128,19 @@ def _grid(
 ) -> Grid:
     notes = Footnotes()
     dataset = str(table["dataset"].iloc[0])
-    headers = headings(notes, [run for run in runs.values() if run.ok], dataset, source)
+    good = [run for run in runs.values() if run.ok]
+    headers = headings(notes, good, dataset, source)
+    kid_scale = 1000.0 if is_inception(feature_spaces(good)) else 1.0  # as the papers print it; elsewhere it is larger
     lines = []
     for (_, numbers), cells in zip(table.iterrows(), rows.values(), strict=True):
         reasons, n, declared = numbers["failures"], int(numbers["n"]), int(numbers["runs"])
         mark = (notes.mark(f"{numbers['title']}: {reasons}."),) if reasons else ()
         count = f"n={n}" if n == declared else f"n={n}/{declared}"
-        measured = [spread(numbers, "fid_fresh"), spread(numbers, "fid_buffer"), spread(numbers, "kid_fresh", 1000)]
+        measured = [
+            spread(numbers, "fid_fresh"),
+            spread(numbers, "fid_buffer"),
+            spread(numbers, "kid_fresh", kid_scale),
+        ]
         measured += [number(numbers[f"{metric}_fresh_mean"], 2) for metric in ("precision", "recall")]
         measured += [number(numbers[cost]) for cost in ("parameters", "iterations", "seconds")]
         measured += [number(numbers["peak_memory_bytes"], scale=1e-6), number(numbers["divergences_total"])]

@@ -69,9 +69,10 @@ def test_dry_run_prints_the_resolved_configuration_and_writes_nothing(
         (["train", "cell"], "did you mean 'clel'"),
         (["train", "clel:lrage"], "did you mean 'large'"),
         (["train", "clel", "--dataset", "digit"], "did you mean 'digits'"),
+        (["train", "clel", "--seed", "-1"], "seed is -1"),
         (["train", "clel", "--device", "cdua"], "expected auto, cpu, cuda"),
-        (["train", "clel", "--evaluate.samples", "60"], "evaluate.samples has 60 images"),
-        (["train", "clel", "--train.evaluate-samples", "64"], "train.evaluate_samples has 64 images"),
+        (["train", "clel", "--evaluate.samples", "60"], "evaluate.samples is 60 images"),
+        (["train", "clel", "--train.evaluate-samples", "64"], "train.evaluate_samples is 64 images"),
         (["train", "clel", "--config.network.widths", "4", "4", "4", "4", "4"], "cannot be pooled 4 times"),
         (["sample", "nowhere"], "nowhere"),
         (["sample", "nowhere", "--out", "a.gif"], "ends in .png or .npy"),
@@ -98,6 +99,10 @@ def test_bad_input_is_refused_before_any_training(
     ("arguments", "message"),
     [
         (["--config.langevin.stepz", "3"], "--config.langevin.steps"),
+        (["--method", "igebm"], "Unrecognized"),
+        (["--preset", "small"], "Unrecognized"),
+        (["--config.beta", "nan"], "beta is nan"),
+        (["--config.langevin.step-size", "0"], "step_size is 0"),
         (["--train.iterations", "many"], "iterations"),
         (["--train.iterations", "0"], "expected at least 1"),
         (["--config.encoder.features", "3"], "must be equal"),
@@ -154,6 +159,33 @@ def test_sample(run: Path, tmp_path: Path) -> None:
     assert first.shape == (5, 1, 8, 8) and first.dtype == np.uint8
     assert main(["sample", str(run), "--n", "10", "--out", str(tmp_path / "x.png")]) == 0
     assert Image.open(tmp_path / "x.png").size == (8 * 66 + 2, 2 * 66 + 2)
+
+
+def test_bad_questions_about_a_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "noise" / "config.json").write_text('{"reference": "noise"}')
+    for arguments, message in [
+        (["evaluate", str(run), "--samples", "10"], "evaluate.samples is 10 images"),
+        (["sample", str(tmp_path)], "has no config.json"),
+        (["sample", str(tmp_path / "noise")], "nothing was trained"),
+    ]:
+        capsys.readouterr()
+        assert main(arguments) == 2
+        streams = capsys.readouterr()
+        assert message in streams.err and "evaluation" not in streams.err
+
+
+def test_dry_run_tells_of_a_missing_data_set(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLEL_DATA", str(tmp_path))
+    assert main(["train", "clel:small", "--dataset", "cifar10", "--dry-run"]) == 0
+    assert "make data DATASET=cifar10" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip()[0].isdigit()
 
 
 def test_evaluate_agrees_with_the_record(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,8 +35,7 @@ def open_image(data: bytes, name: str) -> Image:
         image = Image.open(io.BytesIO(data))
         image.load()
     except Exception as error:  # PIL's decoders raise a dozen kinds of exceptions on damaged input
-        reason = f"{type(error).__name__}: {error}"
-        raise DataError(f"{name}: not an image that can be read, or a truncated one ({reason})") from error
+        raise DataError(f"{name}: not an image that can be read, or a truncated one") from error
     if image.mode not in ("L", "RGB"):
         raise DataError(f"{name}: an image of mode {image.mode}; {_ACCEPTED}; convert it")
     # PIL turns 48-bit PNG into mode RGB without a word; byte 24 is the bit depth of the header

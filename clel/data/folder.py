@@ -101,7 +101,10 @@ def _members(
     """Files and labels int64 of the class directories `present` inside `base`, in the order of class and file name."""
     stray = _images(tree, base)
     if stray:
-        raise DataError(f"{tree.path}/{stray[0]}: an image outside the class directories; {_LAYOUT}")
+        raise DataError(
+            f"{tree.path}/{stray[0]}: an image outside the class directories; {_LAYOUT}. "
+            "Images without classes cannot be measured yet: the metrics take a classifier of at least two classes"
+        )
     if not present:
         raise DataError(f"{tree.path}: no class directory in {base or 'it'}; {_LAYOUT}")
     members: dict[str, list[str]] = {c: [] for c in present}

@@ -61,6 +61,10 @@ class Images:
 
     def __post_init__(self) -> None:
         p = self.pixels
+        if not isinstance(p, Tensor):
+            raise DataError(
+                f"{self.name}: images are a {type(p).__name__}; expected a tensor (torch.from_numpy makes one)"
+            )
         if p.dtype != torch.uint8 or p.ndim != 4 or p.shape[1] not in (1, 3) or p.shape[2] != p.shape[3]:
             raise DataError(
                 f"{self.name}: images are {p.dtype} {tuple(p.shape)}; "
@@ -131,7 +135,9 @@ def batch_indices(n: int, batch: int, iteration: int, seed: int) -> Tensor:
         DataError: a batch larger than the data set.
     """
     if batch > n:
-        raise DataError(f"a batch of {batch} images was asked of a data set of {n}; lower the batch size")
+        raise DataError(
+            f"a batch of {batch} images was asked of a data set of {n}; lower batch_size (--config.batch-size)"
+        )
     epoch, position = divmod(iteration, n // batch)
     permutation = _permutation(n, seed, epoch)
     return permutation[position * batch : (position + 1) * batch]

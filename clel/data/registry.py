@@ -68,7 +68,7 @@ def load(name: str | Path, split: str = "train", root: Path | None = None) -> Im
         return BUNDLED[known](split)
     if known in ON_DISK:
         return ON_DISK[known](split, root)
-    candidates = (Path(name).expanduser(), root / name)
+    candidates = tuple(dict.fromkeys((Path(name).expanduser(), root / name)))
     path = next((p for p in candidates if p.exists()), None)
     if path is not None:
         return load_npz(path, split) if path.suffix.lower() == ".npz" else load_folder(path, split)

@@ -138,7 +138,7 @@ def _descend(network: Classifier, train: Images) -> None:
     """Adam with a linear decay of the learning rate, cross-entropy, dequantised images; no augmentation."""
     assert train.labels is not None
     optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
-    progress = Progress(f"{NAME} ({train.name})", ITERATIONS)
+    progress = Progress(f"classifier for the metrics, once for {train.name}:", ITERATIONS)
     batch = min(BATCH, len(train))
     for t in range(ITERATIONS):
         for group in optimiser.param_groups:

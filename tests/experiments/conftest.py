@@ -40,7 +40,7 @@ class FakeStore:
     def record(
         self, cell: FakeCell, distance: float | None = 3.0, trained: bool = True, **changes: Any
     ) -> dict[str, Any]:
-        metrics = {"fid_fresh": distance, "kid_fresh": 0.002, "precision_fresh": 0.9, "recall_fresh": 0.8}
+        metrics = {"fid_fresh": distance, "kid_fresh": 2.0, "precision_fresh": 0.9, "recall_fresh": 0.8}
         metrics |= {"classes_fresh": 10, "fid_buffer": 1.5 if trained else None}
         training: dict[str, Any] = {"parameters": 57345, "iterations": 1200, "images": 76800, "seconds": 200.0}
         training |= {"gradient_evaluations": 1536000, "divergences": 1}

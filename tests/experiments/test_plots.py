@@ -11,7 +11,7 @@ import pytest
 from experiments import plots, samples
 from experiments.curves import distance_curve, gap_curve, over_seeds
 from experiments.plots import distance_over_time, energy_gap, png
-from experiments.samples import read_samples, sample_grids, tile
+from experiments.samples import GAP, read_samples, sample_grids, tile
 from experiments.store import load_records
 
 
@@ -26,7 +26,7 @@ def test_distance_over_time(fake: Any, grid: list) -> None:
     figure = distance_over_time(grid, runs, fake.runs_dir)
     axes: Any = figure.axes[0]
     assert {"Method A (n=2/3)", "B & C_1 (n=2/3)", "Method C (n=3)"} <= drawn(figure)
-    assert {"Uniform noise: 98.7", "Held-out real images: 0.4"} <= drawn(figure)
+    assert {"Uniform noise\n98.7", "Held-out real images\n0.4"} <= drawn(figure)
     assert axes.get_yscale() == "log"
     assert axes.get_xlabel() == "training time (s)"
     assert "not Inception FID" in axes.get_ylabel()
@@ -68,8 +68,8 @@ def test_sample_grids(fake: Any, grid: list) -> None:
     runs = load_records(fake.runs_dir, [cell.run_name for cell in grid])
     figure = sample_grids(grid, runs, fake.runs_dir)
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles[0] == "Uniform noise\ndistance 98.7"
-    assert titles[4] == "Method C\ndistance 2 (seed 0)"
+    assert titles[0] == "Uniform noise\ndistance 98.70"
+    assert titles[4] == "Method C\ndistance 2.00 (seed 0)"
     assert [len(axes.images) for axes in figure.axes] == [1, 1, 0, 1, 1, 0]
     assert figure.axes[2].texts[0].get_text().replace("\n", " ") == "samples.npy is not a readable array file"
     assert "out of memory" in figure.axes[5].texts[0].get_text().replace("\n", " ")
@@ -97,9 +97,9 @@ def test_tile_places_images_row_by_row() -> None:
     sheet = tile(images, gap=1)[..., 0]
     assert sheet.shape == (2 * 3 - 1, 3 * 4 - 1)
     assert [sheet[0, 0], sheet[0, 4], sheet[0, 8], sheet[3, 0], sheet[3, 4]] == [0, 1, 2, 3, 4]
-    assert (sheet[2] == 255).all()
-    assert (sheet[:, 3] == 255).all()
-    assert (sheet[3:, 8:] == 255).all()
+    assert (sheet[2] == GAP).all()
+    assert (sheet[:, 3] == GAP).all()
+    assert (sheet[3:, 8:] == GAP).all()
 
 
 @pytest.mark.parametrize(

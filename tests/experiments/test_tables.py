@@ -85,7 +85,7 @@ def test_headings_say_the_distance_is_not_inception_fid(fake: Any, grid: list) -
     assert "classifier-v1 (digits) features,<br>not Inception FID" in header
     assert "replay buffer" in header
     assert "fresh chains" in header
-    assert "×1000" in header
+    assert "KID ↓" in header and "×1000" not in header  # as the papers print it, in Inception features only
 
 
 def test_papers_of_another_data_set_and_of_the_same(fake: Any) -> None:
@@ -100,6 +100,7 @@ def test_papers_of_another_data_set_and_of_the_same(fake: Any) -> None:
     assert "nother" not in note
     assert shown(same)["A"][-3] == "62.23"
     assert "not Inception" not in same.to_markdown()
+    assert "×1000" in same.to_markdown()
     (cell,) = fake.cells("b", "B", published="igebm", dataset="cifar10")
     fake.write(cell)
     (note,) = [note for note in build(fake, [cell]).grid.footnotes if "RTX 3090" in note]
