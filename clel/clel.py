@@ -168,7 +168,7 @@ def clel_recipes() -> dict[str, Recipe]:
         encoder=EncoderConfig("tiny", hidden=256, features=64),
         views=DIGIT_VIEWS,
         beta=0.003,
-        # twice the plain EBM's, which diverges at this rate; without the guidance CLEL would be that EBM
+        # twice the plain EBM's, which diverges at this rate (docs/deviations.md)
         **quick_ebm() | {"lr": 2e-3},
     )
     base = CLELConfig()

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from clel.run import choose_device, slug
 from experiments.grid import Cell, table1_cells
 from experiments.launch import available_cores, finished, prepare, run_local
@@ -66,7 +68,7 @@ def summary(cells: Sequence[Cell], runs: Path) -> str:
     table = table1(cells, load_records(runs, [cell.run_name for cell in cells])).values
     lines = ["", "Frechet distance, fresh chains:"]
     for _, row in table.iterrows():
-        spread = f" +- {row['fid_fresh_std']:.2f}" if row["fid_fresh_std"] == row["fid_fresh_std"] else ""
+        spread = "" if pd.isna(row["fid_fresh_std"]) else f" +- {row['fid_fresh_std']:.2f}"
         value = f"{row['fid_fresh_mean']:.2f}{spread}" if row["n"] else "-"
         lines.append(f"  {row['title']:<24}{value:>16}  ({row['n']} of {row['runs']} runs)")
     return "\n".join(lines)
