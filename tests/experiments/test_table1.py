@@ -64,8 +64,8 @@ def test_again_skips_what_is_finished(finished: Path, cache: Path) -> None:
 
 
 @pytest.mark.slow
-def test_another_machine_gets_the_same_numbers(finished: Path, cache: Path, tmp_path: Path) -> None:
-    """Another folder, one worker in place of two, and a process that is stopped on its way."""
+def test_a_stopped_table_ends_with_the_same_numbers(finished: Path, cache: Path, tmp_path: Path) -> None:
+    """Another folder, and a process that is stopped on its way; as many workers, hence as many threads a run."""
     environment = {**os.environ, "CLEL_CACHE": str(cache)}
     process = subprocess.Popen(
         [
@@ -92,7 +92,7 @@ def test_another_machine_gets_the_same_numbers(finished: Path, cache: Path, tmp_
     assert process.returncode == 130
     assert "the same command goes on from there" in errors
     assert not (tmp_path / "smoke").exists()
-    done = run(tmp_path, cache, "WORKERS=1")
+    done = run(tmp_path, cache)
     assert done.returncode == 0, done.stderr
     first, second = records(finished), records(tmp_path)
     assert first.keys() == second.keys()
