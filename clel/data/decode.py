@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -18,9 +18,41 @@ from clel.data.images import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+A = TypeVar("A")
+B = TypeVar("B")
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-_CHUNK = 512
+_CHUNK = 128
 _ACCEPTED = "accepted: 8-bit grey (mode L) or RGB, without transparency"
+
+
+def read_image(data: bytes, name: str) -> Image:
+    """The PIL image, of whatever mode, from its header: its pixels are decoded by `decompress`.
+
+    Raises:
+        DataError: not an image, of 16 bits a channel, or with several frames.
+    """
+    from PIL import Image
+
+    try:
+        image = Image.open(io.BytesIO(data))
+        frames = getattr(image, "n_frames", 1)
+    except Exception as error:  # PIL's decoders raise a dozen kinds of exceptions on damaged input
+        raise _unreadable(name) from error
+    # PIL turns 48-bit PNG into mode RGB without a word; byte 24 is the bit depth of the header
+    if image.mode.startswith("I") or (image.format == "PNG" and data[24] == 16):
+        raise DataError(f"{name}: an image of 16 bits a channel (mode {image.mode}); {_ACCEPTED}; convert it")
+    if frames > 1:
+        raise DataError(f"{name}: {frames} frames in one file; accepted: one image a file")
+    return image
+
+
+def decompress(image: Image, name: str) -> None:
+    """Decode the pixels of `image` in place; raises DataError where the file is damaged."""
+    try:
+        image.load()
+    except Exception as error:  # as above
+        raise _unreadable(name) from error
 
 
 def open_image(data: bytes, name: str) -> Image:
@@ -29,23 +61,26 @@ def open_image(data: bytes, name: str) -> Image:
     Raises:
         DataError: not an image, truncated, of another mode, of 16 bits a channel, with transparency or with frames.
     """
-    from PIL import Image
-
-    try:
-        image = Image.open(io.BytesIO(data))
-        image.load()
-    except Exception as error:  # PIL's decoders raise a dozen kinds of exceptions on damaged input
-        raise DataError(f"{name}: not an image that can be read, or a truncated one") from error
+    image = read_image(data, name)
+    decompress(image, name)
     if image.mode not in ("L", "RGB"):
         raise DataError(f"{name}: an image of mode {image.mode}; {_ACCEPTED}; convert it")
-    # PIL turns 48-bit PNG into mode RGB without a word; byte 24 is the bit depth of the header
-    if image.format == "PNG" and data[24] == 16:
-        raise DataError(f"{name}: an image of 16 bits a channel; {_ACCEPTED}; convert it")
     if "transparency" in image.info:
         raise DataError(f"{name}: an image with a transparent colour; {_ACCEPTED}; convert it")
-    if getattr(image, "n_frames", 1) > 1:
-        raise DataError(f"{name}: {image.n_frames} frames in one file; accepted: one image a file")  # type: ignore[attr-defined]
     return image
+
+
+def planes(image: Image) -> np.ndarray:
+    """Pixels uint8 [C, H, W] of an image of mode L or RGB."""
+    values = np.asarray(image)
+    return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+
+
+def in_threads(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    """work(item) of each item, in order, a hundred or so at a time: decoders release the interpreter lock."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for chunk in _chunks(items):
+            yield from pool.map(work, chunk)
 
 
 def decode(
@@ -57,7 +92,7 @@ def decode(
     """Pixels uint8 [N, C, H, W], N = len(index), from (name, content) pairs; `name` goes to row index[name].
 
     Args:
-        items: the files, in any order; their contents are held a few hundred at a time.
+        items: the files, in any order; their contents are held a hundred or so at a time.
         index: the row of each name.
         where: the folder or archive, for messages.
         prepare: applied to each PIL image with its name, such as a crop.
@@ -73,25 +108,21 @@ def decode(
             image = prepare(image, name)
         if image.width != image.height:
             raise DataError(f"{name}: {image.width}x{image.height} pixels; accepted: square images; crop or resize it")
-        values = np.asarray(image)
-        return item[0], values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+        return item[0], planes(image)
 
     pixels: np.ndarray | None = None
     first, done = "", 0
-    # decoders release the interpreter lock, so threads share the work
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for chunk in _chunks(items):
-            for name, values in pool.map(work, chunk):
-                if pixels is None:
-                    first = name
-                    pixels = np.empty((len(index), *values.shape), np.uint8)
-                if values.shape != pixels.shape[1:]:
-                    raise DataError(
-                        f"{where}/{name}: {_describe(values.shape)}, but {first} is {_describe(pixels.shape[1:])}; "
-                        "accepted: images of one size and one mode; resize or convert them"
-                    )
-                pixels[index[name]] = values
-                done += 1
+    for name, values in in_threads(work, items):
+        if pixels is None:
+            first = name
+            pixels = np.empty((len(index), *values.shape), np.uint8)
+        if values.shape != pixels.shape[1:]:
+            raise DataError(
+                f"{where}/{name}: {_describe(values.shape)}, but {first} is {_describe(pixels.shape[1:])}; "
+                "accepted: images of one size and one mode; resize or convert them"
+            )
+        pixels[index[name]] = values
+        done += 1
     if pixels is None or done < len(index):
         raise DataError(
             f"{where}: {len(index) - done} of {len(index)} images are missing from it; fetch or pack it anew"
@@ -99,10 +130,14 @@ def decode(
     return torch.from_numpy(pixels)
 
 
-def _chunks(items: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+def _chunks(items: Iterable[A]) -> Iterator[list[A]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, _CHUNK)):
         yield chunk
+
+
+def _unreadable(name: str) -> DataError:
+    return DataError(f"{name}: not an image that can be read, or a truncated one")
 
 
 def _describe(shape: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Downloads of published data sets: streamed, checked by hash, put in place atomically."""
+"""Downloads of published files: streamed, checked by hash, put in place atomically."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def download(name: str, root: Path) -> list[Path]:
     return [fetch(remote, folder) for remote in files]
 
 
-def fetch(remote: sources.Remote, folder: Path) -> Path:
-    """Get one published file into `folder` and return its path; see `download`."""
+def fetch(remote: sources.Remote, folder: Path, variable: str = "CLEL_DATA") -> Path:
+    """Get one published file into `folder`, set by the environment's `variable`; return its path. See `download`."""
     target = folder / remote.file
     algorithm = remote.digest.partition(":")[0]
     if target.is_file() and sources.file_digest(target, algorithm) == remote.digest:
@@ -63,7 +63,7 @@ def fetch(remote: sources.Remote, folder: Path) -> Path:
                 return target
     except OSError as error:
         raise DataError(
-            f"{target}: cannot be written ({error}); free space, or set CLEL_DATA to another folder"
+            f"{target}: cannot be written ({error}); free space, or set {variable} to another folder"
         ) from error
     raise DataError(
         f"{target}: could not be downloaded from\n" + "\n".join(reasons) + "\nCheck the network and try again; or get "

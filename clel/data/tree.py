@@ -54,13 +54,13 @@ class Tree:
             raise DataError(f"{path}: holds {twice!r} twice; pack each file once")
 
     def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        """(name, content) of each of `names`, in the order in which they are stored.
+        """(name, content) of each of `names`: in the order given, but from a tar in the order in which they are stored.
 
         Raises:
             DataError: a file that is truncated, fails its checksum, is encrypted, or cannot be read.
         """
         try:
-            yield from self._contents(frozenset(names))
+            yield from self._contents(dict.fromkeys(names))
         except _BROKEN as error:
             raise self._broken(error) from error
 
@@ -83,7 +83,7 @@ class Tree:
     def _entries(self) -> Iterator[tuple[str, bool]]:
         raise NotImplementedError
 
-    def _contents(self, names: frozenset[str]) -> Iterator[tuple[str, bytes]]:
+    def _contents(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
         raise NotImplementedError
 
 
@@ -104,8 +104,8 @@ class FolderTree(Tree):
                 if not entry.name.startswith("."):
                     yield from self._walk(Path(entry.path), name + "/", above)
 
-    def _contents(self, names: frozenset[str]) -> Iterator[tuple[str, bytes]]:
-        for name in sorted(names):
+    def _contents(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        for name in names:
             yield name, (self.path / name).read_bytes()
 
 
@@ -117,12 +117,12 @@ class ZipTree(Tree):
             for info in archive.infolist():
                 yield info.filename, info.is_dir()
 
-    def _contents(self, names: frozenset[str]) -> Iterator[tuple[str, bytes]]:
+    def _contents(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
         with zipfile.ZipFile(self.path) as archive:
-            for info in archive.infolist():
-                name = "/".join(PurePosixPath(info.filename).parts)
-                if name in names and not info.is_dir():
-                    yield name, archive.read(info)
+            files = {"/".join(PurePosixPath(i.filename).parts): i for i in archive.infolist() if not i.is_dir()}
+            for name in names:
+                if name in files:
+                    yield name, archive.read(files[name])
 
 
 class _Member(tarfile.TarInfo):
@@ -148,7 +148,7 @@ class TarTree(Tree):
                     raise DataError(f"{self.path}: {member.name!r} is a link or a device; accepted: files and folders")
                 yield member.name, member.isdir()
 
-    def _contents(self, names: frozenset[str]) -> Iterator[tuple[str, bytes]]:
+    def _contents(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
         with tarfile.open(self.path, "r|*", tarinfo=_Member) as archive:
             for member in archive:
                 name = "/".join(PurePosixPath(member.name).parts)
