@@ -1,15 +1,30 @@
 """What samples are measured by: feature spaces, and distances between sets of features."""
 
-from clel.metrics.classifier import FeatureSpace, classifier_space
-from clel.metrics.frechet import TooFewSamples, frechet_distance, kernel_distance, moments
-from clel.metrics.neighbours import precision_recall
+from clel.metrics.bootstrap import Bootstrap, bootstrap_frechet
+from clel.metrics.classifier import classifier_space
+from clel.metrics.extrapolation import Extrapolation, frechet_infinity
+from clel.metrics.frechet import SingularCovariance, frechet_distance
+from clel.metrics.inception_score import inception_score
+from clel.metrics.kernel import kernel_distance
+from clel.metrics.moments import Gaussian, Moments, RunningMoments, TooFewSamples
+from clel.metrics.neighbours import NeighbourMetrics, neighbour_metrics
+from clel.metrics.space import FeatureSpace
 
 __all__ = [
+    "Bootstrap",
+    "Extrapolation",
     "FeatureSpace",
+    "Gaussian",
+    "Moments",
+    "NeighbourMetrics",
+    "RunningMoments",
+    "SingularCovariance",
     "TooFewSamples",
+    "bootstrap_frechet",
     "classifier_space",
     "frechet_distance",
+    "frechet_infinity",
+    "inception_score",
     "kernel_distance",
-    "moments",
-    "precision_recall",
+    "neighbour_metrics",
 ]

@@ -7,7 +7,6 @@ features, and the distances in them, are the same on every machine as far as flo
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,17 +17,13 @@ from torch import Tensor, nn
 from clel import checkpoint
 from clel.data import DataError, Images, batch_indices, to_float
 from clel.log import Progress
+from clel.metrics.cache import cache_root
 from clel.networks import Normalise
 from clel.random import seeded, stream
 
 NAME = "classifier-v1"
 DIMENSION = 64
 ITERATIONS, BATCH, LEARNING_RATE, SEED = 600, 64, 3e-3, 0
-
-
-def cache_root() -> Path:
-    """Folder of cached feature extractors: the environment's CLEL_CACHE, or ./cache."""
-    return Path(os.environ.get("CLEL_CACHE", "cache"))
 
 
 class Classifier(nn.Module):
@@ -71,18 +66,23 @@ class Classifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class FeatureSpace:
-    """A trained classifier with its name, identity and accuracy.
+class ClassifierSpace:
+    """A trained classifier with its name, identity and accuracy: a FeatureSpace.
 
     Attributes:
         identity: hash of the recipe and the training images: the same wherever it is trained.
         accuracy: share of the held-out split classified rightly; None where there was none.
+        labelled: its classes are those of the data set.
+        resizing: what is done to the size of images, in words.
     """
 
     network: Classifier
     name: str
     identity: str
     accuracy: float | None
+    dimension: int = DIMENSION
+    labelled: bool = True
+    resizing: str = "none"
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor, batch: int = 1000) -> tuple[Tensor, Tensor]:
@@ -95,7 +95,7 @@ class FeatureSpace:
         return torch.cat(features), torch.cat(probabilities)
 
 
-def classifier_space(train: Images, held_out: Images | None = None, cache: Path | None = None) -> FeatureSpace:
+def classifier_space(train: Images, held_out: Images | None = None, cache: Path | None = None) -> ClassifierSpace:
     """The classifier of this training split: from the cache where it is there and whole, otherwise trained and cached.
 
     Raises:
@@ -116,12 +116,12 @@ def classifier_space(train: Images, held_out: Images | None = None, cache: Path 
         _fit(network, train)
         network.set_scale(train.pixels)
         checkpoint.save(folder, ITERATIONS, {"network": network.state_dict()})
-    space = FeatureSpace(network.eval().requires_grad_(False), f"{NAME} ({train.name})", key, None)
+    space = ClassifierSpace(network.eval().requires_grad_(False), f"{NAME} ({train.name})", key, None)
     if held_out is None or held_out.labels is None:
         return space
     _, probabilities = space(held_out.pixels)
     accuracy = float((probabilities.argmax(1) == held_out.labels.cpu()).double().mean())
-    return FeatureSpace(space.network, space.name, key, accuracy)
+    return ClassifierSpace(space.network, space.name, key, accuracy)
 
 
 def _fit(network: Classifier, train: Images) -> None:
@@ -153,4 +153,4 @@ def _descend(network: Classifier, train: Images) -> None:
         progress.show(t + 1)
 
 
-__all__ = ["NAME", "Classifier", "FeatureSpace", "cache_root", "classifier_space"]
+__all__ = ["NAME", "Classifier", "ClassifierSpace", "classifier_space"]

@@ -1,0 +1,161 @@
+"""Feature spaces of the Inception network through clean-fid: 2048 pooled activations, 1008 class probabilities.
+
+Resizing and extractors are clean-fid's (Parmar et al., On Aliased Resizing and Surprising Subtleties in GAN Evaluation,
+2022); its distances are not used. Its `build_feature_extractor` cannot be given a file: for the TorchScript weights it
+takes a shared temporary folder, and for the others it calls torch.hub, which reads the folder from an environment
+variable of the whole process, and neither checks a hash. So the two extractors are built here. `InceptionV3W` takes a
+folder, and needs nothing more. `InceptionV3` takes none: it fetches its weights by a function of its module, in whose
+place another one stands while it is built, which hands it what was read from the checked file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clel.config import choose, require
+from clel.data import DataError
+from clel.metrics.resize import resizer
+from clel.metrics.weights import STATE_DICT, TORCHSCRIPT, Weights, locate
+from clel.random import seeded
+
+DIMENSION, CLASSES = 2048, 1008
+_BUILDING = threading.Lock()
+
+Extractor = Callable[[Tensor], Tensor]
+"""Resized images [N, 3, H, W], float32, 0 to 255 -> features [N, 2048]."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A feature space: clean-fid's name of it, the weights it stands on, and its resize to 299 x 299 in words."""
+
+    cleanfid: str
+    weights: Weights
+    resizing: str
+
+
+MODES = {
+    "inception-clean": Mode("clean", TORCHSCRIPT, "bicubic, antialiased (clean-fid clean)"),
+    "inception-pytorch": Mode("legacy_pytorch", STATE_DICT, "bilinear (clean-fid legacy_pytorch)"),
+    "inception-tensorflow": Mode("legacy_tensorflow", TORCHSCRIPT, "TensorFlow 1 (clean-fid legacy_tensorflow)"),
+}
+
+
+@dataclass(frozen=True)
+class InceptionSpace:
+    """An Inception network with its name and identity.
+
+    Attributes:
+        identity: hash of the mode and of the weights.
+        resize: uint8 [N, 3, S, S] -> float32 [N, 3, H, W], 0 to 255.
+        extract: the network up to its pooled activations.
+        output: W [1008, 2048] of the last layer, on the network's device.
+        resizing: what `resize` and the network do to the size of images, in words.
+        labelled: False, its classes are ImageNet's and not those of the data set.
+    """
+
+    name: str
+    identity: str
+    resize: Callable[[Tensor], Tensor]
+    extract: Extractor
+    output: Tensor
+    resizing: str
+    accuracy: float | None = None
+    labelled: bool = False
+    dimension: int = DIMENSION
+
+    @torch.no_grad()
+    def __call__(self, pixels: Tensor, batch: int | None = None) -> tuple[Tensor, Tensor]:
+        """uint8 images [N, C, S, S] -> features f [N, 2048] and softmax(W f) [N, 1008], float32 on the CPU.
+
+        The last layer's bias is left out, as the Inception Score has it (Salimans et al. 2016, their code). Grey images
+        are repeated to three channels. `batch` images at a time: by default 128 on a GPU; on a CPU 16, which is no
+        slower there than more are and keeps the process within 1.5 GB.
+
+        Raises:
+            DataError: another type, shape or number of channels.
+        """
+        colour = _to_colour(pixels)
+        if batch is None:
+            batch = 128 if self.output.is_cuda else 16
+        require(batch >= 1, f"batch is {batch}; expected at least 1")
+        features = torch.empty(len(colour), DIMENSION)
+        probabilities = torch.empty(len(colour), CLASSES)
+        # float32 means float32, on a GPU too, and one order of its sums
+        with torch.backends.cudnn.flags(torch.backends.cudnn.enabled, deterministic=True, allow_tf32=False):
+            for start in range(0, len(colour), batch):
+                rows = slice(start, start + batch)
+                f = self.extract(self.resize(colour[rows]).to(self.output.device))
+                features[rows] = f.cpu()
+                probabilities[rows] = (f @ self.output.T).softmax(1).cpu()
+        return features, probabilities
+
+
+def inception_space(
+    mode: str, device: torch.device | str = "cpu", cache: Path | None = None, weights: Weights | None = None
+) -> InceptionSpace:
+    """The feature space `mode` of MODES, on `device`, from the weights in the cache (CLEL_CACHE where it is None).
+
+    `weights` replaces the published file, such as by one of random numbers in the same format.
+
+    Raises:
+        ConfigError: an unknown mode.
+        WeightsError: the weights are missing, unreadable or not those.
+    """
+    chosen = choose(MODES, mode, "Inception feature space")
+    weights = weights or chosen.weights
+    path = locate(weights, cache)
+    if chosen.weights is STATE_DICT:
+        extract, output = _from_state_dict(path, torch.device(device))
+    else:
+        extract, output = _from_torchscript(path, torch.device(device), chosen.cleanfid == "legacy_tensorflow")
+    identity = hashlib.sha256(repr((mode, weights.sha256)).encode()).hexdigest()
+    return InceptionSpace(mode, identity, resizer(chosen.cleanfid), extract, output, chosen.resizing)
+
+
+def _to_colour(pixels: Tensor) -> Tensor:
+    if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] not in (1, 3):
+        given = f"{str(pixels.dtype).removeprefix('torch.')} {list(pixels.shape)}"
+        raise DataError(f"Inception takes images uint8 [N, 1, S, S] or [N, 3, S, S]; given: {given}")
+    return pixels.expand(-1, 3, -1, -1)
+
+
+def _from_torchscript(path: Path, device: torch.device, resize_inside: bool) -> tuple[Extractor, Tensor]:
+    """clean-fid's `InceptionV3W`; the file's own forward offers features or probabilities, so W is taken from it."""
+    from cleanfid.inception_torchscript import InceptionV3W
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated", FutureWarning)
+        network = InceptionV3W(path.parent, download=False, resize_inside=resize_inside)
+    network = network.to(device).eval().requires_grad_(False)
+    return network, network.base.output.weight
+
+
+def _from_state_dict(path: Path, device: torch.device) -> tuple[Extractor, Tensor]:
+    """clean-fid's `InceptionV3`, which takes [0, 1] and gives [N, 2048, 1, 1]."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    network = _built_with(state).to(device).eval()
+    return lambda x: network(x / 255)[0].flatten(1), state["fc.weight"].to(device)
+
+
+def _built_with(state: dict[str, Any]) -> nn.Module:
+    from cleanfid import inception_pytorch
+
+    # layers are initialised from torch's global generator before the weights replace them
+    with _BUILDING, seeded(0, "inception"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")  # of an argument now deprecated
+        published = inception_pytorch.load_state_dict_from_url
+        inception_pytorch.load_state_dict_from_url = lambda *_, **__: state
+        try:
+            return inception_pytorch.InceptionV3(output_blocks=[3], resize_input=False)
+        finally:
+            inception_pytorch.load_state_dict_from_url = published
