@@ -1,4 +1,4 @@
-# Every target with a line of help shows up in `make help`. Variables: PROFILE SEEDS METHODS DATASET PLAN DEVICE WORKERS OUT.
+# Every target with a line of help shows up in `make help`, which lists the variables too.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -20,12 +20,15 @@ BASE_PYTHON ?= python3
 
 TABLE1 := $(RUN) -m experiments table1 --profile $(PROFILE) --seeds $(SEEDS) --out '$(OUT)' \
 	$(if $(METHODS),--methods '$(METHODS)') $(if $(DATASET),--dataset '$(DATASET)') $(if $(DEVICE),--device $(DEVICE)) \
-	$(if $(WORKERS),--workers $(WORKERS))
+	$(if $(WORKERS),--workers $(WORKERS)) $(if $(FEATURES),--features $(FEATURES)) \
+	$(if $(PROTOCOLS),--protocols '$(PROTOCOLS)') $(if $(SAMPLING_SEEDS),--sampling-seeds $(SAMPLING_SEEDS)) \
+	$(if $(EXTERNAL),--external '$(EXTERNAL)')
 
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo "  variables: PROFILE=smoke|quick|small|paper SEEDS=3 METHODS=clel,igebm DATASET=... DEVICE=cuda WORKERS=2 OUT=results PLAN=1"
+	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 EXTERNAL=my.csv"
 
 .PHONY: table1
 table1: $(READY) ## Train every method and write results/PROFILE/table1.md and figures; PLAN=1 only says what would run
@@ -50,6 +53,10 @@ bench: $(READY) ## Time the Langevin engine against the naive one (ratios of one
 .PHONY: data
 data: $(READY) ## Download and check a data set: make data DATASET=cifar10
 	@$(RUN) -m clel.data '$(DATASET)'
+
+.PHONY: weights
+weights: $(READY) ## Download and check the Inception weights (CLEL_CACHE, or ./cache)
+	@$(RUN) -m clel.metrics
 
 .PHONY: lint
 lint: $(READY) ## Check format, lint and types

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from clel.config import require
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM
+from clel.full import full_evaluate
 from clel.langevin import BufferConfig, LangevinConfig
 from clel.networks import convolution
 from clel.quick import quick_evaluate, quick_train
-from clel.settings import EvaluateConfig, Recipe, TrainConfig
+from clel.settings import Recipe, TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +123,8 @@ class IGEBM(LangevinEBM):
         small = replace(paper, widths=(64, 128, 256), batch_size=64)
         return {
             "quick": Recipe(quick, quick_train(), quick_evaluate(), "igebm"),
-            "small": Recipe(small, TrainConfig(iterations=50_000), EvaluateConfig(50_000), None),
-            "paper": Recipe(paper, TrainConfig(iterations=121_200), EvaluateConfig(50_000, steps=2000), "igebm"),
+            "small": Recipe(small, TrainConfig(iterations=50_000), full_evaluate(), None),
+            "paper": Recipe(paper, TrainConfig(iterations=121_200), full_evaluate(steps=2000), "igebm"),
         }
 
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:

@@ -11,10 +11,11 @@ from clel.augment import STRONG
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM
 from clel.energy import norm_energy
+from clel.full import full_evaluate
 from clel.langevin import BufferConfig
 from clel.networks import NETWORKS, EnergyNetwork, NetworkConfig
 from clel.quick import quick_ebm, quick_evaluate, quick_train
-from clel.settings import EvaluateConfig, Recipe, TrainConfig
+from clel.settings import Recipe, TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,8 @@ class PlainEBM(LangevinEBM):
         small = replace(base, network=NETWORKS["small"])
         return {
             "quick": Recipe(quick, quick_train(), quick_evaluate(), "plain"),
-            "small": Recipe(small, TrainConfig(iterations=50_000), EvaluateConfig(50_000), "ablation-components-a"),
-            "paper": Recipe(base, TrainConfig(), EvaluateConfig(samples=50_000), "plain"),
+            "small": Recipe(small, TrainConfig(iterations=50_000), full_evaluate(), "ablation-components-a"),
+            "paper": Recipe(base, TrainConfig(), full_evaluate(), "plain"),
         }
 
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:

@@ -82,15 +82,27 @@ def load(path: Path) -> dict[str, Any]:
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
 
-def latest(folder: Path, multiple_of: int = 1) -> tuple[int, dict[str, Any]] | None:
-    """(iteration, state) of the newest readable checkpoint at a multiple of `multiple_of`; None where there is none.
+def newest(folder: Path, multiple_of: int = 1) -> tuple[Path, dict[str, Any]] | None:
+    """(path, state) of the newest readable checkpoint at a multiple of `multiple_of`; None where there is none.
 
     A damaged file is passed over with a warning and the one before it is used.
     """
     for iteration, path in reversed(listed(folder)):
         if iteration % multiple_of == 0:
             try:
-                return iteration, load(path)
+                return path, load(path)
             except CheckpointError as error:
                 warnings.warn(f"{error}; using the checkpoint before it", stacklevel=2)
     return None
+
+
+def latest(folder: Path, multiple_of: int = 1) -> tuple[int, dict[str, Any]] | None:
+    """(iteration, state) of `newest`."""
+    found = newest(folder, multiple_of)
+    return None if found is None else (_iteration(found[0]), found[1])
+
+
+def _iteration(path: Path) -> int:
+    match = NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])

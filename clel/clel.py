@@ -22,11 +22,12 @@ from clel.contrastive import nt_xent
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence, require_images
 from clel.energy import direction, norm_energy
+from clel.full import full_evaluate
 from clel.langevin import BufferConfig
 from clel.method import Optimisation, adam
 from clel.networks import NETWORKS, Encoder, EncoderConfig, EnergyNetwork, NetworkConfig
 from clel.quick import DIGIT_VIEWS, quick_ebm, quick_evaluate, quick_train
-from clel.settings import EvaluateConfig, Recipe, TrainConfig
+from clel.settings import Recipe, TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,12 +182,12 @@ def clel_recipes() -> dict[str, Recipe]:
         "small": Recipe(
             replace(base, network=NETWORKS["small"]),
             TrainConfig(iterations=50_000),
-            EvaluateConfig(samples=50_000),
+            full_evaluate(),
             "ablation-components-c",
         ),
-        "paper": Recipe(base, paper, EvaluateConfig(samples=50_000), "clel-base"),
-        "multiscale": Recipe(multiscale, paper, EvaluateConfig(samples=50_000), "clel-multiscale"),
-        "multiscale-256": Recipe(wide_batch, paper, EvaluateConfig(samples=50_000), "clel-multiscale-256"),
-        "celeba64": Recipe(replace(base, network=NETWORKS["base64"]), paper, EvaluateConfig(samples=50_000), None),
-        "large": Recipe(large, paper, EvaluateConfig(samples=50_000, steps=1200), "clel-large"),
+        "paper": Recipe(base, paper, full_evaluate(), "clel-base"),
+        "multiscale": Recipe(multiscale, paper, full_evaluate(), "clel-multiscale"),
+        "multiscale-256": Recipe(wide_batch, paper, full_evaluate(), "clel-multiscale-256"),
+        "celeba64": Recipe(replace(base, network=NETWORKS["base64"]), paper, full_evaluate(), None),
+        "large": Recipe(large, paper, full_evaluate(steps=1200, rounds=20), "clel-large"),
     }

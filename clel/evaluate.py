@@ -1,48 +1,42 @@
-"""Samples are made once and scored many times: the metrics of a method under its averaged weights."""
+"""Images are held against real ones: every metric of a set of samples, and the protocol that it was measured under."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from clel.augment import NONE, augment
+from clel.augment import NONE
 from clel.config import require, to_dict
-from clel.data import Images, to_uint8
-from clel.langevin import restarted
-from clel.log import Progress
-from clel.method import Method
-from clel.metrics import FeatureSpace, frechet_distance, kernel_distance, moments, precision_recall
+from clel.features import Features, features_of
+from clel.metrics import (
+    Moments,
+    TooFewSamples,
+    bootstrap_frechet,
+    frechet_distance,
+    frechet_infinity,
+    inception_score,
+    kernel_distance,
+    neighbour_metrics,
+)
+from clel.protocol import PROTOCOLS
 from clel.random import stream
+from clel.reference import Reference
 from clel.settings import EvaluateConfig, TrainConfig
 
 CONFIDENT = 0.9
 """A sample counts as of a class when the classifier gives that class more than this probability."""
 
 
-@dataclass(frozen=True)
-class Reference:
-    """Real images' features, to hold samples against: made once for all evaluations of a run."""
-
-    images: Images
-    space: FeatureSpace
-    features: Tensor
-    moments: tuple[Tensor, Tensor]
-
-
-def reference(images: Images, space: FeatureSpace) -> Reference:
-    """The features [N, D] and moments of real images."""
-    features, _ = space(images.pixels)
-    return Reference(images, space, features, moments(features))
-
-
 def refuse_few_samples(
     config: EvaluateConfig, train: TrainConfig | None, chains: Tensor | None, real: Reference
 ) -> None:
     """Raise ConfigError, before training and not after, where an evaluation would have too few images."""
-    least = real.features.shape[1]
+    least = real.space.dimension
     sizes = {"evaluate.samples": config.samples}
     if train is not None and train.evaluate_every:
         sizes["train.evaluate_samples"] = train.evaluate_samples
@@ -54,66 +48,123 @@ def refuse_few_samples(
         )
 
 
-def score(pixels: Tensor, real: Reference, config: EvaluateConfig, seed: int, source: str) -> dict[str, float | int]:
-    """Metrics of uint8 images [N, C, H, W] against the reference, their keys ending in `_source` (fresh or buffer).
+def score(
+    pixels: Iterable[Tensor],
+    n: int,
+    real: Reference,
+    config: EvaluateConfig,
+    seed: int,
+    source: str,
+    folder: Path | None = None,
+    name: str = "",
+    force: bool = False,
+) -> dict[str, Any]:
+    """Metrics of n uint8 images, in chunks [m, C, H, W], against the reference.
 
-    fid: Frechet distance in the reference's feature space; kid, kid_std: kernel distance and its standard deviation
-    over subsets; precision, recall; confident: share of images with a class above probability 0.9; classes: number of
-    classes among these; n: images.
+    fid: Frechet distance in the reference's feature space, with fid_se, fid_low, fid_high (bootstrap) and fid_infinity
+    where the configuration asks for them; kid, kid_std: kernel distance, mean and standard deviation over subsets;
+    precision, recall, density, coverage; n. In a classifier's space confident: share of images with a class above
+    probability 0.9, and classes: number of classes among these. In others inception_score and inception_score_std.
+
+    folder: where features are kept while they are needed, instead of memory.
+    force: the distance of no more images than the space has dimensions too.
     """
-    features, probabilities = real.space(pixels)
-    kid, kid_std = kernel_distance(real.features, features, stream("cpu", seed, "kid", source), config.kid_subset)
-    precision, recall = precision_recall(real.features, features, config.neighbours)
-    confidence, predicted = probabilities.max(1)
-    sure = confidence > CONFIDENT
-    values: dict[str, float | int] = {
-        "fid": frechet_distance(real.moments, moments(features)),
-        "kid": kid,
-        "kid_std": kid_std,
-        "precision": precision,
-        "recall": recall,
-        "confident": float(sure.double().mean()),
-        "classes": int(predicted[sure].unique().numel()),
-        "n": len(pixels),
-    }
-    return {f"{name}_{source}": value for name, value in values.items()}
+    images = features_of(pixels, n, real.space, folder, name)
+    moments = Moments.over(images.features())
+    values: dict[str, Any] = {"fid": frechet_distance(moments, real.gaussian, force), "n": images.n}
+    if config.bootstrap:
+        values |= _interval(images, real, config, stream("cpu", seed, "bootstrap", source))
+    if config.infinity:
+        least = max(images.n // 10, real.space.dimension + 1)
+        values["fid_infinity"] = frechet_infinity(real.gaussian, images.features(), images.n, least).value
+    return values | _pairwise(images, real, config, seed, source) | _of_probabilities(images, real)
 
 
-@torch.no_grad()
-def draw(method: Method, n: int, config: EvaluateConfig, seed: int, name: str = "", label: str = "sample") -> Tensor:
-    """n fresh samples, uint8 [n, C, H, W] on the CPU, in batches, each batch from its own random stream."""
-    device = next(method.parameters()).device
-    progress = Progress(name, n) if name else None
-    parts: list[Tensor] = []
-    for number, start in enumerate(range(0, n, config.batch)):
-        generator = stream(device, seed, label, number)
-        steps = config.steps // config.rounds
-        x = method.sample(min(config.batch, n - start), generator, steps)
-        for _ in range(config.rounds - 1):
-            x = augment(restarted(x, config.restart, generator), config.augmentation, generator)
-            x = method.continue_chains(x, generator, steps)
-        parts.append(to_uint8(x).cpu())
-        if progress:
-            progress.show(start + len(x), "samples")
-    return torch.cat(parts)
+def _interval(images: Features, real: Reference, config: EvaluateConfig, generator: torch.Generator) -> dict[str, Any]:
+    """The bootstrap of the distance; None where a resample would have too few different images."""
+    try:
+        found = bootstrap_frechet(real.gaussian, images.features, generator, config.bootstrap)
+    except TooFewSamples:
+        return {"fid_se": None, "fid_low": None, "fid_high": None}
+    return {"fid_se": found.standard_error, "fid_low": found.low, "fid_high": found.high}
 
 
-def protocol(real: Reference, config: EvaluateConfig, seed: int) -> dict[str, Any]:
-    """What every number of an evaluation depends on besides the model."""
+def _pairwise(images: Features, real: Reference, config: EvaluateConfig, seed: int, source: str) -> dict[str, Any]:
+    if real.rows is None:
+        return {}
+    rows = images.rows()
+    kid, kid_std = kernel_distance(real.rows, rows, stream("cpu", seed, "kid", source), config.kid_subset)
+    near = neighbour_metrics(real.rows, rows, config.neighbours, config.density_neighbours)
+    shares = {name: getattr(near, name) for name in ("precision", "recall", "density", "coverage")}
+    return {"kid": kid, "kid_std": kid_std, **shares}
+
+
+def _of_probabilities(images: Features, real: Reference) -> dict[str, Any]:
+    if not real.space.labelled:
+        mean, std = inception_score(images.probabilities(), images.n)
+        return {"inception_score": mean, "inception_score_std": std}
+    sure, classes = 0, set[int]()
+    for chunk in images.probabilities():
+        confidence, predicted = chunk.max(1)
+        sure += int((confidence > CONFIDENT).sum())
+        classes |= set(predicted[confidence > CONFIDENT].tolist())
+    return {"confident": sure / images.n, "classes": len(classes)}
+
+
+def measure_images(pixels: Tensor, real: Reference, config: EvaluateConfig, seed: int, source: str) -> dict[str, Any]:
+    """`score` of images in memory, uint8 [N, C, H, W]."""
+    return score(pixels.split(1000), len(pixels), real, config, seed, source)
+
+
+def brief(config: EvaluateConfig, samples: int) -> EvaluateConfig:
+    """The evaluation for a look during training: fewer samples, no interval, no extrapolation."""
+    return replace(config, samples=samples, bootstrap=0, infinity=False)
+
+
+def common_protocol(real: Reference, config: EvaluateConfig, seed: int) -> dict[str, Any]:
+    """What every number measured against this reference depends on besides the images."""
+    data, _, split = real.name.rpartition("/")
     return {
         "features": real.space.name,
         "features_identity": real.space.identity,
         "features_accuracy": real.space.accuracy,
-        "reference": f"{real.images.name}/{real.images.split}",
-        "n_real": len(real.images),
+        "resizing": real.space.resizing,
+        "reference": real.name,
+        "reference_data": data,
+        "reference_split": split,
+        "reference_images": real.images,
+        "n_real": real.n,
+        "neighbours": config.neighbours,
+        "density_neighbours": config.density_neighbours,
+        "kid_subset": config.kid_subset,
+        "bootstrap": config.bootstrap,
+        "seed": seed,
+    }
+
+
+def chain_protocol(config: EvaluateConfig, protocol: str, engine: str) -> dict[str, Any]:
+    """How fresh chains were run."""
+    chosen = PROTOCOLS[protocol]
+    weights = {"averaged": "averaged, spectral norm refreshed", "live": "the last ones"}
+    return {
+        "name": protocol,
         "n_fake": config.samples,
         "chains": "fresh, from uniform noise",
         "steps": config.steps,
-        "rounds": config.rounds,
-        "restart": config.restart,
-        "augmentation": "none" if config.augmentation == NONE else to_dict(config.augmentation),
-        "weights": "averaged, spectral norm refreshed",
-        "neighbours": config.neighbours,
-        "kid_subset": min(config.kid_subset, config.samples, len(real.images)),
-        "seed": seed,
+        "rounds": len(config.round_steps),
+        "restart": chosen.restart,
+        "augmentation": "none" if chosen.augmentation == NONE else to_dict(chosen.augmentation),
+        "weights": weights[config.weights],
+        "engine": engine,
     }
+
+
+def distances_over_rounds(
+    rounds: Iterable[Iterable[Tensor]], steps: Sequence[int], real: Reference
+) -> list[dict[str, Any]]:
+    """The Frechet distance after each round: [{"steps": Langevin steps so far, "fid": ...}, ...]."""
+    found: list[dict[str, Any]] = []
+    for total, pixels in zip(steps, rounds, strict=False):
+        moments = Moments.over(real.space(chunk)[0] for chunk in pixels)
+        found.append({"steps": total, "fid": frechet_distance(moments, real.gaussian)})
+    return found

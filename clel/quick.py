@@ -36,4 +36,4 @@ def quick_train() -> TrainConfig:
 
 def quick_evaluate() -> EvaluateConfig:
     """The evaluation of quick runs on digits: somewhat more steps than a chain takes in training."""
-    return EvaluateConfig(samples=1000, steps=50)
+    return EvaluateConfig(samples=1000, steps=50, rounds=5)

@@ -37,6 +37,7 @@ def blank_record(name: str, config: Any, **fields: Any) -> dict[str, Any]:
         "reason": None,
         "metrics": {},
         "protocol": {},
+        "evaluations": {},
         "training": {},
         "provenance": {},
     }

@@ -1,13 +1,7 @@
-"""One run: a method, its settings, a data set and a seed; trained, evaluated, and recorded in one folder.
-
-config.json    the resolved configuration          log.jsonl       training and evaluation, a line each
-checkpoints/   for resuming and sampling            samples.npy     uint8 fresh samples [N, C, H, W]
-samples/       grids over training; samples.png     record.json     status, metrics, costs, provenance; written last
-"""
+"""The configuration of one run: a method, its settings, a data set and a seed; its name and its config.json."""
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Mapping
@@ -15,26 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
-import numpy as np
 import torch
 import tyro
-from torch import Tensor
 
-from clel import checkpoint
-from clel.average import Average
-from clel.config import LOGISTICS, ConfigError, choose, differences, from_dict, identity, require, to_dict
-from clel.data import Images, ImageSpec, load, to_uint8
-from clel.evaluate import Reference, draw, protocol, reference, refuse_few_samples, score
+from clel.config import LOGISTICS, ConfigError, choose, from_dict, identity, require, to_dict
+from clel.data import ImageSpec
 from clel.files import write_atomically
-from clel.grid import save_grid
-from clel.interrupt import Interrupted
-from clel.lock import locked
 from clel.method import Method
-from clel.metrics import classifier_space
-from clel.provenance import provenance
-from clel.record import FINAL, blank_record, finished, read_record, training_costs, write_record
 from clel.settings import EvaluateConfig, TrainConfig
-from clel.trainer import Trainer
 
 C = TypeVar("C")
 Methods = Mapping[str, type[Method]]
@@ -52,7 +34,8 @@ class Run(Generic[C]):
     """The method's hyper-parameters."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """Training."""
-    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    # no part of a run's identity: measured otherwise, the trained model is the same one
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig, metadata=LOGISTICS)
     """Sampling and measuring once trained."""
     dataset: str = "digits"
     """Data set: a name, or a folder, .zip, .tar or .npz of images."""
@@ -104,10 +87,9 @@ def load_config(folder: Path, methods: Methods) -> Run[Any]:
         values = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as a run's configuration: {error}") from error
-    if "reference" in values:
-        raise ConfigError(
-            f"{folder}: the run of a reference row ({values['reference']}), for which nothing was trained"
-        )
+    given = values.get("reference") or values.get("external")
+    if given:
+        raise ConfigError(f"{folder}: the run of a row of given images ({given}), for which nothing was trained")
     kind = choose(methods, values.get("method", ""), f"method in {path}").Config
     try:
         return from_dict(Run, {**values, "config": from_dict(kind, values.get("config", {}), "config.")})
@@ -131,118 +113,3 @@ def choose_device(name: str) -> torch.device:
 def build(run: Run[Any], methods: Methods, spec: ImageSpec, device: torch.device) -> Method:
     """The run's method, freshly initialised from its seed."""
     return choose(methods, run.method, "method").build(run.config, spec, run.seed).to(device)
-
-
-def execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
-    """Train (or resume), evaluate and record; returns the record. A record that stands is returned as it is.
-
-    Raises:
-        Interrupted: on SIGTERM or Ctrl-C; no record is written, and running it again goes on.
-    """
-    with locked(folder):
-        return _execute(run, folder, methods)
-
-
-def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
-    _refuse_another(run, folder, methods)
-    existing = read_record(folder)
-    if existing is not None and existing["status"] in FINAL:
-        return existing
-    # a failure is forgotten once the run is taken up again
-    (folder / "record.json").unlink(missing_ok=True)
-    save_config(run, folder)
-    record = blank_record(folder.name, run, method=run.method, preset=run.preset, dataset=run.dataset, seed=run.seed)
-    try:
-        device = choose_device(run.device)
-        # float32 means float32: convolutions on recent GPUs would otherwise round to 10 bits
-        torch.backends.cudnn.allow_tf32 = False
-        record["provenance"] = provenance(device)
-        _train_and_evaluate(run, folder, methods, device, record)
-    except Interrupted:
-        raise
-    except Exception as error:
-        out_of_memory = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate" in str(error)
-        if out_of_memory:
-            record |= {"status": "oom", "reason": (str(error) or "out of memory").splitlines()[0]}
-        else:
-            record |= {"status": "error", "reason": f"{type(error).__name__}: {error}"}
-            write_record(folder, finished(record))
-            raise
-    write_record(folder, finished(record))
-    return record
-
-
-def _refuse_another(run: Run[Any], folder: Path, methods: Methods) -> None:
-    """Raise ConfigError, before anything is written, where the folder is another run's."""
-    if (folder / "config.json").exists():
-        changed = differences(load_config(folder, methods), run)
-        if changed:
-            raise ConfigError(
-                f"{folder} holds a run of another configuration: {'; '.join(changed)}. Give another folder"
-            )
-
-
-def _train_and_evaluate(
-    run: Run[Any], folder: Path, methods: Methods, device: torch.device, record: dict[str, Any]
-) -> None:
-    images = load(run.dataset, "train").to(device)
-    held_out = load(run.dataset, "test").to(device)
-    real = reference(images, classifier_space(images, held_out))
-    method = build(run, methods, images.spec, device)
-    refuse_few_samples(run.evaluate, run.train, method.chains(), real)
-
-    def probe(method: Method, iteration: int) -> dict[str, Any]:
-        quick = replace(run.evaluate, samples=run.train.evaluate_samples)
-        pixels = draw(method, quick.samples, quick, run.seed, label=f"probe {iteration}")
-        return score(pixels, real, quick, run.seed, "fresh")
-
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    trainer = Trainer(
-        method, images, run.train, folder, run.seed, folder.name, probe=probe, grid_steps=run.evaluate.steps
-    )
-    outcome = trainer.run()
-    record["training"] = training_costs(method, outcome, device)
-    record |= {"status": outcome.status, "reason": outcome.reason}
-    with trainer.average.swapped_in(method):
-        measured, pixels = measure(method, real, run, folder.name)
-    save_images(pixels, folder)
-    record |= measured
-
-
-def measure(method: Method, real: Reference, run: Run[Any], name: str) -> tuple[dict[str, Any], Tensor]:
-    """Metrics of fresh chains and of the buffer with their protocol, and the fresh samples, uint8 [N, C, H, W]."""
-    pixels = draw(method, run.evaluate.samples, run.evaluate, run.seed, f"{name} evaluation")
-    metrics = score(pixels, real, run.evaluate, run.seed, "fresh")
-    chains = method.chains()
-    if chains is not None:
-        metrics |= score(to_uint8(chains).cpu(), real, run.evaluate, run.seed, "buffer")
-    return {"metrics": metrics, "protocol": protocol(real, run.evaluate, run.seed)}, pixels
-
-
-def save_images(pixels: Tensor, folder: Path) -> None:
-    """Write samples.npy, all of them, and samples.png, a grid of the first 64."""
-    memory = io.BytesIO()
-    np.save(memory, pixels.numpy())
-    write_atomically(folder / "samples.npy", memory.getvalue())
-    save_grid(pixels[:64], folder / "samples.png")
-
-
-def load_trained(folder: Path, methods: Methods, device_name: str = "auto") -> tuple[Method, Run[Any], Images]:
-    """A finished or interrupted run's method with the averaged weights of its last checkpoint, in evaluation mode.
-
-    Raises:
-        ConfigError: no configuration; CheckpointError: no readable checkpoint in the folder.
-    """
-    run = load_config(folder, methods)
-    found = checkpoint.latest(folder / "checkpoints")
-    if found is None:
-        raise checkpoint.CheckpointError(f"{folder / 'checkpoints'}: no readable checkpoint; train the run first")
-    device = choose_device(device_name)
-    images = load(run.dataset, "train").to(device)
-    method = build(run, methods, images.spec, device)
-    method.load_state_dict(found[1]["method"])
-    average = Average(method, run.train.ema_half_life)
-    average.load_state_dict(found[1]["average"])
-    average.copy_to(method)
-    return method, run, images

@@ -1,8 +1,9 @@
 """What a record must hold, and the check of it on writing and on reading.
 
 A record is a JSON object: schema; name (that of its run directory), method, preset, dataset, seed, hash,
-status and reason; and the tables config (resolved), metrics (numbers), protocol (how they were measured), training (its
-costs; empty for a reference, which trains nothing) and provenance (commit, versions, device, command).
+status and reason; and the tables config (resolved), metrics (numbers), protocol (how the fresh ones were measured),
+evaluations (each with its own protocol), training (its costs; empty for a reference, which trains nothing) and
+provenance (commit, versions, device, command).
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
 ENDED = ("ok", "diverged", "timeout", "oom", "error")  # what a record may say of its run
 WHOLE = {"seed", "iterations", "images", "parameters", "gradient_evaluations", "divergences", "peak_memory_bytes"}
-WHOLE |= {"classes_fresh", "classes_buffer"}
+WHOLE |= {f"{count}_{source}" for count in ("classes", "n") for source in ("fresh", "paper", "buffer")}
 LABELS = {"peak_memory_kind"}  # the only text among metrics and training
 TEXTS = {"name": str, "method": str, "preset": str, "dataset": str, "hash": str, "status": str}
-TABLES = ("config", "metrics", "protocol", "training", "provenance")
+TABLES = ("config", "metrics", "protocol", "evaluations", "training", "provenance")
 
 
 def fault(record: Any, name: str) -> str | None:

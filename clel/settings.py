@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from clel.augment import NONE, AugmentConfig
-from clel.config import LOGISTICS, require
+from clel.config import LOGISTICS, choose, require
+from clel.metrics.spaces import FEATURES
+from clel.protocol import PROTOCOLS
 
 
 @dataclass(frozen=True)
@@ -48,34 +49,55 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """What is sampled and measured once a run is trained."""
+    """What is sampled and measured once a run is trained; no part of the run's identity, since it trains nothing."""
 
     samples: int = 10_000
-    """Fresh samples, each a new chain from noise under the averaged weights. [CLEL Appendix B: 50,000 for FID]"""
+    """Fresh samples, each a new chain from noise. [CLEL Appendix B: 50,000 for FID]"""
     steps: int = 600
     """Langevin steps of each fresh chain. [CLEL Appendix B: 600 for Base, 1,200 for Large]"""
     rounds: int = 1
-    """Equal rounds that the steps are run in. [authors' code: 10 rounds of 60 steps]"""
-    restart: float = 0.0
-    """Probability that a chain starts anew from noise at the start of a round but the first. [authors' code: 0.001]"""
-    augmentation: AugmentConfig = NONE
-    """Augmentation of the chains at the start of each round but the first. [authors' code: strong; none here]"""
+    """Rounds that the steps are run in; the distance is measured after each. [authors' code: 10 of 60 steps]"""
+    protocols: tuple[str, ...] = ("clean",)
+    """How the chains are run: clean (from noise to the end), paper (augmented and restarted before each round)."""
+    weights: Literal["averaged", "live"] = "averaged"
+    """Weights that the chains run on: their average over training, or the last ones. [CLEL Appendix B: averaged]"""
+    features: str = "classifier"
+    """Feature space: classifier, inception-clean, inception-pytorch or inception-tensorflow (docs/protocol.md)."""
+    sampling_seeds: int = 1
+    """Times that the clean protocol is repeated with other random numbers, for the spread over sampling."""
+    bootstrap: int = 100
+    """Resamplings of the samples for the interval of a single distance; 0 for none."""
+    infinity: bool = False
+    """Also extrapolate the distance to infinitely many samples. [Chong & Forsyth 2020]"""
     batch: int = 500
-    """Chains run at a time; each batch has random numbers of its own."""
+    """Chains run at a time, each batch with random numbers of its own; halved where a GPU's memory does not hold it."""
     neighbours: int = 3
     """k of the k-nearest-neighbour precision and recall. [Kynkaanniemi et al. 2019: 3]"""
+    density_neighbours: int = 5
+    """k of density and coverage. [Naeem et al. 2020: 5]"""
     kid_subset: int = 1000
     """Images a subset of the kernel distance; the smaller of the two sets where that is smaller. [KID: 1,000]"""
 
     def __post_init__(self) -> None:
         require(self.samples >= 1 and self.batch >= 1, "samples and batch are at least 1")
         require(self.steps >= 0, f"steps is {self.steps}; expected 0 or more")
+        require(self.rounds >= 1, f"rounds is {self.rounds}; expected at least 1")
+        require(len(self.protocols) == len(set(self.protocols)) >= 1, "protocols names at least one, each once")
+        for name in self.protocols:
+            choose(PROTOCOLS, name, "protocol")
+        choose(FEATURES, self.features, "feature space")
+        require(self.neighbours >= 1 and self.density_neighbours >= 1, "a number of neighbours is at least 1")
+        require(self.kid_subset >= 2, f"kid_subset is {self.kid_subset}; expected at least 2")
+        require(self.sampling_seeds >= 1, f"sampling_seeds is {self.sampling_seeds}; expected at least 1")
         require(
-            self.rounds >= 1 and self.steps % self.rounds == 0,
-            f"steps is {self.steps} and rounds {self.rounds}; expected a whole number of steps a round",
+            self.bootstrap == 0 or self.bootstrap >= 20, f"bootstrap is {self.bootstrap}; expected 0, or 20 and more"
         )
-        require(0 <= self.restart <= 1, f"restart is {self.restart}; expected a probability")
-        require(self.neighbours >= 1 and self.kid_subset >= 2, "neighbours is at least 1, kid_subset at least 2")
+
+    @property
+    def round_steps(self) -> tuple[int, ...]:
+        """Langevin steps of each round: as equal as whole numbers allow, and no round without a step."""
+        n = max(1, min(self.rounds, self.steps))
+        return tuple(self.steps * (i + 1) // n - self.steps * i // n for i in range(n))
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from baselines import METHODS
 from clel.config import from_dict
+from clel.execute import execute
 from clel.interrupt import Interrupted
-from clel.run import execute, load_config
+from clel.run import load_config
+from experiments.external import ExternalRun, execute_external
 from experiments.references import ReferenceRun, execute_reference
 
 FAILED, INTERRUPTED = 1, 130
@@ -22,6 +24,8 @@ def main(folder: Path) -> int:
         values = json.loads((folder / "config.json").read_text())
         if "reference" in values:
             execute_reference(from_dict(ReferenceRun, values), folder)
+        elif "external" in values:
+            execute_external(from_dict(ExternalRun, values), folder)
         else:
             execute(load_config(folder, METHODS), folder, METHODS)
     except Interrupted as interrupted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from baselines import METHODS
 from clel.config import ConfigError, choose
 from clel.run import Methods, Run, resolve, slug
 from clel.settings import EvaluateConfig
+from experiments.external import External, ExternalRun
 from experiments.references import REFERENCES, ReferenceRun
 
 
@@ -21,12 +22,14 @@ class Profile:
         dataset: its data set where none is asked for.
         presets: a method has one row for each of these that it knows.
         samples: fresh samples that the reference rows hold, as many as the methods'.
+        features: feature space of the reference rows, that of the methods' presets.
         cut: fields of TrainConfig and of EvaluateConfig that replace the presets' (the smoke profile's few iterations).
     """
 
     dataset: str
     presets: tuple[str, ...]
     samples: int
+    features: str = "classifier"
     cut_train: tuple[tuple[str, Any], ...] = ()
     cut_evaluate: tuple[tuple[str, Any], ...] = ()
 
@@ -43,11 +46,13 @@ PROFILES = {
             ("evaluate_samples", 80),
             ("log_every", 1),
         ),
-        cut_evaluate=(("samples", 100), ("steps", 2)),
+        cut_evaluate=(("samples", 100), ("steps", 2), ("rounds", 1)),
     ),
     "quick": Profile("digits", ("quick",), samples=1000),
-    "small": Profile("cifar10", ("small",), samples=50_000),
-    "paper": Profile("cifar10", ("paper", "multiscale", "multiscale-256", "large"), samples=50_000),
+    "small": Profile("cifar10", ("small",), samples=50_000, features="inception-clean"),
+    "paper": Profile(
+        "cifar10", ("paper", "multiscale", "multiscale-256", "large"), samples=50_000, features="inception-clean"
+    ),
 }
 
 
@@ -58,7 +63,7 @@ class Cell:
     row: str
     title: str
     profile: str
-    run: Run[Any] | ReferenceRun
+    run: Run[Any] | ReferenceRun | ExternalRun
     published: str | None = None
 
     @property
@@ -89,11 +94,15 @@ def table1_cells(
     dataset: str | None = None,
     device: str = "auto",
     methods: Methods = METHODS,
+    evaluate: Mapping[str, Any] | None = None,
+    external: Sequence[External] = (),
 ) -> list[Cell]:
-    """The cells of Table 1: the references noise and held-out images, then every method's rows, each with every seed.
+    """The cells of Table 1: the references noise and held-out images, every method's rows with every seed, and others'.
 
     Args:
         rows: only these, as "method" (all its presets of the profile) or "method:preset"; all by default.
+        evaluate: fields of EvaluateConfig that replace every cell's.
+        external: other people's samples, of which those of the data set have a row.
 
     Raises:
         ConfigError: an unknown profile, method or preset, or no seed.
@@ -102,10 +111,14 @@ def table1_cells(
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}; expected at least 1")
     dataset = dataset or chosen.dataset
+    asked = dict(evaluate or {})
+    # a bound has no chains, so it takes of these only what measuring depends on
+    shared = {name: value for name, value in asked.items() if name in ("features", "bootstrap")}
+    bound = replace(EvaluateConfig(samples=chosen.samples, features=chosen.features), **shared)
     cells = []
     for kind, reference in REFERENCES.items():
         for seed in range(seeds if reference.random else 1):
-            held = ReferenceRun(kind, dataset, seed, EvaluateConfig(samples=chosen.samples), device)
+            held = ReferenceRun(kind, dataset, seed, bound, device)
             cells.append(Cell(kind, reference.title, profile, held))
     for method, preset in _rows(rows, chosen, methods):
         recipe = methods[method].recipe(preset)
@@ -117,9 +130,13 @@ def table1_cells(
             run = replace(
                 run,
                 train=replace(run.train, **dict(chosen.cut_train)),
-                evaluate=replace(run.evaluate, **dict(chosen.cut_evaluate)),
+                evaluate=replace(run.evaluate, **{**dict(chosen.cut_evaluate), **asked}),
             )
             cells.append(Cell(row, title, profile, run, recipe.published))
+    for other in external:
+        if other.dataset == dataset:
+            given = ExternalRun(other.title, dataset, other.samples, other.source, other.sha256, 0, bound, device)
+            cells.append(Cell(given.key, other.title, profile, given, other.published))
     return cells
 
 

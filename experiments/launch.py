@@ -15,10 +15,13 @@ from types import FrameType
 import torch
 
 from clel.data import DataError, load
+from clel.execute import stands
 from clel.log import duration
-from clel.metrics import classifier_space
-from clel.record import FINAL, read_record
+from clel.metrics.spaces import feature_space
+from clel.record import read_record
+from clel.reference import reference
 from clel.run import choose_device, save_config
+from experiments.external import ExternalRun, changed
 from experiments.grid import Cell
 from experiments.store import read_log
 
@@ -34,9 +37,8 @@ class Worker:
 
 
 def finished(cell: Cell, runs: Path) -> bool:
-    """Whether the cell has a record that stands."""
-    record = read_record(runs / cell.run_name)
-    return record is not None and record["status"] in FINAL
+    """Whether the cell has a record that stands, measured as the cell asks."""
+    return stands(read_record(runs / cell.run_name), cell.run.evaluate)
 
 
 def cost(cell: Cell) -> float:
@@ -51,23 +53,29 @@ def cost(cell: Cell) -> float:
 
 
 def prepare(cells: Sequence[Cell], runs: Path, device: str) -> None:
-    """Load each data set and make its feature space once, before any training.
+    """Load each data set and make its feature space and reference statistics once, before any training.
+
+    A record of samples by others that are other images now is removed, so that they are measured again.
 
     Raises:
         DataError: a data set is missing, or is not the one that a finished run was measured on.
     """
-    for dataset in sorted({cell.dataset for cell in cells}):
-        place = choose_device(device)
+    place = choose_device(device)
+    for dataset, features in sorted({(cell.dataset, cell.run.evaluate.features) for cell in cells}):
         train, held_out = load(dataset, "train").to(place), load(dataset, "test").to(place)
-        space = classifier_space(train, held_out)
+        real = reference(train, feature_space(features, train, held_out))
         for cell in cells:
-            record = read_record(runs / cell.run_name) if cell.dataset == dataset else None
-            known = record["protocol"].get("features_identity", space.identity) if record else space.identity
-            if known != space.identity:
+            own = (cell.dataset, cell.run.evaluate.features) == (dataset, features)
+            record = read_record(runs / cell.run_name) if own else None
+            known = record["protocol"].get("reference_images", real.images) if record else real.images
+            if known != real.images:
                 raise DataError(
                     f"{dataset}: its training images are not those that {cell.run_name} was measured on; "
                     f"move {runs / cell.run_name} away, or give another OUT"
                 )
+            if record and isinstance(cell.run, ExternalRun) and changed(cell.run, record):
+                print(f"{cell.run_name}: {cell.run.samples} has changed and is measured again", file=sys.stderr)
+                (runs / cell.run_name / "record.json").unlink()
 
 
 def run_local(cells: Sequence[Cell], runs: Path, workers: int | None = None, device: str = "auto") -> int:
@@ -132,8 +140,7 @@ def available_cores() -> int:
 
 def _start(cell: Cell, runs: Path, threads: int, gpu: str | None) -> Worker:
     folder = runs / cell.run_name
-    if not (folder / "config.json").exists():
-        save_config(cell.run, folder)
+    save_config(cell.run, folder)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu

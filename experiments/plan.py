@@ -45,9 +45,11 @@ def estimate(run: Run[Any], spec: ImageSpec) -> Estimate:
     share = run.config.batch_size / measured.images
     full = build(run, METHODS, spec, torch.device("meta")).gradient_evaluations_per_step
     step = share * (measured.seconds + (full - measured.gradients) * measured.gradient_seconds)
-    chain = measured.gradient_seconds / measured.images * run.evaluate.steps
+    e = run.evaluate
+    drawn = sum(e.sampling_seeds if protocol == "clean" else 1 for protocol in e.protocols)
+    chain = measured.gradient_seconds / measured.images * e.steps * drawn
     return Estimate(
-        step * run.train.iterations + chain * run.evaluate.samples,
+        step * run.train.iterations + chain * e.samples,
         int(measured.fixed_bytes + share * measured.saved_bytes),
     )
 

@@ -1,24 +1,41 @@
-"""The rows that give Table 1 a scale: uniform noise, and held-out real images, each under the same metrics."""
+"""Rows of Table 1 that nothing is trained for: given images under the same metrics, and two sets that give a scale."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from clel.compare import description, measured, refuse_few, refuse_other_shape, remarks
 from clel.config import LOGISTICS, choose, identity
-from clel.data import Images, load
-from clel.evaluate import protocol, reference, score
-from clel.metrics import classifier_space
+from clel.data import Images, Samples, load
+from clel.evaluate import common_protocol
+from clel.evaluation import metrics, save_samples
+from clel.files import write_atomically
+from clel.metrics.spaces import feature_space
 from clel.provenance import provenance
 from clel.random import stream
 from clel.record import blank_record, finished, write_record
-from clel.run import choose_device, run_name, save_images
+from clel.reference import reference
+from clel.run import choose_device, run_name
 from clel.settings import EvaluateConfig
+
+
+class Given(Protocol):
+    """A run of given images, as far as measuring them needs it."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def evaluate(self) -> EvaluateConfig: ...
+    @property
+    def device(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -64,23 +81,49 @@ class ReferenceRun:
 
 def execute_reference(run: ReferenceRun, folder: Path) -> dict[str, Any]:
     """Measure the reference's images against the training split and record it as a run is; returns the record."""
-    device = choose_device(run.device)
-    origin = provenance(device)
-    train, held_out = load(run.dataset, "train").to(device), load(run.dataset, "test").to(device)
-    real = reference(train, classifier_space(train, held_out))
-    generator = stream("cpu", run.seed, run.reference)
-    pixels = choose(REFERENCES, run.reference, "reference").images(train, held_out, run.evaluate.samples, generator)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_images(pixels, folder)
-    stated = protocol(real, run.evaluate, run.seed) | {"n_fake": len(pixels), "chains": "none", "weights": "none"}
+
+    def images(train: Images, held_out: Images) -> Samples:
+        generator = stream("cpu", run.seed, run.reference)
+        pixels = choose(REFERENCES, run.reference, "reference").images(train, held_out, run.evaluate.samples, generator)
+        return Samples(run.reference, run.reference, len(pixels), train.spec.shape, (), lambda: iter([pixels]))
+
     fields = {"method": run.reference, "preset": "reference", "dataset": run.dataset, "seed": run.seed}
-    record = blank_record(folder.name, run, **fields)
-    record |= {
-        "status": "ok",
-        "metrics": score(pixels, real, run.evaluate, run.seed, "fresh"),
-        "protocol": stated | {"steps": None},
-        "provenance": origin,
-    }
+    record = blank_record(folder.name, run, **fields) | {"provenance": provenance(choose_device(run.device))}
+    return record_given(run, folder, record | {"protocol": {"chains": "none"}}, images)
+
+
+def record_given(
+    run: Given,
+    folder: Path,
+    record: dict[str, Any],
+    images: Callable[[Images, Images], Samples],
+    keep: int | None = None,
+) -> dict[str, Any]:
+    """Measure `images(train, held_out)` against the training split as a run's are; returns the record, written.
+
+    Args:
+        record: one with provenance, and in its protocol what is known of the images.
+        keep: only the first ones stay in samples.npy; None for all.
+
+    Raises:
+        DataError, TooFewSamples: images that do not fit the feature space, or are too few for it.
+    """
+    device = choose_device(run.device)
+    train, held_out = (load(run.dataset, split).to(device) for split in ("train", "test"))
+    space = feature_space(run.evaluate.features, train, held_out)
+    samples = images(train, held_out)
+    refuse_other_shape(samples.shape, train.spec.shape if space.labelled else None, samples.name, space)
+    refuse_few(samples.name, samples.n, space)
+    real = reference(train, space)
+    protocol = common_protocol(real, run.evaluate, run.seed) | record["protocol"] | description(samples)
+    protocol |= {"notes": remarks(samples.shape, train.spec.shape, space)}
+    place = f"evaluations/{record['method']}"
+    save_samples(next(samples.chunks(min(keep or samples.n, samples.n))), folder / place)
+    write_atomically(folder / "samples.png", (folder / place / "samples.png").read_bytes())
+    values = measured(samples, real, run.evaluate, run.seed, "fresh")
+    origin = record["provenance"]
+    evaluations = {"fresh": {"folder": place, "metrics": values, "protocol": protocol, "provenance": origin}}
+    record |= {"status": "ok", "metrics": metrics(evaluations), "protocol": protocol, "evaluations": evaluations}
     record = finished(record)
     write_record(folder, record)
     return record

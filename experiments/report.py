@@ -24,10 +24,12 @@ PROTOCOL = {
     "reference": "reference",
     "n_real": "real images",
     "n_fake": "generated images",
+    "name": "sampling protocol",
     "chains": "chains",
     "steps": "sampling steps",
     "rounds": "rounds",
     "weights": "weights",
+    "engine": "engine",
 }
 
 

@@ -74,7 +74,10 @@ def _panel(axes: Axes, members: Sequence[Cell], runs: Mapping[str, Run], runs_di
     try:
         if not good:
             raise ValueError(failures(members, runs))
-        images = read_samples(runs_dir / good[0].run_name / "samples.npy")
+        name = runs[good[0].run_name].samples
+        if name is None:
+            raise ValueError("no samples on record")
+        images = read_samples(runs_dir / good[0].run_name / name)
     except ValueError as error:
         axes.set_title(title, fontsize=10)
         axes.set_aspect("equal")

@@ -1,6 +1,6 @@
 """Run directories <-> records <-> one pandas DataFrame.
 
-A run is a directory `<runs>/<method>-<dataset>-s<seed>-<hash8>/` with config.json, log.jsonl, samples.npy, samples.png
+A run is a directory `<runs>/<method>-<dataset>-s<seed>-<hash8>/` with config.json, log.jsonl, evaluations/, samples.png
 and record.json. The record is written last and at once (a rename), so a directory with a record is a run that ended.
 Whatever is wrong with one run is that run's status and reason, never an exception that takes the table with it.
 """
@@ -59,6 +59,12 @@ class Run:
     def ok(self) -> bool:
         """Whether the run ended as it should and its metrics stand."""
         return self.status == "ok"
+
+    @property
+    def samples(self) -> str | None:
+        """The array file of its fresh samples, below the run's directory; None where the record names none."""
+        folder = (self.part("evaluations").get("fresh") or {}).get("folder")
+        return f"{folder}/samples.npy" if folder else None
 
     def part(self, name: str) -> Mapping[str, Any]:
         """One table of the record ("metrics", "training", ...); empty where it has none."""

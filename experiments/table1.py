@@ -6,10 +6,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from clel.run import choose_device, slug
+from experiments.external import EXTERNAL, load_external
 from experiments.grid import Cell, table1_cells
 from experiments.launch import available_cores, finished, prepare, run_local
 from experiments.plan import describe
@@ -32,8 +34,16 @@ class Table1:
     """Data set: a name or a path. The profile's own if not given."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    features: str | None = None
+    """Feature space: classifier, inception-clean, inception-pytorch, inception-tensorflow. The profile's by default."""
+    protocols: str = ""
+    """Sampling protocols, separated by commas: clean, paper or clean,paper. The presets' if not given."""
+    sampling_seeds: int | None = None
+    """Times that each trained model is sampled, for the spread over sampling. The presets' if not given."""
     workers: int | None = None
     """Runs side by side. As many as GPUs, or cores, if not given."""
+    external: Path | None = None
+    """Table (CSV) of other people's samples, each a row; experiments/external.csv if not given."""
     out: Path = Path("results")
     """Folder for runs/<run> and <profile>/table1.md, .tex, .csv, runs.csv and figures/."""
     plan: bool = False
@@ -45,7 +55,15 @@ class Table1:
 def main(options: Table1) -> int:
     """Exit status: 0 all done, 1 if a run failed (the table says which and why), 130 interrupted."""
     rows = [row for row in options.methods.split(",") if row.strip()]
-    cells = table1_cells(options.profile, options.seeds, rows, options.dataset, options.device)
+    cells = table1_cells(
+        options.profile,
+        options.seeds,
+        rows,
+        options.dataset,
+        options.device,
+        evaluate=evaluate_changes(options),
+        external=load_external(options.external or EXTERNAL),
+    )
     runs = options.out / "runs"
     if options.plan:
         choose_device(options.device)
@@ -61,6 +79,13 @@ def main(options: Table1) -> int:
     if failed:
         print(f"{len(failed)} of {len(cells)} runs have no result; the table says why", file=sys.stderr)
     return 1 if failed else 0
+
+
+def evaluate_changes(options: Table1) -> dict[str, Any]:
+    """The fields of EvaluateConfig that the command asks for."""
+    changes: dict[str, Any] = {"features": options.features, "sampling_seeds": options.sampling_seeds}
+    changes["protocols"] = tuple(p.strip() for p in options.protocols.split(",")) if options.protocols else None
+    return {name: value for name, value in changes.items() if value is not None}
 
 
 def summary(cells: Sequence[Cell], runs: Path) -> str:
@@ -87,5 +112,8 @@ def table_name(options: Table1, cells: Sequence[Cell]) -> str:
 def command(options: Table1) -> str:
     """The command that makes this table again."""
     given = {"SEEDS": options.seeds, "PROFILE": options.profile, "METHODS": options.methods, "DATASET": options.dataset}
+    given |= {"FEATURES": options.features, "PROTOCOLS": options.protocols, "SAMPLING_SEEDS": options.sampling_seeds}
+    given |= {"EXTERNAL": options.external}
     defaults = {"SEEDS": 1, "PROFILE": "quick", "METHODS": "", "DATASET": None}
+    defaults |= {"FEATURES": None, "PROTOCOLS": "", "SAMPLING_SEEDS": None, "EXTERNAL": None}
     return " ".join(["make table1", *(f"{k}={v}" for k, v in given.items() if v != defaults[k])])

@@ -13,15 +13,28 @@ from textwrap import shorten
 import pandas as pd
 
 from experiments import published
-from experiments.headings import feature_spaces, headings, is_inception
-from experiments.markup import DASH, MINUS, Footnotes, Grid, Text, to_latex, to_markdown
+from experiments.columns import columns
+from experiments.headings import reported_headers
+from experiments.markup import DASH, Footnotes, Grid, Header, Text, to_latex, to_markdown
+from experiments.remarks import remarks, usual_number
 from experiments.store import Cell, Run, frame
 
-METRICS = tuple(
-    f"{metric}_{chains}"
-    for chains in ("fresh", "buffer")
-    for metric in ("fid", "kid", "kid_std", "precision", "recall", "confident", "classes")
+SOURCES = ("fresh", "paper", "buffer")
+MEASURES = (
+    *(
+        "fid",
+        "fid_se",
+        "fid_low",
+        "fid_high",
+        "fid_infinity",
+        "fid_sampling_mean",
+        "fid_sampling_std",
+        "sampling_seeds",
+    ),
+    *("kid", "kid_std", "inception_score", "inception_score_std", "precision", "recall", "density", "coverage"),
+    *("confident", "classes"),
 )
+METRICS = tuple(f"{measure}_{source}" for source in SOURCES for measure in MEASURES)
 TRAINING = ("parameters", "iterations", "images", "seconds", "gradient_evaluations", "peak_memory_bytes")
 REASON = 200  # letters of a reason that a footnote holds; the record has it whole
 REPORTED = ("fid", "hours", "memory")
@@ -129,49 +142,26 @@ def _grid(
     notes = Footnotes()
     dataset = str(table["dataset"].iloc[0])
     good = [run for run in runs.values() if run.ok]
-    headers = headings(notes, good, dataset, source)
-    kid_scale = 1000.0 if is_inception(feature_spaces(good)) else 1.0  # as the papers print it; elsewhere it is larger
+    measured = columns(notes, good, dataset)
+    usual = usual_number([cell for cells in rows.values() for cell in cells], runs)
     lines = []
     for (_, numbers), cells in zip(table.iterrows(), rows.values(), strict=True):
         reasons, n, declared = numbers["failures"], int(numbers["n"]), int(numbers["runs"])
+        about = tuple(notes.mark(text) for text in remarks(cells, runs, usual))
         mark = (notes.mark(f"{numbers['title']}: {reasons}."),) if reasons else ()
         count = f"n={n}" if n == declared else f"n={n}/{declared}"
-        measured = [
-            spread(numbers, "fid_fresh"),
-            spread(numbers, "fid_buffer"),
-            spread(numbers, "kid_fresh", kid_scale),
-        ]
-        measured += [number(numbers[f"{metric}_fresh_mean"], 2) for metric in ("precision", "recall")]
-        measured += [number(numbers[cost]) for cost in ("parameters", "iterations", "seconds")]
-        measured += [number(numbers["peak_memory_bytes"], scale=1e-6), number(numbers["divergences_total"])]
+        texts = [column.show(numbers) for column in measured]
         # a dash says "failed or missing"; where runs ended well and the quantity does not exist, the cell stays empty
         none = "" if any(runs[cell.run_name].ok for cell in cells) else DASH
-        line = [Text(str(numbers["title"])), Text(f"{measured[0] or DASH} ({count})", mark)]
-        line += [Text(text or none) for text in measured[1:]]
+        line = [Text(str(numbers["title"]), about), Text(f"{texts[0] or DASH} ({count})", mark)]
+        line += [Text(text or none) for text in texts[1:]]
         for metric in REPORTED:
             figure = published.reported(cells[0].published, metric, source, figures)
             line.append(Text(figure.text(), (notes.mark(_citation(figure)),)) if figure else Text())
         lines.append(line)
+    headers = [Header(("",)), *(column.header for column in measured), *reported_headers(notes, good, dataset, source)]
     return Grid(headers, lines, notes.texts)
 
 
 def _citation(figure: published.Published) -> str:
     return f"Source: {figure.source}." + (f" Note: {figure.notes}." if figure.notes else "")
-
-
-def number(value: object, decimals: int = 0, scale: float = 1.0) -> str:
-    """The number times scale with thousands separated, empty for a missing one."""
-    if value is None or pd.isna(value):  # type: ignore[call-overload]
-        return ""
-    rounded = round(float(value) * scale, decimals) + 0.0  # type: ignore[arg-type]  # + 0.0 turns -0.0 into 0.0
-    return f"{rounded:,.{decimals}f}".replace("-", MINUS)
-
-
-def spread(numbers: pd.Series, metric: str, scale: float = 1.0) -> str:
-    """The mean ± std of a metric of one row of Table.values, times scale; the mean alone where there is no std."""
-    mean = numbers[f"{metric}_mean"]
-    if pd.isna(mean):
-        return ""
-    decimals = 2 if abs(mean) * scale < 100 else 1
-    deviation = number(numbers[f"{metric}_std"], decimals, scale)
-    return number(mean, decimals, scale) + (f" ± {deviation}" if deviation else "")

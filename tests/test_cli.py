@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def test_bad_options_are_refused(arguments: list[str], message: str, capsys: pyt
 
 def test_train_writes_a_whole_run(run: Path) -> None:
     files = {p.name for p in run.iterdir()}
-    assert {"config.json", "log.jsonl", "record.json", "samples.npy", "samples.png", "checkpoints", "samples"} <= files
+    assert {"config.json", "log.jsonl", "record.json", "training.json", "samples.png", "checkpoints"} <= files
     record = json.loads((run / "record.json").read_text())
     assert record["status"] == "ok" and record["reason"] is None
     metrics: dict[str, Any] = record["metrics"]
@@ -132,7 +133,15 @@ def test_train_writes_a_whole_run(run: Path) -> None:
     assert metrics["n_fresh"] == 70 == record["protocol"]["n_fake"]
     assert record["protocol"]["features"] == "classifier-v1 (digits)" and record["protocol"]["features_accuracy"] > 0.97
     assert record["training"]["gradient_evaluations"] == 6 and record["training"]["peak_memory_bytes"] > 1e6
-    assert np.load(run / "samples.npy").shape == (70, 1, 8, 8)
+    fresh = record["evaluations"]["fresh"]
+    assert sorted(p.name for p in (run / fresh["folder"]).iterdir() if p.name[0] != ".") == [
+        "evaluation.json",
+        "samples.npy",
+        "samples.png",
+    ]
+    assert np.load(run / fresh["folder"] / "samples.npy").shape == (70, 1, 8, 8)
+    assert [r["steps"] for r in fresh["rounds"]] == [1, 2] and fresh["rounds"][-1]["fid"] == metrics["fid_fresh"]
+    assert record["evaluations"]["buffer"]["protocol"]["n_fake"] == 70
 
 
 def test_a_finished_run_is_not_trained_again_and_another_is_refused(
@@ -190,6 +199,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_evaluate_agrees_with_the_record(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
+    shutil.rmtree(run / "evaluations")
     assert main(["evaluate", str(run)]) == 0
     again = json.loads(capsys.readouterr().out)
     record = json.loads((run / "record.json").read_text())
@@ -200,20 +210,20 @@ def test_evaluate_agrees_with_the_record(run: Path, capsys: pytest.CaptureFixtur
 def test_what_fails_is_recorded_and_taken_up_again(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import clel.run
+    import clel.execute
 
     monkeypatch.setenv("CLEL_CACHE", str(cache))
-    real = clel.run.measure
+    real = clel.execute.measure
 
     def fail(*_: object) -> None:
         raise RuntimeError("a disk on fire")
 
-    monkeypatch.setattr(clel.run, "measure", fail)
+    monkeypatch.setattr(clel.execute, "measure", fail)
     with pytest.raises(RuntimeError):
         main(["train", "clel", "--out", str(tmp_path / "run"), *SMALL])
     record = json.loads((tmp_path / "run" / "record.json").read_text())
     assert (record["status"], record["reason"]) == ("error", "RuntimeError: a disk on fire")
     trained = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
-    monkeypatch.setattr(clel.run, "measure", real)
+    monkeypatch.setattr(clel.execute, "measure", real)
     assert main(["train", "clel", "--out", str(tmp_path / "run"), *SMALL]) == 0
     assert sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir()) == trained

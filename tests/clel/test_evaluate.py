@@ -1,31 +1,38 @@
-"""Sampling and scoring: rounds as the authors run them, batches, and what a protocol says."""
+"""Sampling: rounds and protocols as the authors run them, batches, and files to go on with after an interruption."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from clel.augment import STRONG
+from clel import sampling
+from clel.augment import STRONG, augment
 from clel.config import ConfigError
 from clel.data import to_uint8
-from clel.evaluate import draw
 from clel.langevin import langevin, restarted
+from clel.method import Method
+from clel.protocol import PROTOCOLS
 from clel.random import stream
+from clel.sampling import draw, draw_into, refuse_rounds, rounds
 from clel.settings import EvaluateConfig
 from tests.clel.trainer_process import small_config, small_images
 
 
 @pytest.fixture
-def method() -> torch.nn.Module:
+def method() -> Any:
     from clel import CLEL
 
     torch.manual_seed(0)
     return CLEL(small_config(), small_images().spec).eval()
 
 
-def test_one_round_is_one_chain_from_noise(method) -> None:  # type: ignore[no-untyped-def]
+def test_one_round_is_one_chain_from_noise(method: Any) -> None:
     pixels = draw(method, 5, EvaluateConfig(samples=5, steps=4), seed=1)
     generator = stream("cpu", 1, "sample", 0)
     x = torch.rand(5, 1, 8, 8, generator=generator)
@@ -33,19 +40,40 @@ def test_one_round_is_one_chain_from_noise(method) -> None:  # type: ignore[no-u
     assert (to_uint8(x).int() - pixels.int()).abs().max() <= 1
 
 
-def test_quiet_rounds_without_noise_equal_one_long_chain(method) -> None:  # type: ignore[no-untyped-def]
-    method.config = replace(method.config, langevin=replace(method.config.langevin, noise=0.0))
-    one, three = (draw(method, 4, EvaluateConfig(4, steps=6, rounds=r), seed=2) for r in (1, 3))
-    assert torch.equal(one, three)
+def test_quiet_rounds_equal_one_long_chain(method: Any) -> None:
+    """The clean protocol: in how many rounds a chain is measured changes nothing."""
+    one, three, uneven = (draw(method, 4, EvaluateConfig(4, steps=7, rounds=r), seed=2) for r in (1, 3, 50))
+    assert torch.equal(one, three) and torch.equal(one, uneven)
 
 
-def test_rounds_restart_and_augment(method) -> None:  # type: ignore[no-untyped-def]
-    plain = EvaluateConfig(4, steps=4, rounds=2)
-    a = draw(method, 4, plain, seed=2)
-    assert not torch.equal(a, draw(method, 4, replace(plain, augmentation=STRONG), seed=2))
-    assert not torch.equal(a, draw(method, 4, replace(plain, restart=1.0), seed=2))
-    with pytest.raises(ConfigError, match="whole number of steps a round"):
-        EvaluateConfig(4, steps=5, rounds=2)
+@pytest.mark.parametrize(
+    ("steps", "n", "expected"), [(60, 3, (20, 20, 20)), (7, 3, (2, 2, 3)), (2, 5, (1, 1)), (0, 4, (0,)), (5, 1, (5,))]
+)
+def test_steps_of_rounds(steps: int, n: int, expected: tuple[int, ...]) -> None:
+    assert EvaluateConfig(4, steps=steps, rounds=n).round_steps == expected
+
+
+def test_paper_protocol_by_hand(method: Any) -> None:
+    """Before every round, the first included: restart one in a thousand, augment all; then the round's steps."""
+    found = list(rounds(method, 6, EvaluateConfig(6, steps=4, rounds=2), PROTOCOLS["paper"], stream("cpu", 5)))
+    g = stream("cpu", 5)
+    x = torch.rand(6, 1, 8, 8, generator=g)
+    for state in found:
+        x = augment(restarted(x, 0.001, g), STRONG, g)
+        x = langevin(lambda x: method.energy(x), x, method.config.langevin, g, 2)
+        assert (to_uint8(x).int() - to_uint8(state).int()).abs().max() <= 1
+
+
+def test_what_cannot_go_on_is_refused_before_training(method: Any) -> None:
+    class Straight(type(method)):  # type: ignore[misc]
+        title = "Straight"
+        continue_chains = Method.continue_chains
+
+    refuse_rounds(Straight, EvaluateConfig(4, steps=4))
+    refuse_rounds(type(method), EvaluateConfig(4, steps=4, rounds=2, protocols=("paper",)))
+    for config in (EvaluateConfig(4, steps=4, rounds=2), EvaluateConfig(4, steps=4, protocols=("clean", "paper"))):
+        with pytest.raises(ConfigError, match="Straight samples from noise to the end"):
+            refuse_rounds(Straight, config)
 
 
 def test_restart_rate() -> None:
@@ -54,6 +82,61 @@ def test_restart_rate() -> None:
     assert abs(rate - 0.3) < 5 * (0.3 * 0.7 / 20_000) ** 0.5
 
 
-def test_batches_are_independent_of_how_many_follow(method) -> None:  # type: ignore[no-untyped-def]
+def test_batches_are_independent_of_how_many_follow(method: Any) -> None:
     config = EvaluateConfig(4, steps=2, batch=3)
     assert torch.equal(draw(method, 6, config, seed=3)[:3], draw(method, 3, config, seed=3))
+
+
+CONFIG = EvaluateConfig(samples=7, steps=4, rounds=2, batch=3)
+
+
+def stored(folder: Path, method: Any, config: EvaluateConfig = CONFIG) -> sampling.Stored:
+    return draw_into(folder, method, config, "clean", 3, "sample", "test")
+
+
+def test_stored_samples_are_the_drawn_ones_with_every_round(method: Any, tmp_path: Path) -> None:
+    s = stored(tmp_path / "parts", method)
+    last = torch.cat(list(s.pixels()))
+    assert torch.equal(last, draw(method, 7, CONFIG, seed=3))
+    assert torch.equal(torch.cat(list(s.pixels(0))), draw(method, 7, replace(CONFIG, steps=2, rounds=1), seed=3))
+    s.gather(tmp_path / "samples.npy")
+    assert np.array_equal(np.load(tmp_path / "samples.npy"), last.numpy())
+
+
+def test_interrupted_sampling_goes_on(method: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = torch.cat(list(stored(tmp_path / "whole", method).pixels()))
+    real, drawn = sampling._batch, []
+
+    def die_in_the_second(method: Any, start: int, *rest: Any) -> list[Tensor]:
+        drawn.append(start)
+        if drawn == [0, 3]:
+            raise KeyboardInterrupt
+        return real(method, start, *rest)
+
+    monkeypatch.setattr(sampling, "_batch", die_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        stored(tmp_path / "halves", method)
+    again = torch.cat(list(stored(tmp_path / "halves", method).pixels()))
+    assert drawn == [0, 3, 3, 6]  # the first batch was not drawn again
+    assert torch.equal(again, whole)
+
+
+def test_batch_is_halved_where_memory_ends(method: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = sampling._batch
+
+    def small_gpu(method: Any, start: int, n: int, *rest: Any) -> list[Tensor]:
+        if n > 2:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return real(method, start, n, *rest)
+
+    monkeypatch.setattr(sampling, "_batch", small_gpu)
+    s = stored(tmp_path / "parts", method, replace(CONFIG, batch=5))
+    assert s.batch == 2 and sum(len(p) for p in s.pixels()) == 7
+    assert torch.equal(torch.cat(list(s.pixels())), draw(method, 7, replace(CONFIG, batch=2), seed=3))
+
+    def no_memory(*_: Any) -> list[Tensor]:
+        raise torch.cuda.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(sampling, "_batch", no_memory)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        stored(tmp_path / "none", method)

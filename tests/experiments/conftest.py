@@ -47,9 +47,10 @@ class FakeStore:
         training |= {"peak_memory_bytes": 612_000_000, "peak_memory_kind": "process rss"}
         protocol = {"features": f"classifier-v1 ({cell.dataset})", "features_identity": "f00d", "n_real": 1347}
         provenance = {"git_sha": "0123456789abcdef", "git_dirty": False, "device": "cpu", "command": "make table1"}
-        record = {"schema": 1, "name": cell.run_name, "method": cell.row, "preset": "quick", "dataset": cell.dataset}
+        record = {"schema": 2, "name": cell.run_name, "method": cell.row, "preset": "quick", "dataset": cell.dataset}
         record |= {"seed": cell.seed, "profile": cell.profile, "hash": "0a1b2c3d", "config": {}, "status": "ok"}
         record |= {"reason": None, "metrics": metrics, "protocol": protocol, "provenance": provenance}
+        record |= {"evaluations": {"fresh": {"folder": "evaluations/clean", "protocol": protocol}}}
         return record | {"training": training if trained else None} | changes
 
     def write(self, cell: FakeCell, distance: float | None = 3.0, **more: Any) -> Path:
@@ -69,7 +70,9 @@ class FakeStore:
 
     def samples(self, cell: FakeCell, channels: int = 1, size: int = 8) -> None:
         images = np.random.default_rng(cell.seed).integers(0, 256, (64, channels, size, size), dtype=np.uint8)
-        np.save(self.runs_dir / cell.run_name / "samples.npy", images)
+        folder = self.runs_dir / cell.run_name / "evaluations/clean"
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "samples.npy", images)
 
 
 @pytest.fixture

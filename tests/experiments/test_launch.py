@@ -58,11 +58,12 @@ def test_changed_data_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     cell = table1_cells("smoke")[0]
     images = Images(torch.zeros(4, 1, 8, 8, dtype=torch.uint8))
     monkeypatch.setattr(launch, "load", lambda name, split: images)
-    monkeypatch.setattr(launch, "classifier_space", lambda train, held_out: SimpleNamespace(identity="new"))
+    monkeypatch.setattr(launch, "feature_space", lambda name, train, held_out: None)
+    monkeypatch.setattr(launch, "reference", lambda images, space: SimpleNamespace(images="new"))
     launch.prepare([cell], tmp_path, "cpu")
-    record = {"schema": 1, "name": cell.run_name, "method": "noise", "preset": "reference", "dataset": cell.dataset}
+    record = {"schema": 2, "name": cell.run_name, "method": "noise", "preset": "reference", "dataset": cell.dataset}
     record |= {"seed": 0, "hash": "0", "status": "ok", "reason": None, "config": {}, "metrics": {}, "training": {}}
-    record |= {"provenance": {}, "protocol": {"features_identity": "old"}}
+    record |= {"provenance": {}, "protocol": {"reference_images": "old"}, "evaluations": {}}
     (tmp_path / cell.run_name).mkdir()
     (tmp_path / cell.run_name / "record.json").write_text(json.dumps(record))
     with pytest.raises(DataError, match="not those that"):

@@ -64,7 +64,7 @@ def test_single_evaluation_is_visible(fake: Any) -> None:
 
 
 def test_sample_grids(fake: Any, grid: list) -> None:
-    (fake.runs_dir / "a-digits-s0-0a1b2c3d" / "samples.npy").write_bytes(b"torn")
+    (fake.runs_dir / "a-digits-s0-0a1b2c3d/evaluations/clean/samples.npy").write_bytes(b"torn")
     runs = load_records(fake.runs_dir, [cell.run_name for cell in grid])
     figure = sample_grids(grid, runs, fake.runs_dir)
     titles = [axes.get_title() for axes in figure.axes]

@@ -39,7 +39,7 @@ def test_missing_and_unfinished_runs(fake: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"schema": 2}, "schema 2; this version reads 1"),
+        ({"schema": 1}, "schema 1; this version reads 2"),
         ({"name": "b-digits-s0-0a1b2c3d"}, "it is the record of 'b-digits-s0-0a1b2c3d'"),
         ({"status": "fine"}, "status 'fine'; known: ok, diverged"),
         ({"seed": "0"}, "seed must be a whole number"),
@@ -54,7 +54,7 @@ def test_missing_and_unfinished_runs(fake: Any) -> None:
 def test_wrong_records_are_refused_on_writing_and_named_on_reading(fake: Any, changes: dict, reason: str) -> None:
     (cell,) = fake.cells("a", "A")
     record = fake.record(cell) | changes
-    with pytest.raises(ValueError, match="not a record of schema 1") as error:
+    with pytest.raises(ValueError, match="not a record of schema 2") as error:
         write_record(fake.runs_dir / cell.run_name, record)
     assert reason in str(error.value)
     path = fake.runs_dir / cell.run_name / "record.json"
@@ -69,7 +69,7 @@ def test_wrong_records_are_refused_on_writing_and_named_on_reading(fake: Any, ch
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b'{"schema": 1', b"\xff\xfe", b"[]", b'{"schema": NaN}', b'{"schema": 1}', b"[" * 100_000]
+    "content", [b"", b'{"schema": 2', b"\xff\xfe", b"[]", b'{"schema": NaN}', b'{"schema": 2}', b"[" * 100_000]
 )
 def test_damaged_records_are_named(fake: Any, content: bytes) -> None:
     (cell,) = fake.cells("a", "A")

@@ -106,6 +106,7 @@ def test_a_failing_run_keeps_its_row_with_its_reason(finished: Path, cache: Path
     shutil.copytree(finished / "runs", tmp_path / "runs")
     name = next(n for n, r in records(finished).items() if r["method"] in METHODS)
     (tmp_path / "runs" / name / "record.json").unlink()
+    (tmp_path / "runs" / name / "training.json").unlink()
     for path in (tmp_path / "runs" / name / "checkpoints").iterdir():
         path.unlink()
     (tmp_path / "runs" / name / "samples").rename(tmp_path / "runs" / name / "gone")

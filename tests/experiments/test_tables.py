@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from experiments import tables
 from experiments.markup import Footnotes, Grid, Header, Text, escape_latex, letter, standalone, to_latex, to_markdown
+from experiments.numbers import number
 from experiments.published import Published
 from experiments.store import load_records
-from experiments.tables import Table, number, table1
+from experiments.tables import Table, table1
 
 
 def build(fake: Any, cells: list, **more: Any) -> Table:
@@ -69,7 +70,7 @@ def test_record_without_distance_is_not_counted(fake: Any) -> None:
 def test_nothing_has_run(fake: Any) -> None:
     cells = fake.cells("a", "A", 2, published="igebm")
     table = build(fake, cells)
-    assert shown(table)["A"] == ["– (n=0/2)", *["–"] * 9, "38.20", "", ""]
+    assert shown(table)["A"] == ["– (n=0/2)", *["–"] * 7, "38.20", "", ""]
     assert "no features yet" in table.to_markdown()
 
 

@@ -1,0 +1,96 @@
+"""clel evaluate: measure a finished run, one of its checkpoints, or all that it kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from clel import checkpoint
+from clel.commands.options import parse
+from clel.config import ConfigError
+from clel.execute import measure, measured_on
+from clel.log import plain
+from clel.provenance import provenance
+from clel.run import Methods, choose_device, load_config
+
+SETTINGS = ("samples", "steps", "rounds", "features", "weights", "sampling_seeds", "bootstrap", "batch")
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """How to measure a run again; what is not given is the run's own setting."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run's folder. Samples and numbers go into its folder evaluations/; its record stays as it is."""
+    protocol: Literal["clean", "paper", "both"] | None = None
+    """clean: each chain from noise to the end. paper: augmented and restarted before each round (authors' code)."""
+    checkpoint: str = "last"
+    """last, all (that were kept), or an iteration."""
+    samples: int | None = None
+    """Fresh samples."""
+    steps: int | None = None
+    """Langevin steps of a chain."""
+    rounds: int | None = None
+    """Equal rounds of the steps, each followed by a measurement."""
+    features: str | None = None
+    """classifier, inception-clean, inception-pytorch or inception-tensorflow."""
+    weights: Literal["averaged", "live"] | None = None
+    """Weights of the chains: averaged over training, or the last ones."""
+    sampling_seeds: int | None = None
+    """Times that the clean protocol is repeated with other random numbers."""
+    bootstrap: int | None = None
+    """Resamplings for the interval of a single distance; 0 for none."""
+    infinity: bool = False
+    """Also extrapolate the distance to infinitely many samples."""
+    batch: int | None = None
+    """Chains run at a time."""
+    seed: int | None = None
+    """Seed of the chains."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+
+
+def evaluate(arguments: list[str], methods: Methods) -> int:
+    """Prints, as JSON, metrics with their protocol: one table for one checkpoint, a list for all."""
+    o = parse(EvaluateOptions, None, arguments, "clel evaluate", "Measure fresh samples and the buffer of a run.")
+    run = load_config(o.run, methods)
+    given = {name: getattr(o, name) for name in SETTINGS if getattr(o, name) is not None}
+    if o.protocol is not None:
+        given["protocols"] = ("clean", "paper") if o.protocol == "both" else (o.protocol,)
+    settings = replace(run.evaluate, **given, infinity=o.infinity or run.evaluate.infinity)
+    run = replace(run, evaluate=settings, seed=run.seed if o.seed is None else o.seed, device=o.device)
+    device = choose_device(o.device)
+    origin = provenance(device)
+    paths = checkpoints(o.run, o.checkpoint)
+    _, real = measured_on(run, device)
+    found: list[dict[str, Any]] = []
+    for path in paths:
+        found.append({"checkpoint": path.stem, **measure(run, o.run, methods, real, origin, path)})
+    print(json.dumps(plain(found if o.checkpoint == "all" else found[0]), indent=1))
+    return 0
+
+
+def checkpoints(folder: Path, which: str) -> list[Path]:
+    """The checkpoint files of a run that `last`, `all` or an iteration names, oldest first.
+
+    Raises:
+        CheckpointError: there is none; ConfigError: none of that iteration.
+    """
+    held = checkpoint.listed(folder / "checkpoints")
+    if not held:
+        raise checkpoint.CheckpointError(f"{folder / 'checkpoints'}: no readable checkpoint; train the run first")
+    if which == "last":
+        newest = checkpoint.newest(folder / "checkpoints")
+        if newest is None:
+            raise checkpoint.CheckpointError(f"{folder / 'checkpoints'}: no readable checkpoint; train the run first")
+        return [newest[0]]
+    if which == "all":
+        return [path for _, path in held]
+    kept = {str(iteration): path for iteration, path in held}
+    if which not in kept:
+        raise ConfigError(f"--checkpoint is {which!r}; expected last, all, or one of {', '.join(kept)}")
+    return [kept[which]]

@@ -1,0 +1,50 @@
+"""clel fid: any images against any others."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from clel.commands.options import parse
+from clel.compare import compare
+from clel.log import plain
+from clel.run import Methods, choose_device
+from clel.settings import EvaluateConfig
+from clel.target import open_measured, open_target
+
+
+@dataclass(frozen=True)
+class FidOptions:
+    """What to measure against what, and how."""
+
+    a: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="A")]
+    """Samples: a folder, .zip or .tar of images, .npy, .npz, .pt, a run's folder, or a data set (NAME or NAME:test)."""
+    b: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="B")]
+    """Reference: the same, or an .npz of statistics (of this suite, pytorch-fid or clean-fid)."""
+    features: str = "inception-clean"
+    """inception-clean, inception-pytorch, inception-tensorflow, or classifier (of B, a labelled data set)."""
+    force: bool = False
+    """Also with no more images than the feature space has dimensions."""
+    infinity: bool = False
+    """Also extrapolate the distance to infinitely many samples."""
+    bootstrap: int = 0
+    """Resamplings of A for the interval of the distance, as a run's record has it with 100; 0 for none."""
+    seed: int = 0
+    """Seed of subsets and resamplings."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    layout: Literal["CHW", "HWC"] | None = None
+    """Order of the axes of A's array, where it is not plain. For B write :CHW or :HWC after the file's name."""
+
+
+def fid(arguments: list[str], methods: Methods) -> int:
+    """Prints, as JSON, metrics with their protocol and notes."""
+    o = parse(FidOptions, None, arguments, "clel fid", "Measure the images A against the images or statistics B.")
+    config = EvaluateConfig(features=o.features, bootstrap=o.bootstrap, infinity=o.infinity)
+    device = choose_device(o.device)
+    found = compare(open_measured(o.a, o.layout), open_target(o.b), config, o.seed, device, o.force)
+    print(json.dumps(plain(found), indent=1, ensure_ascii=False))
+    return 0

@@ -1,0 +1,51 @@
+"""clel train: train, evaluate and record one run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import field, make_dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from clel.commands.options import parse
+from clel.config import to_dict
+from clel.data import DataError, load
+from clel.execute import execute
+from clel.run import Methods, Run, resolve
+
+OUT = tyro.conf.arg(help="The run's folder; runs/<name of the run> if not given. An interrupted run in it goes on.")
+DRY_RUN = tyro.conf.arg(help="Print the resolved configuration as JSON and stop.")
+
+
+def train(arguments: list[str], methods: Methods) -> int:
+    """METHOD[:PRESET] and options; exit status 0 for a run that ended well, 3 for one that diverged."""
+    method, _, preset = arguments[0].partition(":")
+    run = resolve(methods, method, preset or "quick")
+    # the run's fields stand beside the command's own, without a prefix
+    run_type = Annotated[Run[type(run.config)], tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands]  # type: ignore
+    fields = [
+        ("run", run_type, field(default=run)),
+        ("out", Annotated[Path | None, OUT], field(default=None)),
+        ("dry_run", Annotated[bool, DRY_RUN], field(default=False)),
+    ]
+    options = parse(
+        make_dataclass("Train", fields, frozen=True),
+        None,
+        arguments[1:],
+        f"clel train {arguments[0]}",
+        f"Train, evaluate and record {run.method} from its preset {run.preset}; goes on where a run was interrupted.",
+    )
+    chosen = replace(options.run, method=run.method, preset=run.preset)
+    if options.dry_run:
+        print(json.dumps({"name": chosen.name, **to_dict(chosen)}, indent=1))
+        try:
+            load(chosen.dataset, "train")
+        except DataError as error:
+            print(f"note: a real run would stop here: {error}", file=sys.stderr)
+        return 0
+    record = execute(chosen, options.out or Path("runs") / chosen.name, methods)
+    print(json.dumps({k: record[k] for k in ("name", "status", "reason", "metrics", "training")}, indent=1))
+    return {"ok": 0, "diverged": 3}.get(record["status"], 1)

@@ -1,0 +1,20 @@
+"""Settings that runs at the size of the papers share."""
+
+from __future__ import annotations
+
+from clel.settings import EvaluateConfig
+
+
+def full_evaluate(steps: int = 600, rounds: int = 10) -> EvaluateConfig:
+    """50,000 samples in Inception features, under both protocols, measured after every round.
+
+    [CLEL Appendix B: 50,000 samples, 600 steps; authors' code: 10 rounds]
+    """
+    return EvaluateConfig(
+        samples=50_000,
+        steps=steps,
+        rounds=rounds,
+        protocols=("clean", "paper"),
+        features="inception-clean",
+        bootstrap=20,
+    )

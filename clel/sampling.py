@@ -1,0 +1,149 @@
+"""Fresh samples: chains from noise, run in rounds under a protocol, in memory or in files that can be resumed."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clel.config import ConfigError, choose
+from clel.data import to_uint8
+from clel.files import write_atomically
+from clel.log import Progress
+from clel.method import Method
+from clel.protocol import PROTOCOLS, Protocol
+from clel.random import stream
+from clel.settings import EvaluateConfig
+
+
+def refuse_rounds(method: type[Method], config: EvaluateConfig) -> None:
+    """Raise ConfigError, before training and not after, where the method cannot take a chain up between rounds."""
+    needed = config.rounds > 1 or any(PROTOCOLS[name].disturbs for name in config.protocols)
+    if needed and method.continue_chains is Method.continue_chains:
+        raise ConfigError(
+            f"{method.title} samples from noise to the end and cannot take a chain up again: "
+            'leave evaluate.rounds at 1 and evaluate.protocols at ("clean",)'
+        )
+
+
+@torch.no_grad()
+def rounds(
+    method: Method, n: int, config: EvaluateConfig, protocol: Protocol, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """n chains [n, C, H, W] in [0, 1], new from uniform noise, after each round of Langevin steps."""
+    x: Tensor | None = None
+    for steps in config.round_steps:
+        if x is None and not protocol.disturbs:
+            x = method.sample(n, generator, steps)
+        else:
+            start = torch.rand(n, *method.spec.shape, generator=generator, device=generator.device) if x is None else x
+            x = method.continue_chains(protocol.before_round(start, generator), generator, steps)
+        yield x
+
+
+def draw(
+    method: Method,
+    n: int,
+    config: EvaluateConfig,
+    seed: int,
+    name: str = "",
+    label: str = "sample",
+    protocol: str = "clean",
+) -> Tensor:
+    """n fresh samples, uint8 [n, C, H, W] on the CPU, each batch from its own random stream."""
+    progress = Progress(name, n) if name else None
+    parts: list[Tensor] = []
+    for start in range(0, n, config.batch):
+        parts.append(_batch(method, start, min(config.batch, n - start), config, protocol, seed, label)[-1])
+        if progress:
+            progress.show(start + len(parts[-1]), "samples")
+    return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Samples in files of a folder, one a batch, each uint8 [rounds, m, C, H, W]: the state after every round."""
+
+    folder: Path
+    n: int
+    batch: int
+    rounds: int
+
+    def pixels(self, number: int = -1) -> Iterator[Tensor]:
+        """uint8 [m, C, H, W] after round `number`, batch by batch, in order."""
+        for start in range(0, self.n, self.batch):
+            yield torch.from_numpy(np.load(_file(self.folder, start))[number])
+
+    def gather(self, path: Path) -> None:
+        """Write the samples after the last round as one array file [n, C, H, W], without holding them all."""
+        first = next(self.pixels())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        with open(temporary, "wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (self.n, *first.shape[1:])}
+            np.lib.format.write_array_header_1_0(file, header)
+            for pixels in self.pixels():
+                file.write(pixels.contiguous().numpy().data)
+        temporary.replace(path)
+
+    def remove(self) -> None:
+        """Delete the files."""
+        shutil.rmtree(self.folder)
+
+
+def draw_into(
+    folder: Path, method: Method, config: EvaluateConfig, protocol: str, seed: int, label: str, name: str
+) -> Stored:
+    """config.samples fresh samples as files in `folder`; those that an earlier, interrupted call left there are kept.
+
+    The batch is halved as often as the GPU's memory demands. Since each batch has random numbers of its own, samples
+    depend on the batch; that of an interrupted call is taken over with its files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    left = folder / "batch"
+    batch = int(left.read_text()) if left.exists() else min(config.batch, config.samples)
+    progress = Progress(name, config.samples)
+    while True:
+        write_atomically(left, f"{batch}\n")
+        try:
+            for start in range(0, config.samples, batch):
+                n = min(batch, config.samples - start)
+                if not _file(folder, start).exists():
+                    _save(_file(folder, start), _batch(method, start, n, config, protocol, seed, label))
+                progress.show(start + n, "samples")
+            return Stored(folder, config.samples, batch, len(config.round_steps))
+        except (torch.cuda.OutOfMemoryError, MemoryError):
+            if batch == 1:
+                raise
+            batch = max(1, batch // 2)
+            for path in folder.glob("*.npy"):
+                path.unlink()
+        # outside the handler, where the failed batch's tensors are no longer referred to
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _batch(
+    method: Method, start: int, n: int, config: EvaluateConfig, protocol: str, seed: int, label: str
+) -> list[Tensor]:
+    """The batch that begins at sample `start`: uint8 [n, C, H, W] on the CPU after each round."""
+    device = next(method.parameters()).device
+    generator = stream(device, seed, label, start)
+    chosen = choose(PROTOCOLS, protocol, "protocol")
+    return [to_uint8(x).cpu() for x in rounds(method, n, config, chosen, generator)]
+
+
+def _file(folder: Path, start: int) -> Path:
+    return folder / f"samples-{start:08d}.npy"
+
+
+def _save(path: Path, states: list[Tensor]) -> None:
+    memory = io.BytesIO()
+    np.save(memory, torch.stack(states).numpy())
+    write_atomically(path, memory.getvalue())

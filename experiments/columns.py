@@ -1,0 +1,113 @@
+"""The measured columns of Table 1: heading, what it shows of a row, and a footnote that says what it means and what it
+must not be compared with. Columns of what no run measured are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from experiments.headings import feature_spaces, is_inception
+from experiments.markup import Footnotes, Header
+from experiments.numbers import interval, number, spread
+from experiments.store import Run
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading, and the text of its cell for one row of Table.values; an empty text where there is no number."""
+
+    header: Header
+    show: Callable[[pd.Series], str]
+
+
+def columns(notes: Footnotes, runs: Sequence[Run], dataset: str) -> list[Column]:
+    """The measured columns for these runs, which ended well; their footnotes are added to `notes`."""
+    return [*_distances(notes, runs), *_quality(notes, runs), *_costs(notes, runs)]
+
+
+def _distances(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
+    features = feature_spaces(runs)
+    inception = is_inception(features)
+    space = " / ".join(features) or "no features yet"
+    # Frechet distances in other feature spaces are of another size; the heading itself must say so
+    apart = () if inception else (f"{space} features,", "not Inception FID")
+    name = "FID ↓" if inception else "Fréchet distance ↓"
+    fresh = Header((name, "fresh chains", *apart), (notes.mark(_distance(space, inception)),))
+    found = [Column(fresh, lambda row: spread(row, "fid_fresh") + interval(row, "fresh") + _sampling(row))]
+    if _measured(runs, "fid_paper"):
+        paper = notes.mark(
+            "Chains disturbed as in the authors' release: before each round of steps, the last one included, every "
+            "chain is augmented and one in a thousand starts anew from noise."
+        )
+        header = Header(("distance ↓", "paper protocol"), (paper,))
+        found.append(Column(header, lambda row: spread(row, "fid_paper") + interval(row, "paper")))
+    if _measured(runs, "fid_infinity_fresh"):
+        infinity = notes.mark("Extrapolated to infinitely many samples (Chong & Forsyth, CVPR 2020).")
+        found.append(
+            Column(Header(("distance ↓", "n → ∞"), (infinity,)), lambda row: spread(row, "fid_infinity_fresh"))
+        )
+    buffer = notes.mark(
+        "The same distance for images of the replay buffer. They come from earlier states of the model, "
+        "not from the one that is measured, so it is another quantity than the distance of fresh chains, "
+        "which start from noise."
+    )
+    return [*found, Column(Header(("distance ↓", "replay buffer"), (buffer,)), lambda row: spread(row, "fid_buffer"))]
+
+
+def _quality(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
+    inception = is_inception(feature_spaces(runs))
+    scale = 1000.0 if inception else 1.0  # as the papers print it; elsewhere it is larger
+    kid = Header(("KID ↓", "×1000") if inception else ("KID ↓",))
+    found = [Column(kid, lambda row: spread(row, "kid_fresh", scale))]
+    if _measured(runs, "inception_score_fresh"):
+        found.append(Column(Header(("Inception", "Score ↑")), lambda row: spread(row, "inception_score_fresh")))
+    for pair, key in ((("precision", "recall"), "neighbours"), (("density", "coverage"), "density_neighbours")):
+        if _measured(runs, f"{pair[0]}_fresh"):
+            k = sorted({str(value) for run in runs if (value := run.part("protocol").get(key)) is not None})
+            mark = notes.mark(
+                f"{pair[0].capitalize()} and {pair[1]} by k nearest neighbours, k = {' / '.join(k) or '?'}."
+            )
+            found += [Column(Header((f"{name} ↑",), (mark,)), _mean(f"{name}_fresh")) for name in pair]
+    return found
+
+
+def _costs(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
+    kinds = sorted({str(kind) for run in runs if (kind := run.part("training").get("peak_memory_kind"))})
+    memory = notes.mark(
+        f"Peak memory of the process that trained ({' / '.join(kinds) or 'not recorded'}), evaluations during training "
+        "included, 1 MB = 1,000,000 bytes. Process rss counts the interpreter and the libraries too."
+    )
+    events = notes.mark("Roll-backs after a divergence, in total over all runs of the row, failed ones included.")
+    return [
+        Column(Header(("parameters",)), lambda row: number(row["parameters"])),
+        Column(Header(("training", "steps")), lambda row: number(row["iterations"])),
+        Column(Header(("training", "s")), lambda row: number(row["seconds"])),
+        Column(Header(("memory", "MB"), (memory,)), lambda row: number(row["peak_memory_bytes"], scale=1e-6)),
+        Column(Header(("divergence", "events"), (events,)), lambda row: number(row["divergences_total"])),
+    ]
+
+
+def _measured(runs: Sequence[Run], metric: str) -> bool:
+    return any(run.part("metrics").get(metric) is not None for run in runs)
+
+
+def _mean(metric: str) -> Callable[[pd.Series], str]:
+    return lambda row: number(row[f"{metric}_mean"], 2)
+
+
+def _sampling(row: pd.Series) -> str:
+    """The spread over sampling seeds, of the one model or on average over the row's."""
+    seeds, deviation = row["sampling_seeds_fresh_mean"], row["fid_sampling_std_fresh_mean"]
+    return "" if pd.isna(deviation) else f"; ± {number(deviation, 2)} over {number(seeds)} sampling seeds"
+
+
+def _distance(space: str, inception: bool) -> str:
+    apart = "" if inception else " It is not an Inception FID and must not be compared with one."
+    return (
+        f"Fréchet distance between Gaussians fitted to the {space} features of generated and of real images.{apart} "
+        "Mean ± sample standard deviation over the n training seeds that ended well; where that is one, the 95 % "
+        "interval of a bootstrap over its samples, which knows nothing of other seeds. A dash stands for runs that did "
+        "not end well."
+    )

@@ -1,0 +1,34 @@
+"""Numbers as tables print them."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from experiments.markup import MINUS
+
+
+def number(value: object, decimals: int = 0, scale: float = 1.0) -> str:
+    """The number times scale with thousands separated, empty for a missing one."""
+    if value is None or pd.isna(value):  # type: ignore[call-overload]
+        return ""
+    rounded = round(float(value) * scale, decimals) + 0.0  # type: ignore[arg-type]  # + 0.0 turns -0.0 into 0.0
+    return f"{rounded:,.{decimals}f}".replace("-", MINUS)
+
+
+def spread(numbers: pd.Series, metric: str, scale: float = 1.0) -> str:
+    """The mean ± std of a metric of one row of Table.values, times scale; the mean alone where there is no std."""
+    mean = numbers[f"{metric}_mean"]
+    if pd.isna(mean):
+        return ""
+    decimals = 2 if abs(mean) * scale < 100 else 1
+    deviation = number(numbers[f"{metric}_std"], decimals, scale)
+    return number(mean, decimals, scale) + (f" ± {deviation}" if deviation else "")
+
+
+def interval(numbers: pd.Series, source: str) -> str:
+    """The bootstrap interval " [low, high]" of the one run that a row stands on; empty with several, or without one."""
+    low, high = (numbers.get(f"fid_{end}_{source}_mean") for end in ("low", "high"))
+    if numbers["n"] != 1 or low is None or pd.isna(low):
+        return ""
+    decimals = 2 if abs(numbers[f"fid_{source}_mean"]) < 100 else 1
+    return f" [{number(low, decimals)}, {number(high, decimals)}]"

@@ -1,0 +1,40 @@
+"""Footnotes on single rows of Table 1: whose samples they are, what was done to them, and another number of images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from experiments.store import Cell, Run
+
+
+def usual_number(cells: Sequence[Cell], runs: Mapping[str, Run]) -> int | None:
+    """The number of images that most runs were measured on, the larger of two; None where no run ended well."""
+    counts = Counter(n for cell in cells for n in _numbers([cell], runs))
+    return max(counts, key=lambda n: (counts[n], n)) if counts else None
+
+
+def remarks(cells: Sequence[Cell], runs: Mapping[str, Run], usual: int | None) -> list[str]:
+    """The footnotes of one row, from its records."""
+    found = []
+    title = cells[0].title
+    for cell in cells:
+        run = runs[cell.run_name]
+        protocol = run.part("protocol")
+        if source := protocol.get("samples_from"):
+            found.append(f"{title}: samples by others, from {source}{'; measured here' if run.ok else ''}.")
+            done = [*(protocol.get("samples_conversions") or ()), *(protocol.get("notes") or ())]
+            found += [f"{title}: {'; '.join(map(str, done))}."] if done else []
+    others = [n for n in _numbers(cells, runs) if n != usual]
+    if others:
+        found.append(
+            f"{title}: measured on {' / '.join(f'{n:,}' for n in others)} images, most others on {usual:,}. A Fréchet "
+            "distance is biased upwards, the more so the fewer the images, so that these do not compare exactly."
+        )
+    return list(dict.fromkeys(found))
+
+
+def _numbers(cells: Sequence[Cell], runs: Mapping[str, Run]) -> list[int]:
+    """The different numbers of images that the runs of a row which ended well were measured on."""
+    numbers = (runs[cell.run_name].part("protocol").get("n_fake") for cell in cells if runs[cell.run_name].ok)
+    return list(dict.fromkeys(n for n in numbers if isinstance(n, int)))

@@ -1,0 +1,151 @@
+"""Evaluations of a run: measured again without training again, under both protocols, resumable, with their spread."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from baselines import METHODS
+from clel import evaluation
+from clel.cli import main
+from clel.config import ConfigError
+from clel.execute import execute, stands
+from clel.run import Run, resolve
+from clel.settings import EvaluateConfig, TrainConfig
+from clel.trained import load_trained
+from clel.trainer import Trainer
+from tests.clel.trainer_process import small_config
+
+EVALUATE = EvaluateConfig(samples=110, steps=4, rounds=2, protocols=("clean", "paper"), bootstrap=20, batch=60)
+TRAIN = TrainConfig(iterations=3, ema_half_life=8.0, checkpoint_every=1, log_every=1, sample_every=0, keep=3)
+
+
+@pytest.fixture
+def run(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Run[Any]:
+    monkeypatch.setenv("CLEL_CACHE", str(cache))
+    config = small_config()
+    # steps so long that a few updates of the weights show in the samples
+    long = replace(config.langevin, step_size=1e6)
+    config = replace(config, langevin=long, buffer=replace(config.buffer, size=110))
+    return replace(resolve(METHODS, "clel", "quick"), config=config, train=TRAIN, evaluate=EVALUATE, device="cpu")
+
+
+@pytest.fixture
+def trained(run: Run[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run's folder; from here on, training is an error."""
+    execute(run, tmp_path / "run", METHODS)
+
+    def refuse(self: Trainer) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(Trainer, "step", refuse)
+    return tmp_path / "run"
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "record.json").read_text())
+
+
+def test_both_protocols_and_the_buffer_with_their_protocol(trained: Path) -> None:
+    record = record_of(trained)
+    assert record["evaluations"].keys() == {"fresh", "paper", "buffer"}
+    for source, e in record["evaluations"].items():
+        protocol = e["protocol"]
+        needed = ["features", "features_identity", "resizing", "reference_data", "reference_split", "n_real", "n_fake"]
+        needed += ["chains", "checkpoint", "engine", "seed"]
+        missing = [key for key in needed if protocol.get(key) is None]
+        assert not missing, source
+        if source != "buffer":
+            assert all(
+                protocol.get(key) is not None for key in ("steps", "rounds", "restart", "augmentation", "weights")
+            )
+            assert [r["steps"] for r in e["rounds"]] == [2, 4]
+            samples = np.load(trained / e["folder"] / "samples.npy")
+            assert samples.shape == (110, 1, 8, 8)
+        assert record["metrics"][f"fid_{source}"] == e["metrics"]["fid"]
+        assert e["metrics"]["fid_low"] < e["metrics"]["fid"] < e["metrics"]["fid_high"]
+    fresh, paper = record["evaluations"]["fresh"]["protocol"], record["evaluations"]["paper"]["protocol"]
+    assert (fresh["augmentation"], fresh["restart"]) == ("none", 0)
+    assert paper["augmentation"]["jitter"] == [0.4, 0.4, 0.4, 0.1] and paper["restart"] == 0.001
+
+
+def test_another_evaluation_does_not_train_again(run: Run[Any], trained: Path) -> None:
+    before = record_of(trained)
+    other = replace(run, evaluate=replace(EVALUATE, steps=3, protocols=("clean",), sampling_seeds=3))
+    assert other.name == run.name
+    assert stands(before, run.evaluate) and not stands(before, other.evaluate)
+    record = execute(other, trained, METHODS)
+    assert record["training"] == before["training"] and record["metrics"]["fid_fresh"] != before["metrics"]["fid_fresh"]
+    distances = record["evaluations"]["fresh"]["sampling"]
+    assert len(set(distances)) == 3 and distances[0] == record["metrics"]["fid_fresh"]
+    assert record["metrics"]["fid_sampling_mean_fresh"] == pytest.approx(mean(distances))
+    assert record["metrics"]["fid_sampling_std_fresh"] == pytest.approx(stdev(distances))
+    # what was measured before is still there, and asked for again it is not made again
+    stamps = {p: p.stat().st_mtime_ns for p in trained.glob("evaluations/*/samples.npy")}
+    assert len(stamps) == 5
+    assert execute(run, trained, METHODS)["metrics"] == before["metrics"]
+    assert {p: p.stat().st_mtime_ns for p in trained.glob("evaluations/*/samples.npy")} == stamps
+
+
+def test_live_weights_are_others(run: Run[Any], trained: Path) -> None:
+    averaged, live = (load_trained(trained, METHODS, "cpu", weights) for weights in ("averaged", "live"))
+    assert averaged.checkpoint == live.checkpoint and not live.method.training
+    assert any(
+        not torch.equal(a, b) for a, b in zip(averaged.method.parameters(), live.method.parameters(), strict=True)
+    )
+    other = replace(run, evaluate=replace(EVALUATE, protocols=("clean",), weights="live"))
+    assert execute(other, trained, METHODS)["protocol"]["weights"] == "the last ones"
+
+
+def test_interrupted_measurement_goes_on(run: Run[Any], trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(run, evaluate=replace(EVALUATE, steps=5))
+
+    def kill(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "score", kill)
+        with pytest.raises(KeyboardInterrupt):
+            execute(other, trained, METHODS)
+    assert not (trained / "record.json").exists()
+    assert len(list(trained.glob("evaluations/*/parts/samples-*.npy"))) == 2
+    drawn: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("clel.sampling._batch", lambda *a: drawn.append(a))
+        patch.setattr(evaluation, "score", kill)
+        with pytest.raises(KeyboardInterrupt):
+            execute(other, trained, METHODS)
+    assert not drawn
+    assert execute(other, trained, METHODS)["status"] == "ok"
+    assert not list(trained.glob("evaluations/*/parts"))
+
+
+def test_every_kept_checkpoint(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = sorted(p.stem for p in (trained / "checkpoints").iterdir())
+    options = ["--samples", "80", "--protocol", "clean", "--device", "cpu"]
+    capsys.readouterr()
+    assert main(["evaluate", str(trained), "--checkpoint", "all", *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [f["checkpoint"] for f in found] == kept and len(kept) > 1
+    assert len({f["metrics"]["fid_fresh"] for f in found}) == len(kept)
+    assert all(f["protocol"]["checkpoint"] == f["checkpoint"] for f in found)
+    first = str(int(kept[0].split("-")[1]))
+    assert main(["evaluate", str(trained), "--checkpoint", first, *options]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"] == found[0]["metrics"]
+    assert main(["evaluate", str(trained), "--checkpoint", "77", *options]) == 2
+    assert "expected last, all, or one of" in capsys.readouterr().err
+
+
+def test_unknown_names_are_refused() -> None:
+    for changes, nearest in (({"protocols": ("cleam",)}, "clean"), ({"features": "inception"}, "inception-clean")):
+        with pytest.raises(ConfigError, match=f"did you mean '{nearest}'"):
+            EvaluateConfig(**changes)
+    with pytest.raises(ConfigError, match="each once"):
+        EvaluateConfig(protocols=("clean", "clean"))

@@ -1,0 +1,91 @@
+"""The measured columns of Table 1: which there are, and the uncertainty that a cell states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from experiments.store import load_records
+from experiments.tables import Table, table1
+
+
+def build(fake: Any, cells: list) -> Table:
+    return table1(cells, load_records(fake.runs_dir, [cell.run_name for cell in cells]))
+
+
+def cell_of(table: Table, heading: str, row: int = 0) -> str:
+    (place,) = [i for i, h in enumerate(table.grid.headers) if heading in " ".join(h.lines)]
+    return table.grid.rows[row][place].text
+
+
+def write(fake: Any, cell: Any, distance: float, features: str = "classifier-v1 (digits)", **metrics: Any) -> None:
+    record = fake.record(cell, distance)
+    protocol = {**record["protocol"], "features": features, "neighbours": 3, "density_neighbours": 5}
+    fake.write(cell, distance, metrics={**record["metrics"], **metrics}, protocol=protocol)
+
+
+INTERVAL = {"fid_se_fresh": 0.1, "fid_low_fresh": 2.804, "fid_high_fresh": 3.196}
+
+
+def test_one_run_has_its_bootstrap_interval(fake: Any) -> None:
+    (cell,) = fake.cells("a", "A")
+    write(fake, cell, 3.0, **INTERVAL)
+    assert cell_of(build(fake, [cell]), "fresh chains") == "3.00 [2.80, 3.20] (n=1)"
+
+
+def test_several_runs_have_their_spread_instead(fake: Any) -> None:
+    cells = fake.cells("a", "A", 2)
+    for cell, distance in zip(cells, (2.0, 4.0), strict=True):
+        write(fake, cell, distance, **INTERVAL)
+    table = build(fake, cells)
+    assert cell_of(table, "fresh chains") == "3.00 ± 1.41 (n=2)"
+    assert "which knows nothing of other seeds" in " ".join(table.grid.footnotes)
+
+
+def test_spread_over_sampling_stands_apart_from_that_over_training(fake: Any) -> None:
+    cells = fake.cells("a", "A", 2)
+    for cell, deviation in zip(cells, (0.1, 0.3), strict=True):
+        sampling = {"fid_sampling_mean_fresh": 3.0, "fid_sampling_std_fresh": deviation, "sampling_seeds_fresh": 5}
+        write(fake, cell, 3.0, **sampling)
+    assert cell_of(build(fake, cells), "fresh chains") == "3.00 ± 0.00; ± 0.20 over 5 sampling seeds (n=2)"
+
+
+@pytest.mark.parametrize(
+    ("metric", "heading", "shown"),
+    [
+        ("fid_paper", "paper protocol", "5.25"),
+        ("fid_infinity_fresh", "n → ∞", "5.25"),
+        ("inception_score_fresh", "Inception Score", "5.25"),
+        ("density_fresh", "density", "5.25"),
+        ("coverage_fresh", "coverage", ""),
+    ],
+)
+def test_what_nothing_measured_has_no_column(fake: Any, metric: str, heading: str, shown: str) -> None:
+    first, second = fake.cells("a", "A"), fake.cells("b", "B")
+    write(fake, first[0], 3.0)
+    write(fake, second[0], 3.0)
+    table = build(fake, first + second)
+    assert not any(heading in " ".join(h.lines) for h in table.grid.headers)
+    extra = {"density_fresh": 5.25} if heading == "coverage" else {metric: 5.25}
+    write(fake, second[0], 3.0, **extra)
+    table = build(fake, first + second)
+    assert cell_of(table, heading, 1) == shown
+    assert cell_of(table, heading, 0) == ""
+    assert {len(row) for row in table.grid.rows} == {len(table.grid.headers)}
+
+
+def test_k_is_named(fake: Any) -> None:
+    (cell,) = fake.cells("a", "A")
+    write(fake, cell, 3.0, density_fresh=1.0, coverage_fresh=0.5)
+    notes = build(fake, [cell]).grid.footnotes
+    assert "Precision and recall by k nearest neighbours, k = 3." in notes
+    assert "Density and coverage by k nearest neighbours, k = 5." in notes
+
+
+def test_inception_is_called_fid(fake: Any) -> None:
+    (cell,) = fake.cells("a", "A", dataset="cifar10")
+    write(fake, cell, 3.0, "inception-clean", kid_fresh=0.0125)
+    table = build(fake, [cell])
+    assert cell_of(table, "FID ↓ fresh chains") == "3.00 (n=1)"
+    assert cell_of(table, "KID ↓ ×1000").startswith("12.50")
