@@ -33,6 +33,13 @@ def gap_curve(log: Sequence[Mapping[str, Any]]) -> Curve:
     return steps, gap
 
 
+def steps_curve(evaluations: Mapping[str, Any], source: str) -> Curve:
+    """(Langevin steps, Frechet distance) after every round of an evaluation; empty where it was not made."""
+    rounds = (evaluations.get(source) or {}).get("rounds") or []
+    points = [(r["steps"], r["fid"]) for r in rounds if _finite(r.get("steps")) and _finite(r.get("fid"))]
+    return np.array([float(p[0]) for p in points]), np.array([float(p[1]) for p in points])
+
+
 def over_seeds(curves: Sequence[Curve], logarithmic: bool = False) -> tuple[Array, Array, Array, Array]:
     """(x, minimum, mean, maximum) over curves, where all of them are defined, on POINTS equally spaced x.
 

@@ -1,4 +1,4 @@
-"""Figures of Table 1: distance against training time, energy gap, sample grids side by side.
+"""Figures of Table 1: distance against training time and against sampling steps, energy gap.
 
 Built from the cells like the table: no method is known here, colours follow the order of the rows. Every function
 returns a Figure of matplotlib's object-oriented interface and leaves no state behind; `png` turns it into bytes.
@@ -6,34 +6,27 @@ returns a Figure of matplotlib's object-oriented interface and leaves no state b
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from experiments.curves import Array, Curve, distance_curve, gap_curve, over_seeds
-from experiments.headings import feature_spaces, is_inception
+from experiments.curves import Array, Curve, distance_curve, gap_curve, over_seeds, steps_curve
+from experiments.drawing import (
+    REFERENCE,
+    distance_name,
+    draw_references,
+    log_distances,
+    new_figure,
+    row_label,
+    styled,
+    with_legend,
+)
 from experiments.store import Cell, Run, read_log
-from experiments.tables import by_row
 
-# Okabe and Ito's colours, told apart with every kind of colour vision; beyond the seventh row the dashes differ too
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", "--", "-.", ":")
-REFERENCE = "#666666"
 KEY = "line: mean over seeds, band: minimum to maximum, cross: failed run"
-
-
-def png(figure: Figure, dpi: int = 150) -> bytes:
-    """The figure as a PNG file; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def distance_over_time(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir: Path) -> Figure:
@@ -43,19 +36,19 @@ def distance_over_time(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir:
     all of them go. Band: their minimum and maximum. Runs that failed are thin lines that end in a cross. Rows without
     training (references) are horizontal lines at their final distance, with a band over seeds where they have any.
     """
-    figure, axes = _figure()
+    figure, axes = new_figure()
     curves = {name: distance_curve(read_log(runs_dir / name)) for name in runs}
     end = max((x[-1] for x, _ in curves.values() if len(x)), default=1.0)
     unit, scale = ("h", 3600.0) if end > 2 * 3600 else ("min", 60.0) if end > 15 * 60 else ("s", 1.0)
-    for index, (members, colour, dash) in enumerate(_styled(cells, runs)):
+    for index, (members, colour, dash) in enumerate(styled(cells, runs)):
         good = [curves[c.run_name] for c in members if runs[c.run_name].ok and len(curves[c.run_name][0])]
         failed = [curves[c.run_name] for c in members if not runs[c.run_name].ok and len(curves[c.run_name][0])]
-        _failed(axes, [(x / scale, y) for x, y in failed], colour, dash, None if good else _label(members, good))
+        _failed(axes, [(x / scale, y) for x, y in failed], colour, dash, None if good else row_label(members, good))
         if good:
             x, low, mean, high = over_seeds(good, logarithmic=True)
             axes.fill_between(x / scale, low, high, color=colour, alpha=0.18, linewidth=0)
             marker = "o" if len(set(x)) == 1 else None  # a single evaluation makes no line
-            label = _label(members, good)
+            label = row_label(members, good)
             axes.plot(
                 x / scale,
                 mean,
@@ -66,31 +59,13 @@ def distance_over_time(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir:
                 label=label,
                 zorder=3 + index,
             )
-    for title, distances in _references(cells, runs).items():
-        middle = float(np.exp(np.log(distances).mean()))
-        axes.axhspan(min(distances), max(distances), color=REFERENCE, alpha=0.18, linewidth=0)
-        axes.axhline(middle, color=REFERENCE, linestyle=(0, (4, 2)), linewidth=1)
-        axes.annotate(
-            f"{title}\n{middle:.3g}",
-            (1.0, middle),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            color=REFERENCE,
-            annotation_clip=False,
-        )
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.margins(y=0.08)
+    draw_references(axes, cells, runs)
+    log_distances(axes)
     axes.set_xlim(0, 1.02 * end / scale)
     axes.set_xlabel(f"training time ({unit})")
-    axes.set_ylabel(_distance_name(runs))
+    axes.set_ylabel(distance_name(runs))
     axes.set_title(KEY + _sample_counts(runs, runs_dir), fontsize=8, loc="left")
-    return _with_legend(figure, axes)
+    return with_legend(figure, axes)
 
 
 def energy_gap(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir: Path) -> Figure:
@@ -99,19 +74,19 @@ def energy_gap(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir: Path) -
     Curves are running means over a fiftieth of their length. The axis shows the central part of the values, so that one
     divergence does not flatten all else; what it leaves out is counted.
     """
-    figure, axes = _figure()
+    figure, axes = new_figure()
     shown: list[Array] = []
-    for members, colour, dash in _styled(cells, runs):
+    for members, colour, dash in styled(cells, runs):
         curves = [(runs[c.run_name].ok, gap_curve(read_log(runs_dir / c.run_name))) for c in members]
         good = [curve for ok, curve in curves if ok and len(curve[0])]
         failed = [curve for ok, curve in curves if not ok and len(curve[0])]
         shown += [curve[1] for curve in good + failed]
-        _failed(axes, failed, colour, dash, None if good else _label(members, good))
+        _failed(axes, failed, colour, dash, None if good else row_label(members, good))
         if good:
             x, low, mean, high = over_seeds(good)
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
             marker = "o" if len(set(x)) == 1 else None  # a single point makes no line
-            label = _label(members, good)
+            label = row_label(members, good)
             axes.plot(x, mean, marker=marker, color=colour, linestyle=dash, linewidth=1.5, label=label)
     axes.axhline(0, color=REFERENCE, linewidth=0.8)
     title = KEY
@@ -127,7 +102,7 @@ def energy_gap(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir: Path) -
     axes.set_xlabel("training iteration")
     axes.set_ylabel("energy gap E(negatives) − E(positives)")
     axes.set_title(title, fontsize=8, loc="left")
-    return _with_legend(figure, axes)
+    return with_legend(figure, axes)
 
 
 def _sample_counts(runs: Mapping[str, Run], runs_dir: Path) -> str:
@@ -135,15 +110,6 @@ def _sample_counts(runs: Mapping[str, Run], runs_dir: Path) -> str:
     lines = (line for name in runs for line in read_log(runs_dir / name) if line.get("kind") == "evaluation")
     counts = sorted({line["n_fresh"] for line in lines if isinstance(line.get("n_fresh"), int)})
     return f"; {' or '.join(map(str, counts))} samples a point" if counts else ""
-
-
-def _figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(8.0, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.grid(True, which="major", color="#e5e5e5", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _failed(axes: Axes, curves: Sequence[Curve], colour: str, dash: str, label: str | None) -> None:
@@ -154,45 +120,33 @@ def _failed(axes: Axes, curves: Sequence[Curve], colour: str, dash: str, label: 
         axes.plot(x[-1:], y[-1:], "x", color=colour, markersize=6)
 
 
-def _with_legend(figure: Figure, axes: Axes) -> Figure:
-    if axes.get_legend_handles_labels()[1]:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=9)
-    else:
-        axes.text(0.5, 0.5, "no run has logged this yet", ha="center", transform=axes.transAxes)
-    return figure
+def distance_over_steps(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
+    """Frechet distance of fresh chains after each round of sampling, against Langevin steps, one colour a row.
 
-
-def _styled(cells: Sequence[Cell], runs: Mapping[str, Run]) -> list[tuple[list[Cell], str, str]]:
-    """(cells, colour, dash) of every row with training; a row keeps its colour in all figures."""
-    rows = [members for members in by_row(cells).values() if not all(is_reference(runs[c.run_name]) for c in members)]
-    return [
-        (members, COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)]) for i, members in enumerate(rows)
-    ]
-
-
-def _label(members: Sequence[Cell], good: Sequence[Curve]) -> str:
-    n = f"{len(good)}" if len(good) == len(members) else f"{len(good)}/{len(members)}"
-    return f"{members[0].title} (n={n})"
-
-
-def is_reference(run: Run) -> bool:
-    """Whether a run that ended well had nothing to train (noise, held-out images)."""
-    return run.ok and run.part("training").get("seconds") is None
-
-
-def _references(cells: Sequence[Cell], runs: Mapping[str, Run]) -> dict[str, list[float]]:
-    """Distances of each reference row, a number a seed."""
-    found: dict[str, list[float]] = {}
-    for cell in cells:
-        run = runs[cell.run_name]
-        value = run.part("metrics").get("fid_fresh")
-        if is_reference(run) and value is not None and value > 0:
-            found.setdefault(cell.title, []).append(float(value))
-    return found
-
-
-def _distance_name(runs: Mapping[str, Run]) -> str:
-    spaces = feature_spaces([run for run in runs.values() if run.ok])
-    if is_inception(spaces):
-        return "FID, fresh chains"
-    return f"Fréchet distance, fresh chains\n({' / '.join(spaces) or 'no'} features, not Inception FID)"
+    Line: mean over the seeds that ended well; band: their minimum and maximum. Dotted: the row's replay buffer, the
+    mean over seeds. A dashed line with crosses is the authors' protocol, where it was measured.
+    """
+    figure, axes = new_figure()
+    for members, colour, _ in styled(cells, runs):
+        good = [runs[cell.run_name] for cell in members if runs[cell.run_name].ok]
+        for source, dash, marker in (("fresh", "-", "o"), ("paper", "--", "x")):
+            curves = [steps_curve(run.part("evaluations"), source) for run in good]
+            curves = [curve for curve in curves if len(curve[0])]
+            if curves:
+                x = curves[0][0]
+                # a run that was measured after other numbers of steps has no place in the mean
+                curves = [curve for curve in curves if np.array_equal(curve[0], x)]
+                values = np.stack([y for _, y in curves])
+                label = row_label(members, curves) if source == "fresh" else None
+                axes.fill_between(x, values.min(0), values.max(0), color=colour, alpha=0.18, linewidth=0)
+                axes.plot(x, values.mean(0), color=colour, linestyle=dash, marker=marker, markersize=4, label=label)
+        buffers = [value for run in good if (value := run.part("metrics").get("fid_buffer")) is not None]
+        if buffers:
+            axes.axhline(float(np.mean(buffers)), color=colour, linestyle=":", linewidth=1.2)
+    draw_references(axes, cells, runs)
+    log_distances(axes)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("Langevin steps of a fresh chain")
+    axes.set_ylabel(distance_name(runs))
+    axes.set_title("line: mean over seeds, band: minimum to maximum, dotted: replay buffer", fontsize=8, loc="left")
+    return with_legend(figure, axes)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clel.files import write_atomically
-from experiments import plots, samples
+from experiments import drawing, plots, samples
 from experiments.headings import NAMES
 from experiments.markup import escape_markdown
 from experiments.store import Cell, Run, frame, load_records
@@ -52,9 +52,10 @@ def write_report(profile_dir: Path, cells: Sequence[Cell], runs_dir: Path, comma
         "table1.tex": comment + table.to_latex(),
         "table1.csv": table.to_csv(),
         "runs.csv": frame(runs).to_csv(lineterminator="\n"),
-        "figures/distance_over_time.png": plots.png(plots.distance_over_time(cells, runs, runs_dir)),
-        "figures/energy_gap.png": plots.png(plots.energy_gap(cells, runs, runs_dir)),
-        "figures/samples.png": plots.png(samples.sample_grids(cells, runs, runs_dir)),
+        "figures/distance_over_time.png": drawing.png(plots.distance_over_time(cells, runs, runs_dir)),
+        "figures/distance_over_steps.png": drawing.png(plots.distance_over_steps(cells, runs)),
+        "figures/energy_gap.png": drawing.png(plots.energy_gap(cells, runs, runs_dir)),
+        "figures/samples.png": drawing.png(samples.sample_grids(cells, runs, runs_dir)),
     }
     for name, content in contents.items():
         write_atomically(profile_dir / name, content)
@@ -67,7 +68,7 @@ def describe(cells: Sequence[Cell], runs: Mapping[str, Run], command: str | None
     The last one is a warning where runs of one table were not measured alike.
     """
     rows = by_row(cells)
-    trained = [c for members in rows.values() for c in members if not plots.is_reference(runs[c.run_name])]
+    trained = [c for members in rows.values() for c in members if not drawing.is_reference(runs[c.run_name])]
     seeds = sorted({cell.seed for cell in trained})
     profiles = ", ".join(_distinct(cell.profile for cell in cells))
     records = [run.record for run in runs.values() if run.record]

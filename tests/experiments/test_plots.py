@@ -10,7 +10,8 @@ import pytest
 
 from experiments import plots, samples
 from experiments.curves import distance_curve, gap_curve, over_seeds
-from experiments.plots import distance_over_time, energy_gap, png
+from experiments.drawing import png
+from experiments.plots import distance_over_steps, distance_over_time, energy_gap
 from experiments.samples import GAP, read_samples, sample_grids, tile
 from experiments.store import load_records
 
@@ -61,6 +62,29 @@ def test_single_evaluation_is_visible(fake: Any) -> None:
     fake.log(cell, [(5.0, 3.0)])
     figure = distance_over_time([cell], load_records(fake.runs_dir, [cell.run_name]), fake.runs_dir)
     assert [line.get_marker() for line in figure.axes[0].lines if line.get_label() == "A (n=1)"] == ["o"]
+
+
+def rounds(*distances: float) -> dict:
+    return {"rounds": [{"steps": 10 * (i + 1), "fid": d} for i, d in enumerate(distances)]}
+
+
+def test_distance_over_steps(fake: Any) -> None:
+    """Mean and band over seeds, the buffer's level, the other protocol; a run of other steps is left out."""
+    cells = fake.cells("a", "A", 3)
+    for cell, distances in zip(cells, ((8.0, 4.0), (6.0, 2.0), (1.0,)), strict=True):
+        fake.write(cell, evaluations={"fresh": rounds(*distances), "paper": rounds(9.0, 9.0)})
+    figure = distance_over_steps(cells, load_records(fake.runs_dir, [c.run_name for c in cells]))
+    fresh, paper, buffer = figure.axes[0].lines
+    assert fresh.get_label() == "A (n=2/3)"
+    assert list(fresh.get_xdata()) == [10, 20] and list(fresh.get_ydata()) == [7, 3]
+    assert list(paper.get_ydata()) == [9, 9] and paper.get_linestyle() == "--"
+    assert set(buffer.get_ydata()) == {1.5} and buffer.get_linestyle() == ":"
+
+
+def test_distance_over_steps_of_nothing(fake: Any, grid: list) -> None:
+    runs = load_records(fake.runs_dir, [cell.run_name for cell in grid])
+    figure = distance_over_steps(grid, runs)  # records of other versions have no rounds
+    assert png(figure).startswith(b"\x89PNG")
 
 
 def test_sample_grids(fake: Any, grid: list) -> None:
