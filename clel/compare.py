@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from clel.data import DataError, Samples
-from clel.evaluate import common_protocol, score
+from clel.evaluate import common_protocol, refuse_extrapolation, score
 from clel.features import ROWS
 from clel.metrics import FeatureSpace, SingularCovariance, TooFewSamples
 from clel.metrics.inception import MODES
@@ -95,11 +95,11 @@ def compare(
     refuse_other_shape(a.shape, only, a.name, space)
     if not force:
         refuse_few(a.name, a.n, space, FORCE)
-    if config.infinity and a.n <= space.dimension + 1:
-        raise TooFewSamples(f"{a.name}: {a.n} images are too few to extrapolate; leave --infinity out")
     if b.images is not None and not force:
         refuse_few(b.images.name, b.images.n, space, FORCE)
     real = b.statistics(space)
+    if config.infinity:
+        refuse_extrapolation(a.name, a.n, real)
     if not force:
         refuse_few(real.name, real.n, space, FORCE)
     about = description(a)

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from clel.config import require
+from clel.augment import NONE
+from clel.config import require, to_dict
 from clel.data import ImageSpec
 from clel.energy import Energy
 from clel.frozen import FrozenView
@@ -89,6 +90,15 @@ class LangevinEBM(Method):
 
     def chains(self) -> Tensor:
         return self.buffer.chains
+
+    def chains_protocol(self) -> dict[str, Any]:
+        b = self.config.buffer
+        return {
+            "steps": self.config.langevin.steps,
+            "restart": b.restart,
+            "augmentation": "none" if b.augmentation == NONE else to_dict(b.augmentation),
+            "weights": "the live ones of each iteration",
+        }
 
     def energy(self, images: Tensor) -> Tensor:
         return self.network_energy(self.network, images)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from statistics import mean, stdev
@@ -19,12 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clel import features
 from clel.config import identity
 from clel.data import to_uint8
-from clel.evaluate import chain_protocol, common_protocol, distances_over_rounds, measure_images, score
+from clel.evaluate import chain_protocol, common_protocol, distance_of, measure_images, score
 from clel.files import write_atomically
 from clel.grid import save_grid
+from clel.lock import locked
 from clel.log import plain
 from clel.method import Method
 from clel.provenance import utc_now
@@ -35,6 +36,8 @@ from clel.settings import EvaluateConfig
 SOURCES = {"clean": "fresh", "paper": "paper"}
 """What the metrics of a protocol end in."""
 GRID = 64  # images of the PNG beside the samples
+MEASURES = 1  # to be raised when a change of the code changes numbers, so that older evaluations do not stand for them
+DONE, PARTS = "evaluation.json", "parts"
 
 
 @dataclass(frozen=True)
@@ -65,19 +68,25 @@ def evaluate(subject: Subject, real: Reference, config: EvaluateConfig) -> dict[
 
     Sources: fresh (the clean protocol), paper (the authors'), buffer (the chains that training left, where there are
     any). With several sampling seeds fresh also has `sampling`, the distance of each, and fid_sampling_mean and _std.
+
+    Raises:
+        Busy: another process is at work on one of them.
     """
     found: dict[str, dict[str, Any]] = {}
-    for protocol in config.protocols:
+    for protocol in (name for name in SOURCES if name in config.protocols):
         repeats = config.sampling_seeds if protocol == "clean" else 1
         every = [_fresh(subject, real, config, protocol, repeat) for repeat in range(repeats)]
         found[SOURCES[protocol]] = {**every[0], **_over_sampling(every)}
     chains = subject.method.chains()
     if chains is not None:
+        pixels = to_uint8(chains).cpu()
+        stated = {"name": "buffer", "chains": "the replay buffer as training left it", "n_fake": len(pixels)}
         found["buffer"] = {
-            "metrics": measure_images(to_uint8(chains).cpu(), real, config, subject.seed, "buffer"),
+            "metrics": measure_images(pixels, real, config, subject.seed, "buffer"),
             "protocol": common_protocol(real, config, subject.seed)
-            | {"name": "buffer", "chains": "the replay buffer as training left it", "n_fake": len(chains)}
-            | {"checkpoint": subject.checkpoint, "engine": subject.engine},
+            | _model(subject)
+            | subject.method.chains_protocol()
+            | stated,
             "provenance": _origin(subject),
         }
     return found
@@ -98,15 +107,24 @@ def save_samples(pixels: Tensor, folder: Path) -> None:
 
 def _fresh(subject: Subject, real: Reference, config: EvaluateConfig, protocol: str, repeat: int) -> dict[str, Any]:
     """One evaluation of fresh chains, from its folder where it stands."""
-    essence = (identity(config, 64), protocol, subject.seed, repeat, real.space.identity, real.images)
+    # what else is evaluated beside it changes nothing of it
+    alone = replace(config, protocols=(protocol,), sampling_seeds=1)
+    essence = (MEASURES, identity(alone, 64), protocol, subject.seed, repeat, real.space.identity, real.images)
     digest = hashlib.sha256(repr((*essence, subject.checkpoint)).encode()).hexdigest()[:8]
     folder = subject.folder / "evaluations" / f"{protocol}-{digest}"
-    done = folder / "evaluation.json"
-    if done.exists():
-        return json.loads(done.read_text())
+    with locked(folder):
+        if not (folder / DONE).exists():
+            _make(subject, real, config, protocol, repeat, folder)
+        # also those of a process that ended between the two
+        shutil.rmtree(folder / PARTS, ignore_errors=True)
+        return json.loads((folder / DONE).read_text())
+
+
+def _make(subject: Subject, real: Reference, config: EvaluateConfig, protocol: str, repeat: int, folder: Path) -> None:
+    """Draw, measure and write one evaluation, going on with what an interrupted process left in PARTS."""
     title = f"{subject.folder.name} {protocol}"
     label = "sample" if repeat == 0 else f"sample {repeat}"
-    parts = folder / "parts"
+    parts = folder / PARTS
     with torch.no_grad():
         stored = draw_into(parts, subject.method, config, protocol, subject.seed, label, title)
     values = score(stored.pixels(), stored.n, real, config, subject.seed, protocol, parts / "features", title)
@@ -114,24 +132,30 @@ def _fresh(subject: Subject, real: Reference, config: EvaluateConfig, protocol: 
         "folder": str(folder.relative_to(subject.folder)),
         "metrics": values,
         "protocol": common_protocol(real, config, subject.seed)
-        | chain_protocol(config, protocol, subject.engine)
-        | {"batch": stored.batch, "repeat": repeat, "checkpoint": subject.checkpoint},
-        "rounds": _rounds(stored, config, real, values["fid"]),
+        | chain_protocol(config, protocol)
+        | _model(subject)
+        | {"batch": stored.batch, "repeat": repeat},
+        "rounds": _rounds(stored, config, real, values["fid"], parts / "rounds.json"),
         "provenance": _origin(subject),
     }
-    features.remove(parts / "features")
     stored.gather(folder / "samples.npy")
     save_grid(next(stored.pixels())[:GRID], folder / "samples.png")
-    write_atomically(done, json.dumps(plain(measured), indent=1, allow_nan=False) + "\n")
-    stored.remove()
-    return measured
+    write_atomically(folder / DONE, json.dumps(plain(measured), indent=1, allow_nan=False) + "\n")
 
 
-def _rounds(stored: Stored, config: EvaluateConfig, real: Reference, last: float) -> list[dict[str, Any]]:
-    """The distance after each round, that after the last being known."""
-    states = (stored.pixels(number) for number in range(stored.rounds - 1))
-    before = distances_over_rounds(states, list(accumulate(config.round_steps)), real)
-    return [*before, {"steps": config.steps, "fid": last}]
+def _rounds(stored: Stored, config: EvaluateConfig, real: Reference, last: float, path: Path) -> list[dict[str, Any]]:
+    """The distance after each round, each kept in the file as soon as it is known; that after the last is given."""
+    found: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    totals = list(accumulate(config.round_steps))
+    for number in range(len(found), stored.rounds - 1):
+        distance = distance_of(stored.pixels(number), real)
+        found.append({"steps": totals[number], "fid": distance})
+        write_atomically(path, json.dumps(plain(found)))
+    return [*found, {"steps": config.steps, "fid": last}]
+
+
+def _model(subject: Subject) -> dict[str, Any]:
+    return {"checkpoint": subject.checkpoint, "engine": subject.engine}
 
 
 def _over_sampling(every: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ samples.png    fresh samples                       record.json     status, metri
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
         return _execute(run, folder, methods)
 
 
-def stands(record: dict[str, Any] | None, evaluate: EvaluateConfig) -> bool:
+def stands(record: Mapping[str, Any] | None, evaluate: EvaluateConfig) -> bool:
     """Whether a record is of a run that ended and was measured as `evaluate` asks."""
     if record is None or record["status"] not in FINAL:
         return False
@@ -68,22 +69,25 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
     existing = read_record(folder)
     if existing is not None and stands(existing, run.evaluate):
         return existing
-    # a failure is forgotten once the run is taken up again
-    (folder / "record.json").unlink(missing_ok=True)
-    save_config(run, folder)
+    ended = existing is not None and existing["status"] in FINAL
+    if not ended:
+        # a failure is forgotten once the run is taken up again
+        (folder / "record.json").unlink(missing_ok=True)
+        save_config(run, folder)
     record = blank_record(folder.name, run, method=run.method, preset=run.preset, dataset=run.dataset, seed=run.seed)
     try:
         device = choose_device(run.device)
         # float32 means float32: convolutions on recent GPUs would otherwise round to 10 bits
         torch.backends.cudnn.allow_tf32 = False
         record["provenance"] = origin = provenance(device)
-        refuse_rounds(methods[run.method], run.evaluate)
         images, real = measured_on(run, device)
         record |= _trained(run, folder, methods, images, real, origin)
         record |= measure(run, folder, methods, real, origin)
     except Interrupted:
         raise
     except Exception as error:
+        if ended:  # what was measured before stands, whatever another evaluation came to
+            raise
         out_of_memory = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate" in str(error)
         if out_of_memory:
             record |= {"status": "oom", "reason": (str(error) or "out of memory").splitlines()[0]}
@@ -91,6 +95,7 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
             record |= {"status": "error", "reason": f"{type(error).__name__}: {error}"}
             write_record(folder, finished(record))
             raise
+    save_config(run, folder)
     write_record(folder, finished(record))
     return record
 
@@ -114,6 +119,7 @@ def _trained(
         return json.loads(path.read_text())
     device = images.pixels.device
     method = build(run, methods, images.spec, device)
+    refuse_rounds(type(method), run.evaluate)
     refuse_few_samples(run.evaluate, run.train, method.chains(), real)
     look = brief(run.evaluate, run.train.evaluate_samples)
 
@@ -148,10 +154,11 @@ def measure(
 ) -> dict[str, Any]:
     """Evaluate a checkpoint of a run, by default its last: the record's "metrics", "protocol" and "evaluations"."""
     trained = load_trained(folder, methods, run.device, run.evaluate.weights, checkpoint)
+    refuse_rounds(type(trained.method), run.evaluate)
     refuse_few_samples(run.evaluate, None, trained.method.chains(), real)
     subject = Subject(trained.method, trained.checkpoint, folder, run.seed, origin)
     evaluations = evaluate(subject, real, run.evaluate)
-    first = next(iter(evaluations.values()))
+    first = evaluations.get("fresh") or next(iter(evaluations.values()))
     if checkpoint is None:
         write_atomically(folder / "samples.png", (folder / first["folder"] / "samples.png").read_bytes())
     return {"metrics": metrics(evaluations), "protocol": first["protocol"], "evaluations": evaluations}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clel.data import DataError
+from clel.files import write_atomically
 from clel.log import Progress
 from clel.metrics.space import FeatureSpace
 
@@ -80,6 +81,8 @@ def features_of(
         done += len(chunk)
         if progress:
             progress.show(done, "images measured")
+    if done != n:
+        raise DataError(f"{done} images came where {n} were announced: files that another process changed?")
     return Features(tuple(parts), done)
 
 
@@ -90,18 +93,12 @@ def _held(chunk: Chunk) -> Callable[[], Chunk]:
 def _filed(path: Path, chunk: Tensor, space: FeatureSpace) -> Callable[[], Chunk]:
     if not path.exists():
         features, probabilities = space(chunk)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
-        np.savez(temporary, features=features.numpy(), probabilities=probabilities.numpy())
-        temporary.replace(path)
+        memory = io.BytesIO()
+        np.savez(memory, features=features.numpy(), probabilities=probabilities.numpy())
+        write_atomically(path, memory.getvalue())
 
     def read() -> Chunk:
         with np.load(path) as file:
             return torch.from_numpy(file["features"]), torch.from_numpy(file["probabilities"])
 
     return read
-
-
-def remove(folder: Path) -> None:
-    """Delete a folder of features, if it is there."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -111,6 +111,10 @@ class Method(nn.Module, ABC):
         """The persistent chains [M, C, H, W] in [0, 1], or None where the method has none."""
         return None
 
+    def chains_protocol(self) -> dict[str, Any]:
+        """How the persistent chains came about: what a number measured on them depends on."""
+        return {}
+
 
 def adam(parameters: Any, lr: float, betas: tuple[float, float], warmup: int) -> Optimisation:
     """Adam whose learning rate rises linearly over the first `warmup` iterations and then stays."""

@@ -94,7 +94,8 @@ def load_config(folder: Path, methods: Methods) -> Run[Any]:
     try:
         return from_dict(Run, {**values, "config": from_dict(kind, values.get("config", {}), "config.")})
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        old = "; a version of this suite that had other settings wrote it: train anew in another folder"
+        raise ConfigError(f"{path}: {error}{old if 'unknown key' in str(error) else ''}") from None
 
 
 def choose_device(name: str) -> torch.device:

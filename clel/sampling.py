@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import shutil
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from clel.config import ConfigError, choose
-from clel.data import to_uint8
+from clel.data import DataError, to_uint8
 from clel.files import write_atomically
 from clel.log import Progress
 from clel.method import Method
@@ -78,23 +78,26 @@ class Stored:
     def pixels(self, number: int = -1) -> Iterator[Tensor]:
         """uint8 [m, C, H, W] after round `number`, batch by batch, in order."""
         for start in range(0, self.n, self.batch):
-            yield torch.from_numpy(np.load(_file(self.folder, start))[number])
+            pixels = torch.from_numpy(np.load(_file(self.folder, start))[number])
+            if len(pixels) != min(self.batch, self.n - start):
+                raise DataError(
+                    f"{_file(self.folder, start)}: {len(pixels)} images, of another batch: remove {self.folder}"
+                )
+            yield pixels
 
     def gather(self, path: Path) -> None:
         """Write the samples after the last round as one array file [n, C, H, W], without holding them all."""
         first = next(self.pixels())
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         with open(temporary, "wb") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": (self.n, *first.shape[1:])}
             np.lib.format.write_array_header_1_0(file, header)
             for pixels in self.pixels():
                 file.write(pixels.contiguous().numpy().data)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
-
-    def remove(self) -> None:
-        """Delete the files."""
-        shutil.rmtree(self.folder)
 
 
 def draw_into(

@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 from clel import checkpoint
 from clel.average import Average, refresh_parametrizations
+from clel.config import ConfigError
 from clel.data import Images, load
 from clel.method import Method
 from clel.run import Methods, Run, build, choose_device, load_config
+from clel.trainer import images_essence
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ def load_trained(
     """A finished or interrupted run's method with the weights of a checkpoint, by default the last readable one.
 
     Raises:
-        ConfigError: no configuration; CheckpointError: no readable checkpoint in the folder.
+        ConfigError: no configuration, or other training images than then.
+        CheckpointError: no readable checkpoint in the folder.
     """
     run = load_config(folder, methods)
     found = checkpoint.newest(folder / "checkpoints") if path is None else (path, checkpoint.load(path))
@@ -42,6 +45,12 @@ def load_trained(
     path, state = found
     place = choose_device(device)
     images = load(run.dataset, "train").to(place)
+    seen, now = state["essence"]["images"], images_essence(images)
+    if seen != now:
+        raise ConfigError(
+            f"{folder}: was trained on images {seen}; those of {run.dataset} are now {now}: other data under one name. "
+            "Bring the old ones back, or train anew in another folder"
+        )
     method = build(run, methods, images.spec, place)
     method.load_state_dict(state["method"])
     if weights == "averaged":

@@ -76,7 +76,7 @@ class Trainer:
                 for k in ("iterations", "ema_half_life", "checkpoint_every", "rollbacks", "max_energy")
             },
             "seed": seed,
-            "images": "of content " + images.content_hash()[:12],
+            "images": images_essence(images),
         }
 
     def run(self) -> Outcome:
@@ -254,6 +254,11 @@ class Trainer:
         ):
             optimiser.load_state_dict(o)
             schedule.load_state_dict(s)
+
+
+def images_essence(images: Images) -> str:
+    """What a checkpoint says of the images that it was trained on."""
+    return "of content " + images.content_hash()[:12]
 
 
 def _worst(values: dict[str, float], max_energy: float) -> str:

@@ -34,7 +34,7 @@ def _distances(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
     # Frechet distances in other feature spaces are of another size; the heading itself must say so
     apart = () if inception else (f"{space} features,", "not Inception FID")
     name = "FID ↓" if inception else "Fréchet distance ↓"
-    fresh = Header((name, "fresh chains", *apart), (notes.mark(_distance(space, inception)),))
+    fresh = Header((name, "fresh chains", *apart), (notes.mark(_distance(runs, space, inception)),))
     found = [Column(fresh, lambda row: spread(row, "fid_fresh") + interval(row, "fresh") + _sampling(row))]
     if _measured(runs, "fid_paper"):
         paper = notes.mark(
@@ -48,8 +48,10 @@ def _distances(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
         found.append(
             Column(Header(("distance ↓", "n → ∞"), (infinity,)), lambda row: spread(row, "fid_infinity_fresh"))
         )
+    sizes = sorted({int(n) for run in runs if (n := run.part("metrics").get("n_buffer")) is not None})
+    number_of = f" ({' / '.join(f'{n:,}' for n in sizes)} of them)" if sizes else ""
     buffer = notes.mark(
-        "The same distance for images of the replay buffer. They come from earlier states of the model, "
+        f"The same distance for images of the replay buffer{number_of}. They come from earlier states of the model, "
         "not from the one that is measured, so it is another quantity than the distance of fresh chains, "
         "which start from noise."
     )
@@ -98,16 +100,21 @@ def _mean(metric: str) -> Callable[[pd.Series], str]:
 
 
 def _sampling(row: pd.Series) -> str:
-    """The spread over sampling seeds, of the one model or on average over the row's."""
+    """Mean and spread over sampling seeds, of the one model or on average over the row's."""
     seeds, deviation = row["sampling_seeds_fresh_mean"], row["fid_sampling_std_fresh_mean"]
-    return "" if pd.isna(deviation) else f"; ± {number(deviation, 2)} over {number(seeds)} sampling seeds"
+    if pd.isna(deviation):
+        return ""
+    mean = number(row["fid_sampling_mean_fresh_mean"], 2)
+    return f"; over {number(seeds)} sampling seeds {mean} ± {number(deviation, 2)}"
 
 
-def _distance(space: str, inception: bool) -> str:
+def _distance(runs: Sequence[Run], space: str, inception: bool) -> str:
+    others = any(run.part("protocol").get("samples_from") for run in runs)
+    theirs = " Samples by others were drawn as their authors did, not by chains here." if others else ""
     apart = "" if inception else " It is not an Inception FID and must not be compared with one."
     return (
         f"Fréchet distance between Gaussians fitted to the {space} features of generated and of real images.{apart} "
         "Mean ± sample standard deviation over the n training seeds that ended well; where that is one, the 95 % "
         "interval of a bootstrap over its samples, which knows nothing of other seeds. A dash stands for runs that did "
-        "not end well."
+        f"not end well.{theirs}"
     )

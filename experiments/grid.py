@@ -8,6 +8,8 @@ from typing import Any
 
 from baselines import METHODS
 from clel.config import ConfigError, choose
+from clel.full import full_evaluate
+from clel.quick import quick_evaluate
 from clel.run import Methods, Run, resolve, slug
 from clel.settings import EvaluateConfig
 from experiments.external import External, ExternalRun
@@ -21,15 +23,13 @@ class Profile:
     Attributes:
         dataset: its data set where none is asked for.
         presets: a method has one row for each of these that it knows.
-        samples: fresh samples that the reference rows hold, as many as the methods'.
-        features: feature space of the reference rows, that of the methods' presets.
+        given: how rows of given images are measured, as the methods' presets are, of which they take the number too.
         cut: fields of TrainConfig and of EvaluateConfig that replace the presets' (the smoke profile's few iterations).
     """
 
     dataset: str
     presets: tuple[str, ...]
-    samples: int
-    features: str = "classifier"
+    given: EvaluateConfig
     cut_train: tuple[tuple[str, Any], ...] = ()
     cut_evaluate: tuple[tuple[str, Any], ...] = ()
 
@@ -38,7 +38,7 @@ PROFILES = {
     "smoke": Profile(
         "digits",
         ("quick",),
-        samples=100,
+        given=EvaluateConfig(samples=100),
         cut_train=(
             ("iterations", 4),
             ("checkpoint_every", 2),
@@ -48,11 +48,9 @@ PROFILES = {
         ),
         cut_evaluate=(("samples", 100), ("steps", 2), ("rounds", 1)),
     ),
-    "quick": Profile("digits", ("quick",), samples=1000),
-    "small": Profile("cifar10", ("small",), samples=50_000, features="inception-clean"),
-    "paper": Profile(
-        "cifar10", ("paper", "multiscale", "multiscale-256", "large"), samples=50_000, features="inception-clean"
-    ),
+    "quick": Profile("digits", ("quick",), quick_evaluate()),
+    "small": Profile("cifar10", ("small",), full_evaluate()),
+    "paper": Profile("cifar10", ("paper", "multiscale", "multiscale-256", "large"), full_evaluate()),
 }
 
 
@@ -75,6 +73,11 @@ class Cell:
     def seed(self) -> int:
         """Its seed."""
         return self.run.seed
+
+    @property
+    def evaluate(self) -> EvaluateConfig:
+        """How it is to be measured."""
+        return self.run.evaluate
 
     @property
     def slug(self) -> str:
@@ -112,9 +115,8 @@ def table1_cells(
         raise ConfigError(f"seeds is {seeds}; expected at least 1")
     dataset = dataset or chosen.dataset
     asked = dict(evaluate or {})
-    # a bound has no chains, so it takes of these only what measuring depends on
-    shared = {name: value for name, value in asked.items() if name in ("features", "bootstrap")}
-    bound = replace(EvaluateConfig(samples=chosen.samples, features=chosen.features), **shared)
+    # given images have no chains, so of what is asked they take only what measuring depends on
+    bound = replace(chosen.given, **{name: value for name, value in asked.items() if name == "features"})
     cells = []
     for kind, reference in REFERENCES.items():
         for seed in range(seeds if reference.random else 1):

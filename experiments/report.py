@@ -10,7 +10,7 @@ from clel.files import write_atomically
 from experiments import drawing, plots, samples
 from experiments.headings import NAMES
 from experiments.markup import escape_markdown
-from experiments.store import Cell, Run, frame, load_records
+from experiments.store import Cell, Run, frame, load_cells
 from experiments.tables import by_row, table1
 
 UNKNOWN = "not recorded"
@@ -21,6 +21,7 @@ PROTOCOL = {
     "features": "features",
     "features_identity": "identity",
     "features_accuracy": "accuracy",
+    "resizing": "resizing",
     "reference": "reference",
     "n_real": "real images",
     "n_fake": "generated images",
@@ -28,6 +29,8 @@ PROTOCOL = {
     "chains": "chains",
     "steps": "sampling steps",
     "rounds": "rounds",
+    "augmentation": "augmentation between rounds",
+    "restart": "restarts",
     "weights": "weights",
     "engine": "engine",
 }
@@ -43,7 +46,7 @@ def write_report(profile_dir: Path, cells: Sequence[Cell], runs_dir: Path, comma
     Raises:
         ValueError: no cells, or cells of several data sets.
     """
-    runs = load_records(runs_dir, [cell.run_name for cell in cells])
+    runs = load_cells(runs_dir, cells)
     table = table1(cells, runs)
     about = describe(cells, runs, command)
     comment = "".join(f"% {line}\n" for line in [*about, r"\usepackage{booktabs}"])

@@ -15,14 +15,17 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from clel.execute import stands
 from clel.schema import LABELS, WHOLE, fault
+from clel.settings import EvaluateConfig
 
 
 class Cell(Protocol):
     """One run of the declared grid, as far as tables and figures need it.
 
     row: key that the seeds of one table row share ("clel"). title: how that row is called in print. run_name: its run
-    directory. published: its key in experiments/published.csv, None where the papers have no such row.
+    directory. published: its key in experiments/published.csv, None where the papers have no such row. evaluate: how it
+    is to be measured; None for any way.
     """
 
     @property
@@ -39,6 +42,8 @@ class Cell(Protocol):
     def run_name(self) -> str: ...
     @property
     def published(self) -> str | None: ...
+    @property
+    def evaluate(self) -> EvaluateConfig | None: ...
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,18 @@ class Run:
     def part(self, name: str) -> Mapping[str, Any]:
         """One table of the record ("metrics", "training", ...); empty where it has none."""
         return self.record.get(name) or {}
+
+
+def load_cells(runs_dir: Path, cells: Iterable[Cell]) -> dict[str, Run]:
+    """The runs of these cells; one that was measured in another way than its cell asks has no result yet."""
+    found = {}
+    for cell in cells:
+        run = _load(runs_dir / cell.run_name)
+        asked = cell.evaluate
+        if run.ok and asked is not None and not stands(run.record, asked):
+            run = Run(run.name, "unfinished", "not measured yet as this table asks; it was, in another way")
+        found[run.name] = run
+    return found
 
 
 def load_records(runs_dir: Path, names: Iterable[str]) -> dict[str, Run]:

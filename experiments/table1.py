@@ -10,13 +10,14 @@ from typing import Any
 
 import pandas as pd
 
+from clel.config import require
 from clel.run import choose_device, slug
 from experiments.external import EXTERNAL, load_external
 from experiments.grid import Cell, table1_cells
 from experiments.launch import available_cores, finished, prepare, run_local
 from experiments.plan import describe
 from experiments.report import write_report
-from experiments.store import load_records
+from experiments.store import load_cells
 from experiments.tables import table1
 
 
@@ -84,13 +85,15 @@ def main(options: Table1) -> int:
 def evaluate_changes(options: Table1) -> dict[str, Any]:
     """The fields of EvaluateConfig that the command asks for."""
     changes: dict[str, Any] = {"features": options.features, "sampling_seeds": options.sampling_seeds}
-    changes["protocols"] = tuple(p.strip() for p in options.protocols.split(",")) if options.protocols else None
+    if options.protocols:
+        changes["protocols"] = tuple(p.strip() for p in options.protocols.split(","))
+        require("clean" in changes["protocols"], "PROTOCOLS: a table compares by the protocol clean; give clean,paper")
     return {name: value for name, value in changes.items() if value is not None}
 
 
 def summary(cells: Sequence[Cell], runs: Path) -> str:
     """A line a row for the terminal: the distance of fresh chains, mean and standard deviation over the seeds."""
-    table = table1(cells, load_records(runs, [cell.run_name for cell in cells])).values
+    table = table1(cells, load_cells(runs, cells)).values
     lines = ["", "Frechet distance, fresh chains:"]
     for _, row in table.iterrows():
         spread = "" if pd.isna(row["fid_fresh_std"]) else f" +- {row['fid_fresh_std']:.2f}"
@@ -106,6 +109,8 @@ def table_name(options: Table1, cells: Sequence[Cell]) -> str:
         parts.append(cells[0].slug)
     if options.methods:
         parts.append(slug(options.methods))
+    if options.features is not None:
+        parts.append(options.features)
     return "-".join(parts)
 
 

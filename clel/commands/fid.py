@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -11,6 +12,7 @@ import tyro
 from clel.commands.options import parse
 from clel.compare import compare
 from clel.log import plain
+from clel.record import read_record
 from clel.run import Methods, choose_device
 from clel.settings import EvaluateConfig
 from clel.target import open_measured, open_target
@@ -46,5 +48,8 @@ def fid(arguments: list[str], methods: Methods) -> int:
     config = EvaluateConfig(features=o.features, bootstrap=o.bootstrap, infinity=o.infinity)
     device = choose_device(o.device)
     found = compare(open_measured(o.a, o.layout), open_target(o.b), config, o.seed, device, o.force)
+    record = read_record(Path(o.a))  # of a run's folder: how its samples were drawn
+    if record is not None:
+        found["protocol"]["samples_protocol"] = record["protocol"]
     print(json.dumps(plain(found), indent=1, ensure_ascii=False))
     return 0

@@ -98,7 +98,10 @@ def open_pt(path: Path) -> Array:
         raise DataError(f"{where}: a sparse, quantised or nested tensor; accepted: a dense one (to_dense, dequantize)")
     tensor = tensor.detach()
     if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
-        tensor = tensor.float()  # bfloat16 and float8, which NumPy lacks; exact
+        name = str(tensor.dtype).removeprefix("torch.")
+        raise DataError(
+            f"{where}: {name}, too coarse to tell 256 levels apart; store uint8, or float32 before rounding"
+        )
     return _held(where, tensor.resolve_conj().resolve_neg().numpy())
 
 

@@ -117,6 +117,8 @@ def _values(array: Array) -> tuple[Callable[[np.ndarray], Tensor], tuple[str, ..
     if kind in "iu":
         _check_integers(array)
         return lambda rows: torch.from_numpy(rows.astype(np.uint8)), (f"{array.dtype} in 0..255: to uint8",)
+    if kind == "f" and array.dtype.itemsize < 4:
+        raise DataError(f"{array}: too coarse to tell 256 levels apart; store uint8, or float32 before it is rounded")
     if kind == "f" and array.dtype.itemsize <= 8:
         _check_floats(array)
         note = (f"{array.dtype} in [0, 1]: floor(256 x), at most 255",)

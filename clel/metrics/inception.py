@@ -79,7 +79,7 @@ class InceptionSpace:
 
         The last layer's bias is left out, as the Inception Score has it (Salimans et al. 2016, their code). Grey images
         are repeated to three channels. `batch` images at a time: by default 128 on a GPU; on a CPU 16, which is no
-        slower there than more are and keeps the process within 1.5 GB.
+        slower there than more are and keeps the process within 1.5 GB. Halved where a GPU's memory does not hold it.
 
         Raises:
             DataError: another type, shape or number of channels.
@@ -92,11 +92,20 @@ class InceptionSpace:
         probabilities = torch.empty(len(colour), CLASSES)
         # float32 means float32, on a GPU too, and one order of its sums
         with torch.backends.cudnn.flags(torch.backends.cudnn.enabled, deterministic=True, allow_tf32=False):
-            for start in range(0, len(colour), batch):
+            start = 0
+            while start < len(colour):
                 rows = slice(start, start + batch)
-                f = self.extract(self.resize(colour[rows]).to(self.output.device))
+                try:
+                    f = self.extract(self.resize(colour[rows]).to(self.output.device))
+                except torch.cuda.OutOfMemoryError:
+                    require(
+                        batch > 1, "the GPU's memory does not hold Inception for one image; free some, or take the CPU"
+                    )
+                    batch //= 2
+                    continue
                 features[rows] = f.cpu()
                 probabilities[rows] = (f @ self.output.T).softmax(1).cpu()
+                start += batch
         return features, probabilities
 
 
@@ -133,6 +142,8 @@ def _from_torchscript(path: Path, device: torch.device, resize_inside: bool) -> 
     """clean-fid's `InceptionV3W`; the file's own forward offers features or probabilities, so W is taken from it."""
     from cleanfid.inception_torchscript import InceptionV3W
 
+    # it opens the file of this name in the folder, which must be the one that was checked
+    require(path.name == TORCHSCRIPT.file, f"{path}: clean-fid reads TorchScript weights as {TORCHSCRIPT.file} only")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated", FutureWarning)
         network = InceptionV3W(path.parent, download=False, resize_inside=resize_inside)

@@ -16,7 +16,11 @@ from baselines import METHODS
 from clel import evaluation
 from clel.cli import main
 from clel.config import ConfigError
+from clel.data import load
 from clel.execute import execute, stands
+from clel.lock import Busy, locked
+from clel.metrics.spaces import feature_space
+from clel.metrics.weights import WeightsError
 from clel.run import Run, resolve
 from clel.settings import EvaluateConfig, TrainConfig
 from clel.trained import load_trained
@@ -60,6 +64,7 @@ def test_both_protocols_and_the_buffer_with_their_protocol(trained: Path) -> Non
         protocol = e["protocol"]
         needed = ["features", "features_identity", "resizing", "reference_data", "reference_split", "n_real", "n_fake"]
         needed += ["chains", "checkpoint", "engine", "seed"]
+        needed += ["steps", "restart", "augmentation", "weights"]
         missing = [key for key in needed if protocol.get(key) is None]
         assert not missing, source
         if source != "buffer":
@@ -94,6 +99,76 @@ def test_another_evaluation_does_not_train_again(run: Run[Any], trained: Path) -
     assert {p: p.stat().st_mtime_ns for p in trained.glob("evaluations/*/samples.npy")} == stamps
 
 
+def test_what_is_evaluated_beside_it_is_no_part_of_an_evaluation(run: Run[Any], trained: Path) -> None:
+    before = {p.name for p in (trained / "evaluations").iterdir()}
+    for protocols, seeds in ((("clean",), 1), (("paper", "clean"), 2)):
+        other = replace(run, evaluate=replace(EVALUATE, protocols=protocols, sampling_seeds=seeds))
+        record = execute(other, trained, METHODS)
+        # the record's own protocol is that of its fresh numbers, whatever the order of the protocols
+        assert record["protocol"]["name"] == "clean"
+    after = {p.name for p in (trained / "evaluations").iterdir()}
+    assert before < after and len(after) == len(before) + 1  # the second sampling seed alone
+
+
+def test_a_failing_evaluation_leaves_the_record_that_stood(run: Run[Any], trained: Path) -> None:
+    before = record_of(trained)
+    other = replace(run, evaluate=replace(EVALUATE, features="inception-clean"))
+    with pytest.raises(WeightsError, match="make weights"):
+        execute(other, trained, METHODS)
+    assert record_of(trained) == before
+
+
+def test_a_model_is_not_measured_against_other_data_than_it_was_trained_on(
+    run: Run[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = load("digits", "train")
+    np.savez(tmp_path / "mine.npz", images=real.pixels.permute(0, 2, 3, 1).numpy(), labels=real.labels)
+    np.savez(tmp_path / "mine-test.npz", images=real.pixels.permute(0, 2, 3, 1).numpy(), labels=real.labels)
+    mine = replace(run, dataset=str(tmp_path / "mine.npz"))
+    monkeypatch.setattr("clel.execute.feature_space", lambda *_: feature_space("classifier", real, None))
+    execute(mine, tmp_path / "run", METHODS)
+    np.savez(tmp_path / "mine.npz", images=255 - real.pixels.permute(0, 2, 3, 1).numpy(), labels=real.labels)
+    with pytest.raises(ConfigError, match="other data under one name"):
+        execute(replace(mine, evaluate=replace(EVALUATE, steps=3)), tmp_path / "run", METHODS)
+
+
+def test_two_processes_do_not_share_an_evaluation(run: Run[Any], trained: Path) -> None:
+    other = replace(run, evaluate=replace(EVALUATE, steps=6, protocols=("clean",)))
+    execute(other, trained, METHODS)
+    (folder,) = (p.parent for p in trained.glob("evaluations/*/evaluation.json") if '"steps": 6' in p.read_text())
+    (trained / "record.json").unlink()
+    with locked(folder), pytest.raises(Busy, match="another process"):
+        execute(other, trained, METHODS)
+
+
+def test_what_a_kill_left_behind_is_cleared(run: Run[Any], trained: Path) -> None:
+    (folder, *_) = (p.parent for p in trained.glob("evaluations/*/evaluation.json"))
+    (folder / "parts").mkdir()
+    (folder / "parts" / "samples-00000000.npy").write_bytes(b"x")
+    (trained / "record.json").unlink()
+    execute(run, trained, METHODS)
+    assert not list(trained.glob("evaluations/*/parts"))
+
+
+def test_rounds_that_are_known_are_not_measured_again(
+    run: Run[Any], trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(run, evaluate=replace(EVALUATE, steps=6, rounds=3, protocols=("clean",)))
+    real, measured = evaluation.distance_of, []
+
+    def die_in_the_second(*arguments: Any) -> float:
+        measured.append(1)
+        if len(measured) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(evaluation, "distance_of", die_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        execute(other, trained, METHODS)
+    assert [r["steps"] for r in execute(other, trained, METHODS)["evaluations"]["fresh"]["rounds"]] == [2, 4, 6]
+    assert len(measured) == 3
+
+
 def test_live_weights_are_others(run: Run[Any], trained: Path) -> None:
     averaged, live = (load_trained(trained, METHODS, "cpu", weights) for weights in ("averaged", "live"))
     assert averaged.checkpoint == live.checkpoint and not live.method.training
@@ -114,7 +189,7 @@ def test_interrupted_measurement_goes_on(run: Run[Any], trained: Path, monkeypat
         patch.setattr(evaluation, "score", kill)
         with pytest.raises(KeyboardInterrupt):
             execute(other, trained, METHODS)
-    assert not (trained / "record.json").exists()
+    assert not stands(record_of(trained), other.evaluate)
     assert len(list(trained.glob("evaluations/*/parts/samples-*.npy"))) == 2
     drawn: list[Any] = []
     with monkeypatch.context() as patch:

@@ -22,6 +22,7 @@ class FakeCell:
     published: str | None = None
     dataset: str = "digits"
     profile: str = "quick"
+    evaluate: Any = None
 
     @property
     def run_name(self) -> str:

@@ -48,7 +48,7 @@ def test_spread_over_sampling_stands_apart_from_that_over_training(fake: Any) ->
     for cell, deviation in zip(cells, (0.1, 0.3), strict=True):
         sampling = {"fid_sampling_mean_fresh": 3.0, "fid_sampling_std_fresh": deviation, "sampling_seeds_fresh": 5}
         write(fake, cell, 3.0, **sampling)
-    assert cell_of(build(fake, cells), "fresh chains") == "3.00 ± 0.00; ± 0.20 over 5 sampling seeds (n=2)"
+    assert cell_of(build(fake, cells), "fresh chains") == "3.00 ± 0.00; over 5 sampling seeds 3.00 ± 0.20 (n=2)"
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clel.config import to_dict
+from clel.settings import EvaluateConfig
 from experiments import tables
 from experiments.markup import Footnotes, Grid, Header, Text, escape_latex, letter, standalone, to_latex, to_markdown
 from experiments.numbers import number
 from experiments.published import Published
-from experiments.store import load_records
+from experiments.store import load_cells, load_records
 from experiments.tables import Table, table1
 
 
@@ -65,6 +67,16 @@ def test_record_without_distance_is_not_counted(fake: Any) -> None:
     table = build(fake, cells)
     assert shown(table)["A"][0] == "3.00 (n=1/2)"
     assert "A: seed 1: ended, but its record has no distance." in table.grid.footnotes
+
+
+def test_runs_measured_in_another_way_are_not_averaged(fake: Any) -> None:
+    asked = EvaluateConfig(samples=100)
+    cells = fake.cells("a", "A", 2, evaluate=asked)
+    for cell, samples in zip(cells, (100, 300), strict=True):
+        fake.write(cell, 3.0, config={"evaluate": to_dict(EvaluateConfig(samples=samples))})
+    table = table1(cells, load_cells(fake.runs_dir, cells))
+    assert shown(table)["A"][0] == "3.00 (n=1/2)"
+    assert any("seed 1: unfinished (not measured yet as this table asks" in note for note in table.grid.footnotes)
 
 
 def test_nothing_has_run(fake: Any) -> None:
