@@ -12,6 +12,8 @@ from clel.config import from_dict
 from clel.interrupt import Interrupted
 from clel.run import execute, load_config
 from experiments.references import ReferenceRun, execute_reference
+from experiments.study.run import execute_chains
+from experiments.study.settings import read_run
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -22,6 +24,8 @@ def main(folder: Path) -> int:
         values = json.loads((folder / "config.json").read_text())
         if "reference" in values:
             execute_reference(from_dict(ReferenceRun, values), folder)
+        elif "study" in values:
+            execute_chains(read_run(values), folder)
         else:
             execute(load_config(folder, METHODS), folder, METHODS)
     except Interrupted as interrupted:

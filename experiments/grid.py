@@ -11,6 +11,7 @@ from clel.config import ConfigError, choose
 from clel.run import Methods, Run, resolve, slug
 from clel.settings import EvaluateConfig
 from experiments.references import REFERENCES, ReferenceRun
+from experiments.study.settings import ChainsRun
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Cell:
     row: str
     title: str
     profile: str
-    run: Run[Any] | ReferenceRun
+    run: Run[Any] | ReferenceRun | ChainsRun
     published: str | None = None
 
     @property

@@ -1,0 +1,116 @@
+"""The study's figure: distance and energy of chains against their steps, one column of panels a restart rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from experiments.plots import COLOURS, REFERENCE
+from experiments.study.rows import curve
+from experiments.study.settings import LIVE
+
+MILLI = 1e3
+"""Energies are shown in thousandths."""
+LIVE_COLOUR = COLOURS[1]
+
+
+def chains_figure(rows: pd.DataFrame) -> Figure:
+    """Four rows of panels: distance by weights; energy less the data's; distance by kind of chain; brightness.
+
+    Lines are means over the seeds, bands their minimum and maximum. Only live weights and the longest-lived average
+    that is not the last have bands, lest they hide each other.
+    """
+    restarts = sorted(rows["restart"].unique())
+    figure = Figure(figsize=(1.2 + 3.6 * len(restarts), 11.5), layout="constrained")
+    panels = figure.subplots(4, len(restarts), squeeze=False, sharex=True, sharey="row")
+    draws: tuple[Callable[[Axes, pd.DataFrame], None], ...] = (_distance, _energy, _kinds, _brightness)
+    for column, restart in enumerate(restarts):
+        part = rows[rows["restart"] == restart]
+        for axes, draw in zip(panels[:, column], draws, strict=True):
+            axes.grid(True, which="major", color="#e5e5e5", linewidth=0.7)
+            axes.spines[["top", "right"]].set_visible(False)
+            draw(axes, part)
+        seeds = part["seed"].nunique()
+        panels[0, column].set_title(f"{100 * restart:g} % of training chains restarted\n(n={seeds})", fontsize=10)
+        panels[-1, column].set_xlabel("Langevin steps from noise")
+    space = " / ".join(sorted(rows["features"].unique()))
+    names = (
+        f"Fréchet distance\n({space} features)",
+        "mean energy, chains − data\n(thousandths)",
+        f"Fréchet distance, live weights\n({space} features)",
+        "mean pixel value, live weights",
+    )
+    for axes, name in zip(panels[:, 0], names, strict=True):
+        axes.set_ylabel(name)
+    for line in (0, 1, 2, 3):
+        handles, labels = panels[line, 0].get_legend_handles_labels()
+        panels[line, -1].legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    return figure
+
+
+def _distance(axes: Axes, rows: pd.DataFrame) -> None:
+    for half_life, colour in _colours(rows).items():
+        label = "live weights" if half_life == LIVE else f"average, half-life {half_life:,.0f} images"
+        _line(axes, curve(rows, "distance", "fresh", half_life), colour, label, band=half_life == LIVE)
+    _levels(axes, rows)
+    _logarithmic(axes)
+
+
+def _energy(axes: Axes, rows: pd.DataFrame) -> None:
+    gap = rows.assign(gap=MILLI * (rows["energy"] - rows["energy_data"]))
+    for half_life, colour in _colours(rows).items():
+        _line(axes, curve(gap, "gap", "fresh", half_life), colour, None, band=half_life == LIVE)
+    axes.axhline(0, color=REFERENCE, linewidth=1, label="energy of the data")
+
+
+def _kinds(axes: Axes, rows: pd.DataFrame) -> None:
+    _line(axes, curve(rows, "distance", "fresh", LIVE), LIVE_COLOUR, "from noise, last weights")
+    _line(
+        axes, curve(rows, "distance", "mixture", LIVE), COLOURS[0], "from noise, a mixture of\nthe last models' chains"
+    )
+    _line(axes, curve(rows, "distance", "continued", LIVE), COLOURS[2], "the buffer run on,\nlast weights")
+    noises = sorted(set(rows[rows["kind"] == "fresh"]["noise"]) - set(rows[rows["kind"] == "buffer"]["noise"]))
+    for noise, dash in zip(noises, ("--", ":", "-."), strict=False):
+        label = f"from noise, last weights,\nsampler's noise {noise:g}"
+        _line(axes, curve(rows, "distance", "fresh", LIVE, noise), "#000000", label, dash=dash, band=False)
+    _levels(axes, rows)
+    _logarithmic(axes)
+
+
+def _brightness(axes: Axes, rows: pd.DataFrame) -> None:
+    _line(axes, curve(rows, "intensity", "fresh", LIVE), LIVE_COLOUR, None)
+    axes.axhline(rows["intensity_data"].iloc[0], color=REFERENCE, linewidth=1, label="the data's")
+
+
+def _levels(axes: Axes, rows: pd.DataFrame) -> None:
+    for kind, dash, label in (("buffer", "--", "the buffer"), ("held-out", ":", "held-out real images")):
+        values = rows[rows["kind"] == kind]["distance"]
+        axes.axhspan(values.min(), values.max(), color=REFERENCE, alpha=0.15, linewidth=0)
+        axes.axhline(values.mean(), color=REFERENCE, linestyle=dash, linewidth=1.2, label=label)
+
+
+def _line(
+    axes: Axes, data: pd.DataFrame, colour: object, label: str | None, band: bool = True, dash: str = "-"
+) -> None:
+    axes.plot(data["steps"], data["mean"], dash, color=colour, label=label, linewidth=1.6, marker="o", markersize=2.5)
+    if band:
+        axes.fill_between(data["steps"], data["min"], data["max"], color=colour, alpha=0.15, linewidth=0)
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _colours(rows: pd.DataFrame) -> dict[float, object]:
+    """Live weights in their own colour, averages from light to dark by half-life."""
+    halves = sorted(set(rows[rows["kind"] == "fresh"]["half_life"]) - {LIVE})
+    shades = matplotlib.colormaps["viridis_r"]
+    return {LIVE: LIVE_COLOUR} | {h: shades(0.1 + 0.9 * i / max(1, len(halves) - 1)) for i, h in enumerate(halves)}
