@@ -7,6 +7,7 @@ from collections.abc import Callable
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -14,19 +15,15 @@ from experiments.plots import COLOURS, REFERENCE
 from experiments.study.rows import curve
 from experiments.study.settings import LIVE
 
-MILLI = 1e3
-"""Energies are shown in thousandths."""
+KEY = "Line: mean over n seeds. Band (live weights, and the average that is followed furthest): minimum to maximum."
 LIVE_COLOUR = COLOURS[1]
 
 
 def chains_figure(rows: pd.DataFrame) -> Figure:
-    """Four rows of panels: distance by weights; energy less the data's; distance by kind of chain; brightness.
-
-    Lines are means over the seeds, bands their minimum and maximum. Only live weights and the longest-lived average
-    that is not the last have bands, lest they hide each other.
-    """
+    """Four rows of panels: distance by weights; energy over the data's; distance by kind of chain; brightness."""
     restarts = sorted(rows["restart"].unique())
     figure = Figure(figsize=(1.2 + 3.6 * len(restarts), 11.5), layout="constrained")
+    figure.suptitle(KEY, fontsize=9, x=0.01, ha="left")
     panels = figure.subplots(4, len(restarts), squeeze=False, sharex=True, sharey="row")
     draws: tuple[Callable[[Axes, pd.DataFrame], None], ...] = (_distance, _energy, _kinds, _brightness)
     for column, restart in enumerate(restarts):
@@ -34,16 +31,18 @@ def chains_figure(rows: pd.DataFrame) -> Figure:
         for axes, draw in zip(panels[:, column], draws, strict=True):
             axes.grid(True, which="major", color="#e5e5e5", linewidth=0.7)
             axes.spines[["top", "right"]].set_visible(False)
+            axes.set_xscale("log")
             draw(axes, part)
         seeds = part["seed"].nunique()
         panels[0, column].set_title(f"{100 * restart:g} % of training chains restarted\n(n={seeds})", fontsize=10)
-        panels[-1, column].set_xlabel("Langevin steps from noise")
+        panels[-1, column].set_xlabel("Langevin steps")
+        _logarithmic(panels[0, column].xaxis)
     space = " / ".join(sorted(rows["features"].unique()))
     names = (
         f"Fréchet distance\n({space} features)",
-        "mean energy, chains − data\n(thousandths)",
+        "mean energy of the chains\nover the data's",
         f"Fréchet distance, live weights\n({space} features)",
-        "mean pixel value, live weights",
+        "mean pixel value",
     )
     for axes, name in zip(panels[:, 0], names, strict=True):
         axes.set_ylabel(name)
@@ -55,17 +54,19 @@ def chains_figure(rows: pd.DataFrame) -> Figure:
 
 def _distance(axes: Axes, rows: pd.DataFrame) -> None:
     for half_life, colour in _colours(rows).items():
-        label = "live weights" if half_life == LIVE else f"average, half-life {half_life:,.0f} images"
-        _line(axes, curve(rows, "distance", "fresh", half_life), colour, label, band=half_life == LIVE)
+        _line(axes, curve(rows, "distance", "fresh", half_life), colour, _name(half_life), half_life in _far(rows))
     _levels(axes, rows)
-    _logarithmic(axes)
+    axes.set_yscale("log")
+    _logarithmic(axes.yaxis)
 
 
 def _energy(axes: Axes, rows: pd.DataFrame) -> None:
-    gap = rows.assign(gap=MILLI * (rows["energy"] - rows["energy_data"]))
+    ratio = rows.assign(ratio=rows["energy"] / rows["energy_data"])
     for half_life, colour in _colours(rows).items():
-        _line(axes, curve(gap, "gap", "fresh", half_life), colour, None, band=half_life == LIVE)
-    axes.axhline(0, color=REFERENCE, linewidth=1, label="energy of the data")
+        _line(axes, curve(ratio, "ratio", "fresh", half_life), colour, None, half_life in _far(rows))
+    axes.axhline(1, color=REFERENCE, linewidth=1, label="energy of the data\nunder the same weights")
+    axes.set_yscale("log")
+    _logarithmic(axes.yaxis)
 
 
 def _kinds(axes: Axes, rows: pd.DataFrame) -> None:
@@ -79,12 +80,14 @@ def _kinds(axes: Axes, rows: pd.DataFrame) -> None:
         label = f"from noise, last weights,\nsampler's noise {noise:g}"
         _line(axes, curve(rows, "distance", "fresh", LIVE, noise), "#000000", label, dash=dash, band=False)
     _levels(axes, rows)
-    _logarithmic(axes)
+    axes.set_yscale("log")
+    _logarithmic(axes.yaxis)
 
 
 def _brightness(axes: Axes, rows: pd.DataFrame) -> None:
-    _line(axes, curve(rows, "intensity", "fresh", LIVE), LIVE_COLOUR, None)
-    axes.axhline(rows["intensity_data"].iloc[0], color=REFERENCE, linewidth=1, label="the data's")
+    for half_life in _far(rows):
+        _line(axes, curve(rows, "intensity", "fresh", half_life), _colours(rows)[half_life], _name(half_life))
+    axes.axhline(rows["intensity_data"].iloc[0], color=REFERENCE, linewidth=1, label="the data")
 
 
 def _levels(axes: Axes, rows: pd.DataFrame) -> None:
@@ -102,11 +105,19 @@ def _line(
         axes.fill_between(data["steps"], data["min"], data["max"], color=colour, alpha=0.15, linewidth=0)
 
 
-def _logarithmic(axes: Axes) -> None:
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+def _logarithmic(axis: Axis) -> None:
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _name(half_life: float) -> str:
+    return "live weights" if half_life == LIVE else f"average, half-life {half_life:,.0f} images"
+
+
+def _far(rows: pd.DataFrame) -> list[float]:
+    """The weights that were followed to the last step."""
+    return sorted(set(rows[(rows["kind"] == "fresh") & (rows["steps"] == rows["steps"].max())]["half_life"]))
 
 
 def _colours(rows: pd.DataFrame) -> dict[float, object]:

@@ -16,12 +16,10 @@ def chains_table(rows: pd.DataFrame) -> str:
     seeds = ", ".join(str(s) for s in sorted(rows["seed"].unique()))
     space = " / ".join(sorted(rows["features"].unique()))
     commits = ", ".join(sorted({str(sha)[:12] for sha in rows["git_sha"].dropna()})) or "not recorded"
-    about = (
-        f"Fréchet distances in {space} features, not FIDs; mean over the seeds {seeds}, minimum to maximum in brackets."
-    )
+    about = f"Fréchet distances in {space} features, not FIDs; mean over the seeds {seeds}, in brackets their range."
     return "\n".join(
         [
-            f"{about} Energies in thousandths. Commit {commits}.",
+            f"{about} E is the mean energy. Commit {commits}.",
             "",
             *_weights(rows),
             "",
@@ -32,17 +30,18 @@ def chains_table(rows: pd.DataFrame) -> str:
 
 
 def _weights(rows: pd.DataFrame) -> list[str]:
-    """A line a restart rate and half-life: the buffer, fresh chains at their best and at the end, energy, brightness."""
-    end = rows["steps"].max()
-    head = ["restarts", "weights: half-life, images", "buffer", "fresh, best", "at steps", "ratio to buffer"]
-    head += [f"fresh, {end} steps", f"E − E(data), {end}", f"E(data), {end}", f"pixel − data, {end}"]
-    head += ["effective classes, best", f"{end} steps"]
+    """A line a restart rate and half-life: the buffer, fresh chains at their best and along the way, what they are."""
+    steps = sorted(set(rows["steps"]) - {0})
+    end, shown = steps[-1], [k for k in (30, 40, 50) if k in steps]
+    head = ["restarts", "weights: half-life, images", "buffer", "fresh, best", "at steps", "over the buffer's"]
+    head += [*(f"fresh, {k} steps" for k in shown), f"{end}", "E / E(data), best", f"{end}", f"pixel − data, {end}"]
+    head += ["effective classes, best", f"{end}"]
     lines = []
     for (restart, half_life), part in rows[_own(rows, "fresh")].groupby(["restart", "half_life"]):
-        buffer = rows[(rows["kind"] == "buffer") & (rows["restart"] == restart)]["distance"]
-        means = part.groupby("steps")["distance"].mean()
-        best = means.idxmin()
-        first, last = part[part["steps"] == best], part[part["steps"] == end]
+        buffer = rows[(rows["kind"] == "buffer") & (rows["restart"] == restart)].set_index("seed")["distance"]
+        at = {k: part[part["steps"] == k].set_index("seed") for k in steps}
+        best = min(steps, key=lambda k: _or_infinity(at[k]["distance"].mean()))
+        first, last = at[best], at[end]
         lines.append(
             [
                 f"{100 * restart:g} %",
@@ -50,10 +49,11 @@ def _weights(rows: pd.DataFrame) -> list[str]:
                 spread(buffer),
                 spread(first["distance"]),
                 str(best),
-                number(means[best] / buffer.mean(), 1),
-                spread(last["distance"]),
-                number((last["energy"] - last["energy_data"]).mean(), 2, 1e3),
-                number(last["energy_data"].mean(), 2, 1e3),
+                spread(first["distance"] / buffer),
+                *(number(at[k]["distance"].mean(), 2) for k in shown),
+                number(last["distance"].mean(), 2),
+                number((first["energy"] / first["energy_data"]).mean(), 2),
+                number((last["energy"] / last["energy_data"]).mean(), 2),
                 number((last["intensity"] - last["intensity_data"]).mean(), 3),
                 number(first["effective_classes"].mean(), 1),
                 number(last["effective_classes"].mean(), 1),
@@ -65,7 +65,7 @@ def _weights(rows: pd.DataFrame) -> list[str]:
 def _kinds(rows: pd.DataFrame) -> list[str]:
     """A line a restart rate and kind of chain under live weights: its distance at a few numbers of steps."""
     steps = [k for k in sorted(rows["steps"].unique()) if k > 0]
-    shown = [k for k in (30, 50, 100, 200) if k in steps] or steps
+    shown = [k for k in (5, 10, 30, 50, 80) if k in steps] or steps
     own = own_noise(rows)
     lines = []
     names = {"fresh": "from noise", "mixture": "from noise, mixture of models", "continued": "the buffer run on"}
@@ -75,6 +75,10 @@ def _kinds(rows: pd.DataFrame) -> list[str]:
         cells = (part[part["steps"] == k] for k in shown)
         lines.append([f"{100 * restart:g} %", name, *(spread(cell["distance"]) for cell in cells)])
     return markdown(["restarts", "chains, live weights", *(f"{k} steps" for k in shown)], lines)
+
+
+def _or_infinity(value: float) -> float:
+    return float("inf") if pd.isna(value) else value
 
 
 def _own(rows: pd.DataFrame, kind: str) -> pd.Series:
