@@ -84,11 +84,17 @@ class ChainsRun:
         return f"{self.study}-{self.run.method}-{slug(self.dataset)}-r{self.restart:g}-s{self.seed}-{identity(self)}"
 
 
-def chains_run(method: str, restart: float, seed: int, dataset: str, device: str, **changes: Any) -> ChainsRun:
-    """The study's run of a method's quick preset with another restart rate; raises ConfigError without a buffer."""
+def chains_run(
+    method: str, restart: float, seed: int, dataset: str, device: str, cooldown: float = 0.0, **changes: Any
+) -> ChainsRun:
+    """The study's run of a method's quick preset with another restart rate and cool-down.
+
+    Raises:
+        ConfigError: the method has no replay buffer.
+    """
     run = resolve(METHODS, method, "quick", dataset=dataset, seed=seed, device=device)
     require(hasattr(run.config, "buffer"), f"{method} has no replay buffer; the study is of methods that have one")
-    config = replace(run.config, buffer=replace(run.config.buffer, restart=restart))
+    config = replace(run.config, buffer=replace(run.config.buffer, restart=restart), cooldown=cooldown)
     # the trainer's own average and the evaluation play no part; fixed, since the preset's were chosen by this study
     train = replace(run.train, ema_half_life=4400.0, evaluate_every=0, sample_every=0)
     return ChainsRun("chains", replace(run, config=config, train=train, evaluate=EvaluateConfig()), **changes)
