@@ -32,6 +32,8 @@ class Chains:
     """The method; one with a replay buffer and Langevin chains."""
     restarts: tuple[float, ...] = (0.01, 0.05, 0.3, 1.0)
     """Probabilities that a training chain starts anew from noise."""
+    cooldown: float = 0.25
+    """The largest of these is trained again with a learning rate that falls to 0 over this last share of iterations."""
     seeds: int = 3
     """Seeds 0, 1, ... of each."""
     profile: str = "quick"
@@ -74,17 +76,19 @@ def main(options: Chains) -> int:
 
 
 def chains_cells(options: Chains) -> list[Cell]:
-    """A cell for each restart rate and seed, in this order; raises ConfigError for what cannot be studied."""
+    """A cell for each setting of training and seed, in this order; raises ConfigError for what cannot be studied."""
     require(options.seeds >= 1, f"seeds is {options.seeds}; expected at least 1")
     choose(dict.fromkeys(STUDIED), options.profile, "profile")
     title = choose(METHODS, options.method, "method").title
     cells = []
-    for restart in options.restarts:
+    settings = [(restart, 0.0) for restart in options.restarts]
+    if options.cooldown:
+        settings.append((max(options.restarts), options.cooldown))
+    for restart, cooldown in settings:
         for seed in range(options.seeds):
-            run = chains_run(options.method, restart, seed, options.dataset, options.device)
-            if options.profile == "smoke":
-                run = shortened(run)
-            cells.append(Cell(f"r{restart:g}", f"{title}, {100 * restart:g} % restarts", options.profile, run))
+            run = chains_run(options.method, restart, seed, options.dataset, options.device, cooldown)
+            run = shortened(run) if options.profile == "smoke" else run
+            cells.append(Cell(f"{restart:g}-{cooldown:g}", title, options.profile, run))
     return cells
 
 

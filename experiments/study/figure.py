@@ -1,4 +1,4 @@
-"""The study's figure: distance and energy of chains against their steps, one column of panels a restart rate."""
+"""The study's figure: distance and energy of chains against their steps, one column of panels a setting of training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from experiments.plots import COLOURS, REFERENCE
-from experiments.study.rows import curve
+from experiments.study.rows import by_setting, curve
 from experiments.study.settings import LIVE
 
 KEY = "Line: mean over n seeds. Band (live weights, and the average that is followed furthest): minimum to maximum."
@@ -21,34 +21,33 @@ LIVE_COLOUR = COLOURS[1]
 
 def chains_figure(rows: pd.DataFrame) -> Figure:
     """Four rows of panels: distance by weights; energy over the data's; distance by kind of chain; brightness."""
-    restarts = sorted(rows["restart"].unique())
-    figure = Figure(figsize=(1.2 + 3.6 * len(restarts), 11.5), layout="constrained")
+    settings = list(by_setting(rows))
+    figure = Figure(figsize=(1.2 + 3.6 * len(settings), 11.5), layout="constrained")
     figure.suptitle(KEY, fontsize=9, x=0.01, ha="left")
-    panels = figure.subplots(4, len(restarts), squeeze=False, sharex=True, sharey="row")
+    panels = figure.subplots(4, len(settings), squeeze=False, sharex=True, sharey="row")
     draws: tuple[Callable[[Axes, pd.DataFrame], None], ...] = (_distance, _energy, _kinds, _brightness)
-    for column, restart in enumerate(restarts):
-        part = rows[rows["restart"] == restart]
+    for column, (name, part) in enumerate(settings):
         for axes, draw in zip(panels[:, column], draws, strict=True):
             axes.grid(True, which="major", color="#e5e5e5", linewidth=0.7)
             axes.spines[["top", "right"]].set_visible(False)
             axes.set_xscale("log")
             draw(axes, part)
         seeds = part["seed"].nunique()
-        panels[0, column].set_title(f"{100 * restart:g} % of training chains restarted\n(n={seeds})", fontsize=10)
+        panels[0, column].set_title(f"chains restarted: {name}\n(n={seeds})", fontsize=10)
         panels[-1, column].set_xlabel("Langevin steps")
         _logarithmic(panels[0, column].xaxis)
     space = " / ".join(sorted(rows["features"].unique()))
-    names = (
+    labels = (
         f"Fréchet distance\n({space} features)",
         "mean energy of the chains\nover the data's",
         f"Fréchet distance, live weights\n({space} features)",
         "mean pixel value",
     )
-    for axes, name in zip(panels[:, 0], names, strict=True):
-        axes.set_ylabel(name)
+    for axes, label in zip(panels[:, 0], labels, strict=True):
+        axes.set_ylabel(label)
     for line in (0, 1, 2, 3):
-        handles, labels = panels[line, 0].get_legend_handles_labels()
-        panels[line, -1].legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+        handles, keys = panels[line, 0].get_legend_handles_labels()
+        panels[line, -1].legend(handles, keys, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     return figure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from clel.record import read_record
 from experiments.store import Cell
 from experiments.study.run import ROWS
 
-LABELS = ["restart", "kind", "half_life", "noise", "steps"]
+SETTING = ["restart", "cooldown"]
+"""What differs between the trainings of a seed."""
+LABELS = [*SETTING, "kind", "half_life", "noise", "steps"]
 """What a measurement is, besides its seed."""
 
 
@@ -25,7 +27,7 @@ def load_rows(cells: Sequence[Cell], runs: Path) -> pd.DataFrame:
         if record is None or record["status"] != "ok":
             continue
         origin = {
-            "run": cell.run_name,
+            "cooldown": record["config"]["run"]["config"]["cooldown"],
             "features": record["protocol"]["features"],
             "train_seconds": record["training"]["seconds"],
             "git_sha": record["provenance"].get("git_sha"),
@@ -33,7 +35,15 @@ def load_rows(cells: Sequence[Cell], runs: Path) -> pd.DataFrame:
             "command": record["provenance"].get("command"),
         }
         rows += [json.loads(line) | origin for line in (runs / cell.run_name / ROWS).read_text().splitlines()]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    first = [*SETTING, "seed"]
+    return table[[*first, *table.columns.difference(first, sort=False)]] if rows else table
+
+
+def by_setting(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """(name, rows) of each setting: by cool-down, then by restart rate."""
+    for (cooldown, restart), part in rows.groupby(["cooldown", "restart"], sort=True):
+        yield f"{100 * restart:g} %" + (", cooled down" if cooldown else ""), part
 
 
 def over_seeds(rows: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -42,7 +52,7 @@ def over_seeds(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def curve(rows: pd.DataFrame, column: str, kind: str, half_life: float, noise: float | None = None) -> pd.DataFrame:
-    """over_seeds of one kind, weights and noise (the method's own by default) of one restart rate, by steps."""
+    """over_seeds of one kind, weights and noise (the method's own by default) of one setting, by steps."""
     noise = own_noise(rows) if noise is None else noise
     chosen = rows[(rows["kind"] == kind) & (rows["half_life"] == half_life) & (rows["noise"] == noise)]
     return over_seeds(chosen, column).sort_values("steps")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import pandas as pd
 
-from experiments.study.rows import own_noise
+from experiments.study.rows import by_setting, own_noise
 from experiments.study.settings import LIVE
 from experiments.tables import number
 
@@ -37,14 +38,17 @@ def _weights(rows: pd.DataFrame) -> list[str]:
     head += [*(f"fresh, {k} steps" for k in shown), f"{end}", "E / E(data), best", f"{end}", f"pixel − data, {end}"]
     head += ["effective classes, best", f"{end}"]
     lines = []
-    for (restart, half_life), part in rows[_own(rows, "fresh")].groupby(["restart", "half_life"]):
-        buffer = rows[(rows["kind"] == "buffer") & (rows["restart"] == restart)].set_index("seed")["distance"]
+    for (name, rest), half_life in itertools.product(
+        by_setting(rows), sorted(set(rows[_own(rows, "fresh")]["half_life"]))
+    ):
+        part = rest[_own(rest, "fresh") & (rest["half_life"] == half_life)]
+        buffer = rest[rest["kind"] == "buffer"].set_index("seed")["distance"]
         at = {k: part[part["steps"] == k].set_index("seed") for k in steps}
         best = min(steps, key=lambda k: _or_infinity(at[k]["distance"].mean()))
         first, last = at[best], at[end]
         lines.append(
             [
-                f"{100 * restart:g} %",
+                name,
                 "live" if half_life == LIVE else f"{half_life:,.0f}",
                 spread(buffer),
                 spread(first["distance"]),
@@ -69,11 +73,12 @@ def _kinds(rows: pd.DataFrame) -> list[str]:
     own = own_noise(rows)
     lines = []
     names = {"fresh": "from noise", "mixture": "from noise, mixture of models", "continued": "the buffer run on"}
-    live = rows[(rows["half_life"] == LIVE) & rows["kind"].isin(names)]
-    for (restart, kind, noise), part in live.groupby(["restart", "kind", "noise"], sort=True):
-        name = names[kind] + ("" if noise == own else f", sampler's noise {noise:g}")
-        cells = (part[part["steps"] == k] for k in shown)
-        lines.append([f"{100 * restart:g} %", name, *(spread(cell["distance"]) for cell in cells)])
+    for setting, rest in by_setting(rows):
+        live = rest[(rest["half_life"] == LIVE) & rest["kind"].isin(names)]
+        for (kind, noise), part in live.groupby(["kind", "noise"], sort=True):
+            name = names[kind] + ("" if noise == own else f", sampler's noise {noise:g}")
+            cells = (part[part["steps"] == k] for k in shown)
+            lines.append([setting, name, *(spread(cell["distance"]) for cell in cells)])
     return markdown(["restarts", "chains, live weights", *(f"{k} steps" for k in shown)], lines)
 
 

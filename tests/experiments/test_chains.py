@@ -139,8 +139,8 @@ def made_up() -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     common = {"energy": 0.002, "energy_data": 0.001, "intensity": 0.5, "intensity_data": 0.3, "n": 100}
     common |= {"features": "classifier-v1 (digits)", "git_sha": "0123456789abcdef", "effective_classes": 5.0}
-    for restart, seed in itertools.product((0.01, 1.0), (0, 1)):
-        labels = {"restart": restart, "seed": seed, "noise": 0.001} | common
+    for (restart, cooldown), seed in itertools.product(((0.01, 0.0), (1.0, 0.0), (1.0, 0.25)), (0, 1)):
+        labels = {"restart": restart, "cooldown": cooldown, "seed": seed, "noise": 0.001} | common
         rows.append(labels | {"kind": "buffer", "half_life": 0.0, "steps": 0, "distance": 1.0 + seed})
         rows.append(labels | {"kind": "held-out", "half_life": 0.0, "steps": 0, "distance": 0.2})
         for steps in (10, 30, 200):
@@ -164,10 +164,9 @@ def test_the_table_says_what_the_rows_say() -> None:
 
 def test_the_figure_draws_every_restart_rate() -> None:
     figure = chains_figure(made_up())
-    assert len(figure.axes) == 8
-    assert [axes.get_title().split("\n")[0] for axes in figure.axes[:2]] == [
-        f"{p} % of training chains restarted" for p in (1, 100)
-    ]
+    assert len(figure.axes) == 12
+    titles = [axes.get_title().split("\n")[0] for axes in figure.axes[:3]]
+    assert titles == [f"chains restarted: {name}" for name in ("1 %", "100 %", "100 %, cooled down")]
     assert png(figure).startswith(b"\x89PNG")
 
 
@@ -181,7 +180,19 @@ def test_a_configuration_survives_its_file() -> None:
 def test_smoke_from_end_to_end_and_resumed(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One seed and rate; then a run that lost its record and last checkpoint makes the same rows again."""
     monkeypatch.setenv("CLEL_CACHE", str(cache))
-    arguments = ["chains", "--profile", "smoke", "--seeds", "1", "--restarts", "0.05", "--device", "cpu"]
+    arguments = [
+        "chains",
+        "--profile",
+        "smoke",
+        "--seeds",
+        "1",
+        "--restarts",
+        "0.05",
+        "--cooldown",
+        "0",
+        "--device",
+        "cpu",
+    ]
     arguments += ["--workers", "1", "--out", str(tmp_path)]
     assert program.main(arguments) == 0
     table = pd.read_csv(tmp_path / "chains-smoke" / "chains.csv")
@@ -198,6 +209,6 @@ def test_smoke_from_end_to_end_and_resumed(tmp_path: Path, cache: Path, monkeypa
 
 
 def test_runs_without_a_record_are_left_out(tmp_path: Path) -> None:
-    cells = chains_cells(Chains(restarts=(0.5,), seeds=2))
+    cells = chains_cells(Chains(restarts=(0.5,), cooldown=0, seeds=2))
     assert [cell.seed for cell in cells] == [0, 1]
     assert load_rows(cells, tmp_path).empty
