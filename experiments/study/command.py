@@ -12,7 +12,6 @@ from clel.files import write_atomically
 from experiments.grid import PROFILES, Cell
 from experiments.launch import finished, prepare, run_local
 from experiments.plots import png
-from experiments.report import refresh_section
 from experiments.study.figure import chains_figure
 from experiments.study.rows import load_rows
 from experiments.study.settings import ChainsRun, chains_run
@@ -46,8 +45,6 @@ class Chains:
     """Runs side by side. As many as GPUs, or cores, if not given."""
     out: Path = Path("results")
     """Folder for runs/<run> and chains/chains.csv, .md and .png."""
-    page: Path | None = None
-    """A page with the lines <!-- chains begin --> and <!-- chains end -->, between which the table is put."""
     report: bool = False
     """Only make the table and the figure again from the runs that are there."""
 
@@ -68,8 +65,6 @@ def main(options: Chains) -> int:
         write_atomically(folder / "chains.png", png(chains_figure(rows)))
         print(table)
         print(folder)
-        if options.page is not None:
-            refresh_section(options.page, folder / "chains.md", "chains")
     if failed:
         print(f"{len(failed)} of {len(cells)} runs have no result: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -212,3 +212,14 @@ def test_runs_without_a_record_are_left_out(tmp_path: Path) -> None:
     cells = chains_cells(Chains(restarts=(0.5,), cooldown=0, seeds=2))
     assert [cell.seed for cell in cells] == [0, 1]
     assert load_rows(cells, tmp_path).empty
+
+
+def test_the_page_quotes_the_table() -> None:
+    """Every distance in the chapter, all of them with two decimals, stands in the committed table."""
+    root = Path(__file__).resolve().parent.parent.parent
+    chapter = (root / "docs/protocol.md").read_text().split("## Fresh chains and the buffer")[1].split("\n## ")[0]
+    table = (root / "results/chains/chains.md").read_text()
+    quoted = re.findall(r"(?<![\d.])\d+\.\d\d(?!\d)", chapter)
+    assert len(quoted) > 10
+    known = set(re.findall(r"\d+\.\d+", table))
+    assert [number for number in quoted if number not in known] == []
