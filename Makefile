@@ -34,6 +34,10 @@ help: ## List the targets
 table1: $(READY) ## Train every method and write results/PROFILE/table1.md and figures; PLAN=1 only says what would run
 	@$(TABLE1) $(if $(filter-out 0 no false,$(PLAN)),--plan)
 
+.PHONY: chains
+chains: $(READY) ## Study fresh chains against the replay buffer: results/chains (docs/protocol.md)
+	@$(RUN) -m experiments chains --out '$(OUT)' $(if $(WORKERS),--workers $(WORKERS)) $(if $(DEVICE),--device $(DEVICE))
+
 .PHONY: report
 report: $(READY) ## Make Table 1 and its figures again from the finished runs
 	@$(TABLE1) --report

@@ -12,3 +12,6 @@ METHODS: dict[str, type[Method]] = {
     "plain": PlainEBM,
     "clel": CLEL,
 }
+
+SUBJECT = "clel"
+"""The method that the suite is about: studies take it unless another is asked for."""

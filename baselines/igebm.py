@@ -119,6 +119,7 @@ class IGEBM(LangevinEBM):
             langevin=replace(paper.langevin, steps=30),
             buffer=replace(paper.buffer, size=1000, restart=1.0),
             lr=1e-3,
+            cooldown=0.25,
         )
         small = replace(paper, widths=(64, 128, 256), batch_size=64)
         return {

@@ -24,7 +24,7 @@ from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence, require_ima
 from clel.energy import direction, norm_energy
 from clel.full import full_evaluate
 from clel.langevin import BufferConfig
-from clel.method import Optimisation, adam
+from clel.method import Optimisation
 from clel.networks import NETWORKS, Encoder, EncoderConfig, EnergyNetwork, NetworkConfig
 from clel.quick import DIGIT_VIEWS, quick_ebm, quick_evaluate, quick_train
 from clel.settings import Recipe, TrainConfig
@@ -107,7 +107,7 @@ class CLEL(LangevinEBM):
             weight_decay=c.encoder_weight_decay,
         )
         cosine = CosineAnnealingLR(sgd, iterations)
-        return [adam(self.network.parameters(), c.lr, c.betas, c.warmup), (sgd, cosine)]
+        return [self.network_optimisation(iterations), (sgd, cosine)]
 
     def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         c = self.config

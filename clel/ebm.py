@@ -37,6 +37,8 @@ class EBMConfig:
     """Adam's betas. [CLEL Appendix B]"""
     warmup: int = 2000
     """Iterations of linear warm-up of the learning rate. [CLEL Appendix B: 2,000]"""
+    cooldown: float = 0.0
+    """Share of the iterations, the last ones, over which the learning rate falls linearly to 0. [this suite]"""
     engine: Literal["float32", "bfloat16"] = "float32"
     """Number format of the network while chains run; images, noise and energies stay float32. [this suite]"""
 
@@ -47,6 +49,7 @@ class EBMConfig:
             f"batch_size {self.batch_size} is more than buffer.size {self.buffer.size}; raise buffer.size",
         )
         require(self.lr > 0, f"lr is {self.lr}; expected a positive number")
+        require(0 <= self.cooldown <= 1, f"cooldown is {self.cooldown}; expected a share of the iterations, 0 to 1")
         require(self.alpha >= 0, f"alpha is {self.alpha}; expected 0 or more")
 
 
@@ -71,8 +74,12 @@ class LangevinEBM(Method):
 
     def optimisers(self, iterations: int) -> list[Optimisation]:
         """Adam on the network; a subclass that learns more adds to it."""
+        return [self.network_optimisation(iterations)]
+
+    def network_optimisation(self, iterations: int) -> Optimisation:
+        """Adam on the energy network, with warm-up and cool-down."""
         c = self.config
-        return [adam(self.network.parameters(), c.lr, c.betas, c.warmup)]
+        return adam(self.network.parameters(), c.lr, c.betas, c.warmup, c.cooldown, iterations)
 
     def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Contrastive divergence alone: mean(E+ - E-) + alpha mean(E+^2 + E-^2)."""

@@ -116,12 +116,21 @@ class Method(nn.Module, ABC):
         return {}
 
 
-def adam(parameters: Any, lr: float, betas: tuple[float, float], warmup: int) -> Optimisation:
-    """Adam whose learning rate rises linearly over the first `warmup` iterations and then stays."""
+def adam(
+    parameters: Any, lr: float, betas: tuple[float, float], warmup: int, cooldown: float = 0.0, iterations: int = 0
+) -> Optimisation:
+    """Adam whose rate rises linearly over `warmup` iterations and falls to 0 over the share `cooldown` of them all."""
     optimiser = Adam(list(parameters), lr=lr, betas=betas)
-    return optimiser, LambdaLR(optimiser, warmup_factor(warmup))
+    up, down = warmup_factor(warmup), cooldown_factor(cooldown, iterations)
+    return optimiser, LambdaLR(optimiser, lambda t: min(up(t), down(t)))
 
 
 def warmup_factor(warmup: int) -> Callable[[int], float]:
     """t -> min(1, (t + 1) / warmup): the factor of the learning rate in iteration t = 0, 1, ..."""
     return lambda t: min(1.0, (t + 1) / warmup) if warmup > 0 else 1.0
+
+
+def cooldown_factor(share: float, iterations: int) -> Callable[[int], float]:
+    """t -> min(1, (iterations - t) / (share iterations)): 1 until the last `share` of iterations, then down to 0."""
+    length = share * iterations
+    return lambda t: min(1.0, max(0.0, iterations - t) / length) if length > 0 else 1.0

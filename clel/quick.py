@@ -13,12 +13,16 @@ DIGIT_VIEWS = AugmentConfig(crop_scale=(0.5, 1.0), jitter=(0.4, 0.4, 0.0, 0.0), 
 
 
 def quick_ebm() -> dict[str, Any]:
-    """Settings that the quick EBMs on digits share: chains of 30 steps, each from noise (docs/deviations.md)."""
+    """Settings that the quick EBMs on digits share: chains of 30 steps, each from noise (docs/deviations.md).
+
+    Restart rate, cool-down, half-life of the average and steps of evaluation: measured, in docs/protocol.md.
+    """
     return {
         "langevin": LangevinConfig(steps=30),
         "buffer": BufferConfig(size=1000, restart=1.0, augmentation=NONE),
         "lr": 1e-3,
         "warmup": 100,
+        "cooldown": 0.25,
     }
 
 
@@ -26,7 +30,7 @@ def quick_train() -> TrainConfig:
     """The trainer's settings for quick runs on digits."""
     return TrainConfig(
         iterations=900,
-        ema_half_life=4_400.0,
+        ema_half_life=1_100.0,
         checkpoint_every=100,
         log_every=10,
         evaluate_every=100,
@@ -35,5 +39,5 @@ def quick_train() -> TrainConfig:
 
 
 def quick_evaluate() -> EvaluateConfig:
-    """The evaluation of quick runs on digits: somewhat more steps than a chain takes in training."""
-    return EvaluateConfig(samples=1000, steps=50, rounds=5)
+    """The evaluation of quick runs on digits: as many steps as a chain takes in training."""
+    return EvaluateConfig(samples=1000, steps=30, rounds=6)

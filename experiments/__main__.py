@@ -1,4 +1,4 @@
-"""python -m experiments table1: one command a table of the paper."""
+"""python -m experiments table1: one command a table of the paper, or a study."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from clel.checkpoint import CheckpointError
 from clel.config import ConfigError, choose
 from clel.data import DataError
 from experiments import latex, readme, table1
+from experiments.study import command as chains
 
 COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "table1": (table1.Table1, table1.main),
+    "chains": (chains.Chains, chains.main),
     "readme": (readme.Readme, readme.main),
     "latex": (latex.Latex, latex.main),
 }

@@ -14,6 +14,8 @@ from clel.interrupt import Interrupted
 from clel.run import load_config
 from experiments.external import ExternalRun, execute_external
 from experiments.references import ReferenceRun, execute_reference
+from experiments.study.run import execute_chains
+from experiments.study.settings import read_run
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -26,6 +28,8 @@ def main(folder: Path) -> int:
             execute_reference(from_dict(ReferenceRun, values), folder)
         elif "external" in values:
             execute_external(from_dict(ExternalRun, values), folder)
+        elif "study" in values:
+            execute_chains(read_run(values), folder)
         else:
             execute(load_config(folder, METHODS), folder, METHODS)
     except Interrupted as interrupted:

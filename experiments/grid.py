@@ -14,6 +14,7 @@ from clel.run import Methods, Run, resolve, slug
 from clel.settings import EvaluateConfig
 from experiments.external import External, ExternalRun
 from experiments.references import REFERENCES, ReferenceRun
+from experiments.study.settings import ChainsRun
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Cell:
     row: str
     title: str
     profile: str
-    run: Run[Any] | ReferenceRun | ExternalRun
+    run: Run[Any] | ReferenceRun | ExternalRun | ChainsRun
     published: str | None = None
 
     @property
@@ -75,9 +76,14 @@ class Cell:
         return self.run.seed
 
     @property
-    def evaluate(self) -> EvaluateConfig:
-        """How it is to be measured."""
-        return self.run.evaluate
+    def evaluate(self) -> EvaluateConfig | None:
+        """How it is to be measured; None where its record says that by itself."""
+        return getattr(self.run, "evaluate", None)
+
+    @property
+    def features(self) -> str:
+        """The feature space that it is measured in."""
+        return (self.evaluate or EvaluateConfig()).features
 
     @property
     def slug(self) -> str:

@@ -18,7 +18,7 @@ from clel.data import DataError, load
 from clel.execute import stands
 from clel.log import duration
 from clel.metrics.spaces import feature_space
-from clel.record import read_record
+from clel.record import FINAL, read_record
 from clel.reference import reference
 from clel.run import choose_device, save_config
 from experiments.external import ExternalRun, changed
@@ -38,7 +38,10 @@ class Worker:
 
 def finished(cell: Cell, runs: Path) -> bool:
     """Whether the cell has a record that stands, measured as the cell asks."""
-    return stands(read_record(runs / cell.run_name), cell.run.evaluate)
+    record = read_record(runs / cell.run_name)
+    if cell.evaluate is None:
+        return record is not None and record["status"] in FINAL
+    return stands(record, cell.evaluate)
 
 
 def cost(cell: Cell) -> float:
@@ -61,11 +64,11 @@ def prepare(cells: Sequence[Cell], runs: Path, device: str) -> None:
         DataError: a data set is missing, or is not the one that a finished run was measured on.
     """
     place = choose_device(device)
-    for dataset, features in sorted({(cell.dataset, cell.run.evaluate.features) for cell in cells}):
+    for dataset, features in sorted({(cell.dataset, cell.features) for cell in cells}):
         train, held_out = load(dataset, "train").to(place), load(dataset, "test").to(place)
         real = reference(train, feature_space(features, train, held_out))
         for cell in cells:
-            own = (cell.dataset, cell.run.evaluate.features) == (dataset, features)
+            own = (cell.dataset, cell.features) == (dataset, features)
             record = read_record(runs / cell.run_name) if own else None
             known = record["protocol"].get("reference_images", real.images) if record else real.images
             if known != real.images:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from clel.clel import CLELConfig
 from clel.data import ImageSpec
 from clel.ebm import contrastive_divergence
 from clel.langevin import BufferConfig, LangevinConfig
-from clel.method import warmup_factor
+from clel.method import cooldown_factor, warmup_factor
 from clel.networks import NetworkConfig, parameter_count
 
 SPEC = ImageSpec(1, 8, (0.3,), (0.35,))
@@ -113,6 +115,26 @@ def test_warm_up() -> None:
     factor = warmup_factor(2000)
     assert [factor(t) for t in (0, 999, 1999, 2000, 10**6)] == [1 / 2000, 0.5, 1, 1, 1]
     assert warmup_factor(0)(0) == 1
+
+
+def test_cool_down() -> None:
+    """1 for the first 75 of 100 iterations, then 25/25, 24/25, ..., 1/25; 0 would waste an iteration."""
+    factor = cooldown_factor(0.25, 100)
+    assert [factor(t) for t in range(76)] == [1.0] * 76
+    assert [factor(t) for t in range(75, 100)] == pytest.approx([k / 25 for k in range(25, 0, -1)])
+    assert factor(100) == factor(101) == 0
+    assert {cooldown_factor(0.0, 100)(t) for t in range(200)} == {1.0}
+
+
+def test_the_learning_rate_warms_up_and_cools_down() -> None:
+    method = PlainEBM(replace(CONFIG, lr=2.0, warmup=4, cooldown=0.5), SPEC)
+    ((optimiser, schedule),) = method.optimisers(10)
+    rates = []
+    for _ in range(10):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert rates == pytest.approx([0.5, 1.0, 1.5, 2, 2, 2, 1.6, 1.2, 0.8, 0.4])
 
 
 def test_sample() -> None:

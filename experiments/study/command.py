@@ -1,0 +1,94 @@
+"""python -m experiments chains: fresh chains and the replay buffer, per restart rate and half-life of the average."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from baselines import METHODS, SUBJECT
+from clel.config import choose, require
+from clel.files import write_atomically
+from experiments.drawing import png
+from experiments.grid import PROFILES, Cell
+from experiments.launch import finished, prepare, run_local
+from experiments.study.figure import chains_figure
+from experiments.study.rows import load_rows
+from experiments.study.settings import ChainsRun, chains_run
+from experiments.study.table import chains_table
+
+STUDIED = ("quick", "smoke")
+
+
+@dataclass(frozen=True)
+class Chains:
+    """Train a method with several restart rates and weight averages, and follow fresh chains of each over many steps.
+
+    What is finished is skipped, what was interrupted goes on.
+    """
+
+    method: str = SUBJECT
+    """The method; one with a replay buffer and Langevin chains."""
+    restarts: tuple[float, ...] = (0.01, 0.05, 0.3, 1.0)
+    """Probabilities that a training chain starts anew from noise."""
+    cooldown: float = 0.25
+    """The largest of these is trained again with a learning rate that falls to 0 over this last share of iterations."""
+    seeds: int = 3
+    """Seeds 0, 1, ... of each."""
+    profile: str = "quick"
+    """quick (the method's quick preset), or smoke (a few iterations, to see that all works)."""
+    dataset: str = "digits"
+    """Data set: a name or a path."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    workers: int | None = None
+    """Runs side by side. As many as GPUs, or cores, if not given."""
+    out: Path = Path("results")
+    """Folder for runs/<run> and chains/chains.csv, .md and .png."""
+    report: bool = False
+    """Only make the table and the figure again from the runs that are there."""
+
+
+def main(options: Chains) -> int:
+    """Exit status: 0 all done, 1 if a run failed, 130 interrupted."""
+    cells, runs = chains_cells(options), options.out / "runs"
+    if not options.report:
+        prepare(cells, runs, options.device)
+        run_local(cells, runs, options.workers, options.device)
+    failed = [cell.run_name for cell in cells if not finished(cell, runs)]
+    rows = load_rows(cells, runs)
+    folder = options.out / ("chains" if options.profile == "quick" else f"chains-{options.profile}")
+    if len(rows):
+        table = chains_table(rows)
+        write_atomically(folder / "chains.csv", rows.to_csv(index=False, lineterminator="\n"))
+        write_atomically(folder / "chains.md", table)
+        write_atomically(folder / "chains.png", png(chains_figure(rows)))
+        print(table)
+        print(folder)
+    if failed:
+        print(f"{len(failed)} of {len(cells)} runs have no result: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def chains_cells(options: Chains) -> list[Cell]:
+    """A cell for each setting of training and seed, in this order; raises ConfigError for what cannot be studied."""
+    require(options.seeds >= 1, f"seeds is {options.seeds}; expected at least 1")
+    choose(dict.fromkeys(STUDIED), options.profile, "profile")
+    title = choose(METHODS, options.method, "method").title
+    cells = []
+    settings = [(restart, 0.0) for restart in options.restarts]
+    if options.cooldown:
+        settings.append((max(options.restarts), options.cooldown))
+    for restart, cooldown in settings:
+        for seed in range(options.seeds):
+            run = chains_run(options.method, restart, seed, options.dataset, options.device, cooldown)
+            run = shortened(run) if options.profile == "smoke" else run
+            cells.append(Cell(f"{restart:g}-{cooldown:g}", title, options.profile, run))
+    return cells
+
+
+def shortened(run: ChainsRun) -> ChainsRun:
+    """The smoke profile's: Table 1's few iterations, few chains and steps."""
+    cut = dict(PROFILES["smoke"].cut_train) | {"evaluate_every": 0}
+    train = replace(run.train, **cut)
+    return replace(run, run=replace(run.run, train=train), chains=100, steps=(1, 2, 3), snapshots=2, snapshot_every=1)
