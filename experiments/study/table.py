@@ -18,9 +18,10 @@ def chains_table(rows: pd.DataFrame) -> str:
     space = " / ".join(sorted(rows["features"].unique()))
     commits = ", ".join(sorted({str(sha)[:12] for sha in rows["git_sha"].dropna()})) or "not recorded"
     about = f"Fréchet distances in {space} features, not FIDs; mean over the seeds {seeds}, in brackets their range."
+    real = rows[rows["kind"] == "held-out"]["distance"].mean()
     return "\n".join(
         [
-            f"{about} E is the mean energy. Commit {commits}.",
+            f"{about} E is the mean energy. Held-out real images: {number(real, 2)}. Commit {commits}.",
             "",
             *_weights(rows),
             "",
