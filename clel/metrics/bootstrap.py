@@ -50,11 +50,9 @@ def bootstrap_frechet(
     A replicate counts each fake Poisson(1) times, as many as a draw of n among n with replacement would in the limit,
     without knowing n beforehand. d^2 is biased by b / n, and a replicate by another b / n over the estimate, so
     quantiles of the replicates (the percentile interval) would sit too high by twice the bias. The interval here is
-    estimate +- 1.96 standard errors, cut off at 0, below which no distance is: it is about the expectation of d^2 at this n, which is what is reported, and what
-    methods scored at the same n are compared by. It is not about n -> infinity, for which see `frechet_infinity`.
-
-    The standard error is right where d^2 is well above its bias. Where most of d^2 is bias the replicates vary more
-    than d^2 does, about twice as much for equal distributions and more as n approaches D: the interval is too wide.
+    estimate +- 1.96 standard errors, cut off at 0, below which no distance is: it is about the expectation of d^2 at
+    this n, which is what is reported, and what methods scored at the same n are compared by. It is not about
+    n -> infinity, for which see `frechet_infinity`.
 
     Args:
         passes: called for each pass over the fakes; yields their features [N_i, D] from the start, the same each time.
