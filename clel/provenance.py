@@ -12,9 +12,12 @@ from typing import Any
 
 import torch
 
+CODE = (":/clel", ":/baselines", ":/experiments", ":/pyproject.toml")
+"""What a number can hang on; an edited page or a table made again changes none."""
+
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """Git commit (None outside a checkout) and whether files differ from it, versions, device, command, time (UTC).
+    """Git commit (None outside a checkout) and whether its code was changed, versions, device, command, time (UTC).
 
     To be asked when a process starts: what is committed while it runs is not what it runs.
     """
@@ -23,7 +26,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
     sha = _git("rev-parse", "HEAD") if _git("rev-parse", "--show-toplevel") == str(root) else None
     return {
         "git_sha": sha,
-        "git_dirty": None if sha is None else bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "git_dirty": None if sha is None else bool(_git("status", "--porcelain", "--untracked-files=no", "--", *CODE)),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": device_name(device),
