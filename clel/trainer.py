@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class Trainer:
         self.checkpoints = self.folder / "checkpoints"
         # what a checkpoint must agree with to be resumed
         self.essence = {
-            "method": to_dict(method.config),
+            "method": essential(method.config),
             "train": {
                 k: getattr(config, k)
                 for k in ("iterations", "ema_half_life", "checkpoint_every", "rollbacks", "max_energy")
@@ -272,6 +272,12 @@ class Trainer:
         ):
             optimiser.load_state_dict(o)
             schedule.load_state_dict(s)
+
+
+def essential(config: Any) -> dict[str, Any]:
+    """The configuration without its logistics fields: another path to the same weights is the same run."""
+    kept = {field.name for field in fields(config) if field.metadata.get("identity", True)}
+    return {name: value for name, value in to_dict(config).items() if name in kept}
 
 
 def _worst(values: dict[str, float], max_energy: float) -> str:
