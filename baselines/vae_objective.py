@@ -2,8 +2,8 @@
 
 While the coefficient beta of the KL term rises to 1, each group's term has a weight of its own,
     gamma_l = a_l / mean_m(a_m),   a_l = (mean |KL_l| + 0.01) n_s / 4^s
-for group l at scale s = 0 (coarsest), 1, ... of n_s groups, so that a group that is about to die costs less. At beta = 1
-all weights are 1, and the objective is the ELBO.
+for group l at scale s = 0 (coarsest), 1, ... of n_s groups, so that a group about to die costs less. At beta = 1 all
+weights are 1, and the objective is the ELBO.
 """
 
 from __future__ import annotations

@@ -152,7 +152,8 @@ class VAEBM(Method):
     def frozen(self) -> tuple[Any, Any]:
         """The VAE's network and E, without gradients to their weights: views that `chain_energy` refreshes."""
         if self._views is None or self._views[0].device != self.step.device:
-            self._views = FrozenView(self.vae.network), FrozenView(self.network)
+            dtype = self.network.last.weight.dtype
+            self._views = FrozenView(self.vae.network, dtype), FrozenView(self.network, dtype)
         return self._views[0].network, self._views[1].network
 
     def chain_energy(self) -> Any:

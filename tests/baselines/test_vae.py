@@ -38,7 +38,7 @@ class LinearGaussian(nn.Module):
     """z1 ~ N(0, 1), z2 | z1 ~ N(a z1, s2^2), x | z ~ N(b + w1 z1 + w2 z2, sd^2): one pixel, and its exact posterior."""
 
     a, s2, b, w1, w2, sd = 0.7, 0.6, 0.45, 0.2, -0.3, 0.1
-    latent_shapes = [(1, 1, 1), (1, 1, 1)]
+    latent_shapes = ((1, 1, 1), (1, 1, 1))
 
     def joint(self) -> MultivariateNormal:
         """Of (z1, z2, x), by the covariance of the noise through the linear map."""
