@@ -64,3 +64,10 @@ class NoiseBufferConfig:
         require(self.size >= 1, f"size is {self.size}; expected at least 1")
         require(0 <= self.probability <= 1, f"probability is {self.probability}; expected a probability")
         require(self.anneal >= 0, f"anneal is {self.anneal}; expected iterations, 0 or more")
+
+
+def split_noise(eps: Tensor, shapes: list[tuple[int, int, int]]) -> list[Tensor]:
+    """The latents' noise [N, *shape] of each group, from the start of eps [N, D]."""
+    sizes = [torch.Size(shape).numel() for shape in shapes]
+    parts = eps[:, : sum(sizes)].split(sizes, dim=1)
+    return [part.view(-1, *shape) for part, shape in zip(parts, shapes, strict=True)]

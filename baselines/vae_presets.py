@@ -34,16 +34,16 @@ def small_settings() -> VAESettings:
 
 def vae_recipes() -> dict[str, Recipe]:
     """quick, small, paper."""
-    iterations = 3000
+    iterations = 1600
     quick = VAEConfig(**vars(quick_settings(iterations)), batch_size=64)
     small = VAEConfig(**vars(small_settings()), batch_size=64)
     train = TrainConfig(
         iterations=iterations,
         ema_half_life=2000.0,
-        checkpoint_every=500,
-        log_every=50,
-        evaluate_every=500,
-        sample_every=1000,
+        checkpoint_every=200,
+        log_every=20,
+        evaluate_every=400,
+        sample_every=800,
     )
     return {
         "quick": Recipe(quick, train, EvaluateConfig(samples=1000, steps=0), "nvae"),

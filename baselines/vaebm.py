@@ -14,10 +14,9 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.optim import Adam
-from torch.optim.lr_scheduler import LambdaLR
 
-from baselines.noise_langevin import noise_langevin
+from baselines.clipped_adam import clipped_adam
+from baselines.noise_langevin import noise_langevin, split_noise
 from baselines.spectral import spectral_sum
 from baselines.vae import VAE
 from baselines.vae_config import VAEConfig
@@ -100,10 +99,8 @@ class VAEBM(Method):
     def optimisers(self, iterations: int) -> list[Optimisation]:
         c = self.config
         first, _ = self.stages(iterations)
-        adam = Adam(list(self.network.parameters()), lr=c.lr, betas=c.betas, weight_decay=c.weight_decay)
-        if c.clip:
-            adam.register_step_pre_hook(lambda optimiser, *_: clip_by_mean_square(optimiser))
-        return [*self.vae.optimisers(first.iterations), (adam, LambdaLR(adam, lambda t: 1.0))]
+        energy = clipped_adam(self.network.parameters(), c.lr, c.betas, c.weight_decay, c.clip)
+        return [*self.vae.optimisers(first.iterations), energy]
 
     def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         c = self.config
@@ -184,22 +181,3 @@ class VAEBM(Method):
             return None
         self.chain_energy()
         return torch.cat([self.images(part, "mean") for part in self.stored.split(500)])
-
-
-def split_noise(eps: Tensor, shapes: list[tuple[int, int, int]]) -> list[Tensor]:
-    """The latents' noise [N, *shape] of each group, from the start of eps [N, D]."""
-    sizes = [torch.Size(shape).numel() for shape in shapes]
-    parts = eps[:, : sum(sizes)].split(sizes, dim=1)
-    return [part.view(-1, *shape) for part, shape in zip(parts, shapes, strict=True)]
-
-
-@torch.no_grad()
-def clip_by_mean_square(optimiser: Any) -> None:
-    """Clamp each element of Adam's gradients to +-(3 sqrt(v) + 0.1), v the bias-corrected mean square so far."""
-    for group in optimiser.param_groups:
-        for p in group["params"]:
-            state = optimiser.state.get(p)
-            if p.grad is not None and state:
-                v = state["exp_avg_sq"] / (1 - group["betas"][1] ** state["step"])
-                bound = 3 * v.sqrt() + 0.1
-                p.grad.copy_(p.grad.clamp(-bound, bound))

@@ -11,7 +11,7 @@ from clel.settings import EvaluateConfig, Recipe, TrainConfig
 
 def vaebm_recipes() -> dict[str, Recipe]:
     """quick, small, paper."""
-    vae_iterations, energy_iterations = 2000, 600
+    vae_iterations, energy_iterations = 1400, 160
     iterations = vae_iterations + energy_iterations
     quick = VAEBMConfig(
         batch_size=64,
@@ -19,8 +19,11 @@ def vaebm_recipes() -> dict[str, Recipe]:
         vae_batch_size=64,
         vae_share=vae_iterations / iterations,
         energy=EnergyConfig(width=32, blocks=(1, 1, 2, 2), halved=(0, 2)),
-        langevin=NoiseLangevinConfig(steps=10, step_size=1e-2),
-        lr=1e-3,
+        # larger steps than at 32x32 and a milder energy; beyond 200 iterations it explodes (docs/methods/vaebm.md)
+        langevin=NoiseLangevinConfig(step_size=0.02),
+        negatives="mean",
+        spectral=1.0,
+        lr=3e-5,
         betas=(0.9, 0.999),
     )
     small = VAEBMConfig(
@@ -29,10 +32,10 @@ def vaebm_recipes() -> dict[str, Recipe]:
     train = TrainConfig(
         iterations=iterations,
         ema_half_life=2000.0,
-        checkpoint_every=100,
+        checkpoint_every=40,
         max_energy=1e3,
         log_every=10,
-        evaluate_every=100,
+        evaluate_every=200,
         sample_every=500,
     )
     paper = TrainConfig(iterations=108_000, max_energy=1e3, checkpoint_every=500)

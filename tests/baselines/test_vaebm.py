@@ -14,12 +14,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from baselines.noise_langevin import NoiseBufferConfig, NoiseLangevinConfig, noise_langevin
+from baselines.clipped_adam import clip_by_mean_square
+from baselines.noise_langevin import NoiseBufferConfig, NoiseLangevinConfig, noise_langevin, split_noise
 from baselines.vae import VAE
 from baselines.vae_config import VAEConfig, VAESettings
 from baselines.vae_decoder import DecoderConfig, image_mean
 from baselines.vae_network import VAENetworkConfig
-from baselines.vaebm import VAEBM, clip_by_mean_square, split_noise
+from baselines.vaebm import VAEBM
 from baselines.vaebm_config import VAEBMConfig
 from baselines.vaebm_load import content_hash, load_vae
 from baselines.vaebm_network import EnergyConfig, VAEBMEnergy, initialise_from, lipschitz_swish
