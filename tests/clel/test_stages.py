@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clel.config import ConfigError
 from clel.stages import Ledger, Stage
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(sum))
 def test_each_iteration_has_its_stage_and_each_later_stage_is_entered_once(lengths: list[int]) -> None:
     ledger = Ledger([Stage(f"s{k}", n) for k, n in enumerate(lengths)], sum(lengths))
