@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from baselines.igebm import IGEBM
 from baselines.plain import PlainEBM
+from baselines.vae import VAE
+from baselines.vaebm import VAEBM
 from clel.clel import CLEL
 from clel.method import Method
 
 METHODS: dict[str, type[Method]] = {
     "igebm": IGEBM,
     "plain": PlainEBM,
+    "vae": VAE,
+    "vaebm": VAEBM,
     "clel": CLEL,
 }
 

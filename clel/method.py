@@ -15,6 +15,7 @@ from clel.config import choose
 from clel.data import ImageSpec
 from clel.random import seeded
 from clel.settings import Recipe
+from clel.stages import Stage
 
 Optimisation = tuple[Optimizer, LRScheduler]
 
@@ -65,6 +66,24 @@ class Method(nn.Module, ABC):
     def gradient_evaluations_per_step(self) -> int:
         """Batches of dE/dx that one training step takes: its cost in the unit that Langevin samplers share."""
         return 0
+
+    def stages(self, iterations: int) -> tuple[Stage, ...]:
+        """What is trained one after the other; the stages' iterations add up to `iterations`. One stage by default."""
+        return (Stage("training", iterations, self.gradient_evaluations_per_step),)
+
+    def enter_stage(
+        self, number: int, average: Mapping[str, Tensor], images: Tensor, generator: torch.Generator
+    ) -> None:
+        """Get ready for stage `number` = 1, 2, ...: called when its first step is about to be taken.
+
+        The state that it leaves must be a function of state and arguments: a run that resumes, or goes back, to the
+        stage's start comes by here again. Afterwards the average of weights starts anew from the present ones.
+
+        Args:
+            average: averaged weights by parameter name, as the stage before left them.
+            images: those of the first step [images_per_step, C, H, W] in [0, 1), for what is initialised from data.
+        """
+        raise NotImplementedError(f"{self.title} has stages but does not say what happens between them")
 
     def counted(self) -> list[nn.Module]:
         """The modules whose parameters tables count: all, unless the method's paper leaves some out."""

@@ -44,8 +44,11 @@ def blank_record(name: str, config: Any, **fields: Any) -> dict[str, Any]:
 
 
 def training_costs(method: Method, outcome: Outcome, device: torch.device) -> dict[str, Any]:
-    """What training took: the record's "training" table."""
+    """What training took: the record's "training" table; of more than one stage, each one's share too."""
     peak, kind = peak_memory(device)
+    shares: dict[str, Any] = {}
+    for stage in outcome.stages if len(outcome.stages) > 1 else ():
+        shares |= {f"{key}_{stage.name}": getattr(stage, key) for key in ("iterations", "seconds", "peak_memory_bytes")}
     return {
         "parameters": sum(parameter_count(module) for module in method.counted()),
         "iterations": outcome.iterations,
@@ -53,8 +56,10 @@ def training_costs(method: Method, outcome: Outcome, device: torch.device) -> di
         "seconds": outcome.seconds,
         "gradient_evaluations": outcome.gradient_evaluations,
         "divergences": outcome.divergences,
-        "peak_memory_bytes": peak,
+        # a GPU's peak starts anew with each stage
+        "peak_memory_bytes": max([peak, *(stage.peak_memory_bytes for stage in outcome.stages)]),
         "peak_memory_kind": kind,
+        **shares,
     }
 
 

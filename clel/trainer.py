@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from clel.interrupt import Interrupted, Signals
 from clel.log import Log, Progress
 from clel.method import Method
 from clel.random import fold, seeded, stream
-from clel.resources import now
+from clel.resources import now, peak_memory
 from clel.settings import TrainConfig
+from clel.stages import Ledger, StageCost
 
 Probe = Callable[[Method, int], dict[str, Any]]
 """(method with averaged weights, iteration) -> named values for the log."""
@@ -38,6 +39,7 @@ class Outcome:
     seconds: float
     gradient_evaluations: int
     divergences: int
+    stages: tuple[StageCost, ...]
 
 
 class Trainer:
@@ -61,16 +63,15 @@ class Trainer:
         self.method, self.images, self.config, self.folder = method, images, config, Path(folder)
         self.seed, self.name, self.probe, self.grid_steps = seed, name, probe, grid_steps
         self.device = images.pixels.device
-        # steps: all that were taken, those that a roll-back undid included
-        self.iteration = self.steps = self.divergences = 0
-        self.seconds = 0.0
+        self.iteration = self.divergences = 0
+        self.ledger = Ledger(method.stages(config.iterations), config.iterations)
         self.average = Average(method, config.ema_half_life)
         self.optimisations = method.optimisers(config.iterations)
         self.guard = Guard(config.max_energy, self.device)
         self.checkpoints = self.folder / "checkpoints"
         # what a checkpoint must agree with to be resumed
         self.essence = {
-            "method": to_dict(method.config),
+            "method": essential(method.config),
             "train": {
                 k: getattr(config, k)
                 for k in ("iterations", "ema_half_life", "checkpoint_every", "rollbacks", "max_energy")
@@ -98,7 +99,7 @@ class Trainer:
             while self.iteration < self.config.iterations and reason is None:
                 losses = self.step()
                 if self.must_look(signals):
-                    self.seconds += now(self.device) - mark
+                    self.ledger.add(self.iteration, now(self.device) - mark, peak_memory(self.device)[0])
                     reason = self.look(losses, progress, signals)
                     mark = now(self.device)
             self.log.close()
@@ -110,9 +111,15 @@ class Trainer:
             self.iteration,
             self.iteration * self.method.config.batch_size,
             self.seconds,
-            self.steps * self.method.gradient_evaluations_per_step,
+            self.ledger.gradient_evaluations,
             self.divergences,
+            self.ledger.costs(self.iteration),
         )
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training steps so far, those that a roll-back undid included."""
+        return sum(self.ledger.seconds)
 
     def step(self) -> dict[str, Tensor]:
         """One iteration; returns the method's scalars, still on the device."""
@@ -121,6 +128,8 @@ class Trainer:
         generator = stream(self.device, self.seed, "train", self.divergences, t)
         chosen = batch_indices(len(self.images), self.method.images_per_step, t, self.seed)
         x = to_float(self.images.pixels[chosen.to(self.device)], generator)
+        for number in self.ledger.entered(t):
+            self.enter_stage(number, x)
         self.method.train()
         for optimiser, _ in self.optimisations:
             optimiser.zero_grad(set_to_none=True)
@@ -129,12 +138,20 @@ class Trainer:
         for optimiser, schedule in self.optimisations:
             optimiser.step()
             schedule.step()
+        self.ledger.steps[self.ledger.stage(t)] += 1
         self.iteration += 1
-        self.steps += 1
         batch = self.method.config.batch_size
-        self.average.update(self.method, batch, self.iteration * batch)
+        self.average.update(self.method, batch, (self.iteration - self.ledger.start(t)) * batch)
         self.guard.observe(losses)
         return {name: value.detach() for name, value in losses.items()}
+
+    def enter_stage(self, number: int, images: Tensor) -> None:
+        """Let the method get ready for a later stage; the average of weights, and a GPU's peak, start anew there."""
+        generator = stream(self.device, self.seed, "stage", self.divergences, number)
+        self.method.enter_stage(number, self.average.state_dict(), images, generator)
+        self.average = Average(self.method, self.config.ema_half_life)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
 
     def due(self, every: int) -> bool:
         """Whether something that happens each `every` iterations (0: never), and at the end, happens now."""
@@ -144,7 +161,8 @@ class Trainer:
         """Whether this iteration ends with anything but another step."""
         c = self.config
         periods = (c.log_every, c.checkpoint_every, c.evaluate_every, c.sample_every)
-        return signals.received is not None or any(self.due(every) for every in periods)
+        ends_stage = self.iteration in self.ledger.ends
+        return signals.received is not None or ends_stage or any(self.due(every) for every in periods)
 
     def look(self, losses: dict[str, Tensor], progress: Progress, signals: Signals) -> str | None:
         """Between two steps: guard, log, evaluation, samples, checkpoint, signals. Returns why the run ends, if so."""
@@ -191,9 +209,10 @@ class Trainer:
         if found is None:
             raise checkpoint.CheckpointError(f"{self.checkpoints}: no readable checkpoint to go back to")
         # what the lost iterations cost is part of the method's cost
-        spent, divergences = (self.seconds, self.steps), self.divergences + 1
+        spent, divergences = self.ledger.state_dict(), self.divergences + 1
         self.restore(*found)
-        (self.seconds, self.steps), self.divergences = spent, divergences
+        self.ledger.load_state_dict(spent)
+        self.divergences = divergences
         self.log.rewind(self.iteration, divergences - 1)
         self.log.write("rollback", self.iteration, diverged_at=at, divergences=divergences, values=values)
         if divergences <= self.config.rollbacks:
@@ -211,8 +230,7 @@ class Trainer:
             "essence": self.essence,
             "iteration": self.iteration,
             "divergences": self.divergences,
-            "steps": self.steps,
-            "seconds": self.seconds,
+            "costs": self.ledger.state_dict(),
             "method": self.method.state_dict(),
             "average": self.average.state_dict(),
             "optimisers": [o.state_dict() for o, _ in self.optimisations],
@@ -245,7 +263,7 @@ class Trainer:
                 "Give another folder, or remove this one"
             )
         self.iteration, self.divergences = iteration, state["divergences"]
-        self.steps, self.seconds = state["steps"], state["seconds"]
+        self.ledger.load_state_dict(state["costs"])
         self.guard.reset()
         self.method.load_state_dict(state["method"])
         self.average.load_state_dict(state["average"])
@@ -259,6 +277,12 @@ class Trainer:
 def images_essence(images: Images) -> str:
     """What a checkpoint says of the images that it was trained on."""
     return "of content " + images.content_hash()[:12]
+
+
+def essential(config: Any) -> dict[str, Any]:
+    """The configuration without its logistics fields: another path to the same weights is the same run."""
+    kept = {field.name for field in fields(config) if field.metadata.get("identity", True)}
+    return {name: value for name, value in to_dict(config).items() if name in kept}
 
 
 def _worst(values: dict[str, float], max_energy: float) -> str:

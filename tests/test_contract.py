@@ -160,6 +160,33 @@ def test_trains_resumes_and_has_no_state_outside_its_checkpoint(name: str, image
     )
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_later_stages_keep_the_contract_too(name: str, images: Images) -> None:
+    count = len(METHODS[name](small(name), images.spec).stages(TRAIN.iterations))
+    for check in (
+        test_losses_are_named_finite_scalars,
+        test_a_step_is_a_function_of_the_generator,
+        test_a_step_changes_neither_images_nor_weights,
+        test_energy_is_one_number_an_image_or_a_reason,
+    ):
+        for last in range(1, count):
+            check(in_stage(name, images, last), images)
+    for last in range(1, count):
+        test_samples(in_stage(name, images, last))
+        test_chains_are_images(in_stage(name, images, last))
+
+
+def in_stage(name: str, images: Images, number: int) -> Method:
+    """The method as it is at the start of a later stage, after stages without any iteration."""
+    torch.manual_seed(0)
+    method = METHODS[name](small(name), images.spec)
+    method.reset_chains(stream("cpu", 0))
+    for k in range(1, number + 1):
+        average = {key: p.detach().clone() for key, p in method.named_parameters()}
+        method.enter_stage(k, average, batch(method, images), stream("cpu", 9, k))
+    return method.train()
+
+
 def test_train_from_python_leaves_averaged_weights(method: Method, images: Images, tmp_path: Path) -> None:
     outcome = train(method, images, TRAIN, tmp_path)
     assert outcome.status == "ok" and not method.training

@@ -38,7 +38,7 @@ def equal(a: Any, b: Any) -> bool:
 def final_state(folder: Path) -> dict[str, Any]:
     found = checkpoint.latest(folder / "checkpoints")
     assert found is not None
-    return {key: value for key, value in found[1].items() if key != "seconds"}
+    return {key: value for key, value in found[1].items() if key != "costs"}
 
 
 def log(folder: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,58 @@
+"""Hyper-parameters of the hierarchical VAE, on its own and as VAEBM's first half."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from baselines.vae_network import VAENetworkConfig
+from clel.config import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAESettings:
+    """Hyper-parameters of a hierarchical VAE but its batch; the defaults are those of VAEBM's NVAE on CIFAR-10."""
+
+    network: VAENetworkConfig = field(default_factory=VAENetworkConfig)
+    """Encoder, latents and decoder."""
+    lr: float = 1e-2
+    """Adamax's learning rate, after the warm-up. [NVAE: 1e-2]"""
+    lr_end: float = 1e-4
+    """The learning rate at the end of the cosine. [NVAE: 1e-4]"""
+    warmup: int = 975
+    """Iterations of linear warm-up of the learning rate. [NVAE: 5 epochs]"""
+    weight_decay: float = 3e-4
+    """Adamax's weight decay. [NVAE: 3e-4]"""
+    kl_warmup: int = 23_400
+    """Iterations over which the KL term's coefficient rises to 1. [NVAE: 30 % of the training]"""
+    kl_least: float = 1e-4
+    """Its least value. [authors' code: 1e-4]"""
+    balance: bool = True
+    """Weight the groups' KL terms against each other during the warm-up. [NVAE appendix A]"""
+    spectral: float = 0.1
+    """lambda of the spectral regularisation. [VAEBM: 0.1]"""
+    draws: int = 10
+    """Draws of the latents in an estimate of the ELBO, the same ones for every image. [NVAE: 10 in validation]"""
+    temperature: float = 1.0
+    """Factor of the priors' standard deviations when images are sampled. [VAEBM: 1]"""
+
+    def __post_init__(self) -> None:
+        require(
+            self.lr > 0 and self.lr_end >= 0, f"lr is {self.lr} and lr_end {self.lr_end}; expected positive numbers"
+        )
+        require(self.warmup >= 0 and self.kl_warmup >= 0, "warmup and kl_warmup are iterations, 0 or more")
+        require(0 <= self.kl_least <= 1, f"kl_least is {self.kl_least}; expected a number from 0 to 1")
+        require(self.spectral >= 0 and self.weight_decay >= 0, "spectral and weight_decay are 0 or more")
+        require(self.draws >= 1, f"draws is {self.draws}; expected at least 1")
+        require(self.temperature >= 0, f"temperature is {self.temperature}; expected 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEConfig(VAESettings):
+    """Hyper-parameters of a hierarchical VAE."""
+
+    batch_size: int = 256
+    """Images in one iteration. [VAEBM: 32 on each of 8 GPUs]"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.batch_size >= 2, f"batch_size is {self.batch_size}; batch norm takes at least 2")

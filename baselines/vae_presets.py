@@ -1,0 +1,52 @@
+"""Settings of the VAE: quick (digits), small (one GPU) and paper (VAEBM's NVAE on CIFAR-10, without its flows)."""
+
+from __future__ import annotations
+
+from baselines.vae_config import VAEConfig, VAESettings
+from baselines.vae_decoder import DecoderConfig
+from baselines.vae_network import VAENetworkConfig
+from clel.settings import EvaluateConfig, Recipe, TrainConfig
+
+QUICK_NETWORK = VAENetworkConfig(
+    width=16,
+    groups=(1, 2),
+    latents=4,
+    outer_cells=1,
+    cells=1,
+    expansion=3,
+    excite=False,
+    weight_norm=False,
+    decoder=DecoderConfig(min_log_sigma=-2.0),
+)
+"""8x8 digits: latents of 2x2 and 4x4."""
+
+
+def quick_settings(iterations: int) -> VAESettings:
+    """The VAE of the quick presets, for a training of so many iterations."""
+    return VAESettings(network=QUICK_NETWORK, warmup=50, kl_warmup=round(0.3 * iterations), spectral=0.01)
+
+
+def small_settings() -> VAESettings:
+    """A quarter of the channels and a third of the groups of VAEBM's NVAE."""
+    network = VAENetworkConfig(width=32, groups=(10,))
+    return VAESettings(network=network, warmup=1000, kl_warmup=15_000)
+
+
+def vae_recipes() -> dict[str, Recipe]:
+    """quick, small, paper."""
+    iterations = 1600
+    quick = VAEConfig(**vars(quick_settings(iterations)), batch_size=64)
+    small = VAEConfig(**vars(small_settings()), batch_size=64)
+    train = TrainConfig(
+        iterations=iterations,
+        ema_half_life=2000.0,
+        checkpoint_every=200,
+        log_every=20,
+        evaluate_every=400,
+        sample_every=800,
+    )
+    return {
+        "quick": Recipe(quick, train, EvaluateConfig(samples=1000, steps=0), "nvae"),
+        "small": Recipe(small, TrainConfig(iterations=50_000), EvaluateConfig(samples=50_000, steps=0), None),
+        "paper": Recipe(VAEConfig(), TrainConfig(iterations=78_000), EvaluateConfig(samples=50_000, steps=0), "nvae"),
+    }

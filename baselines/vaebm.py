@@ -1,0 +1,183 @@
+"""VAEBM: a VAE refined by an energy (Xiao, Kreis, Kautz & Vahdat, ICLR 2021, 2010.00654).
+
+    p(x, z) = p_VAE(x, z) exp(-E(x)) / Z
+Stage one trains the VAE; stage two keeps it and trains E on
+    L = mean(E(x+) - E(x-)) + lambda R,   x- = x(eps) after Langevin steps in the VAE's noise eps = (eps_z, eps_x)
+with R the sum of the convolutions' largest singular values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from baselines.clipped_adam import clipped_adam
+from baselines.noise_langevin import noise_langevin, split_noise
+from baselines.spectral import spectral_sum
+from baselines.vae import VAE
+from baselines.vae_config import VAEConfig
+from baselines.vae_decoder import image_mean, image_sample
+from baselines.vaebm_config import VAEBMConfig
+from baselines.vaebm_load import load_vae
+from baselines.vaebm_network import VAEBMEnergy, initialise_from
+from baselines.vaebm_presets import vaebm_recipes
+from clel.data import ImageSpec
+from clel.ebm import require_images
+from clel.frozen import FrozenView
+from clel.method import Method, Optimisation
+from clel.settings import Recipe
+from clel.stages import Stage
+
+
+class VAEBM(Method):
+    """A frozen hierarchical VAE, an energy on its images, and chains in its noise."""
+
+    title = "VAEBM"
+    Config = VAEBMConfig
+    config: VAEBMConfig
+    stored: Tensor
+    step: Tensor
+
+    def __init__(self, config: VAEBMConfig, spec: ImageSpec) -> None:
+        super().__init__(config, spec)
+        settings = {f.name: getattr(config.vae, f.name) for f in fields(config.vae)}
+        self.vae = VAE(VAEConfig(**settings, batch_size=config.vae_batch_size), spec)
+        self.network = VAEBMEnergy(config.energy, spec)
+        self.stage = 0
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.latents = sum(torch.Size(shape).numel() for shape in self.vae.network.latent_shapes)
+        if config.buffer.persistent:
+            self.register_buffer("stored", torch.randn(config.buffer.size, self.latents))
+        self._views: tuple[FrozenView, FrozenView] | None = None
+
+    @classmethod
+    def recipes(cls) -> Mapping[str, Recipe]:
+        return vaebm_recipes()
+
+    @property
+    def images_per_step(self) -> int:
+        """As many as the larger stage takes; each stage uses the first of them."""
+        return max(self.config.vae_batch_size, self.config.batch_size)
+
+    @property
+    def gradient_evaluations_per_step(self) -> int:
+        return self.config.langevin.steps
+
+    def stages(self, iterations: int) -> tuple[Stage, ...]:
+        first = round(self.config.vae_share * iterations)
+        return Stage("vae", first), Stage("energy", iterations - first, self.gradient_evaluations_per_step)
+
+    def enter_stage(
+        self, number: int, average: Mapping[str, Tensor], images: Tensor, generator: torch.Generator
+    ) -> None:
+        """Keep the VAE with its averaged weights, or load one, and initialise E from the images."""
+        c = self.config
+        if c.vae_content:
+            self.vae.load_state_dict(load_vae(c.vae_run, c.vae_content, c.vae.network))
+        else:
+            with torch.no_grad():
+                for name, parameter in self.vae.named_parameters(prefix="vae"):
+                    parameter.copy_(average[name])
+        initialise_from(self.network, images)
+        self.stage = number
+
+    # a plain number, which no step has to wait for; saved with the buffers
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.stage)
+
+    def set_extra_state(self, state: Any) -> None:
+        self.stage = int(state)
+
+    def reset_chains(self, generator: torch.Generator) -> None:
+        if self.config.buffer.persistent:
+            self.stored.normal_(generator=generator)
+
+    def optimisers(self, iterations: int) -> list[Optimisation]:
+        c = self.config
+        first, _ = self.stages(iterations)
+        energy = clipped_adam(self.network.parameters(), c.lr, c.betas, c.weight_decay, c.clip)
+        return [*self.vae.optimisers(first.iterations), energy]
+
+    def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        c = self.config
+        require_images(images, self.images_per_step)
+        if self.stage == 0:
+            return self.vae.training_step(images[: c.vae_batch_size], generator)
+        positives, negatives = images[: c.batch_size], self.negatives(generator)
+        positive, negative = self.network(torch.cat([positives, negatives])).split(c.batch_size)
+        spectral = spectral_sum(self.network)
+        self.step += 1
+        return {
+            "loss": positive.mean() - negative.mean() + c.spectral * spectral,
+            "energy_positive": positive.detach().mean(),
+            "energy_negative": negative.detach().mean(),
+            "spectral": spectral.detach(),
+        }
+
+    def negatives(self, generator: torch.Generator) -> Tensor:
+        """x- [batch_size, C, H, W]: the images of chains after their Langevin steps."""
+        c, n = self.config, self.config.batch_size
+        eps = self.new_noise(n, generator)
+        if c.buffer.persistent:
+            probability = c.buffer.probability * (self.step / max(1, c.buffer.anneal)).clamp(max=1)
+            places = torch.randint(len(self.stored), (n,), generator=generator, device=eps.device)
+            goes_on = torch.rand(n, 1, generator=generator, device=eps.device) < probability
+            eps[:, : self.latents] = torch.where(goes_on, self.stored[places], eps[:, : self.latents])
+        eps = noise_langevin(self.chain_energy(), eps, c.langevin, generator)
+        if c.buffer.persistent:
+            oldest = (self.step * n + torch.arange(n, device=eps.device)) % len(self.stored)
+            self.stored[oldest] = eps[:, : self.latents]
+        return self.images(eps, c.negatives).detach()
+
+    def new_noise(self, n: int, generator: torch.Generator) -> Tensor:
+        """eps = (eps_z, eps_x) ~ N(0, I): [n, D], the latents of all groups and then the pixels, flattened."""
+        size = self.latents + torch.Size(self.spec.shape).numel()
+        return torch.randn(n, size, generator=generator, device=self.step.device)
+
+    def images(self, eps: Tensor, kind: Literal["sample", "mean"]) -> Tensor:
+        """x(eps) [N, C, H, W] in [0, 1] of noise [N, D], or its first part: the decoder's sample, or its mean."""
+        decoder = self.config.vae.network.decoder
+        raw = self.frozen()[0].generate(split_noise(eps, self.vae.network.latent_shapes))
+        if kind == "mean":
+            return image_mean(raw, decoder)
+        return image_sample(raw, eps[:, self.latents :].view(-1, *self.spec.shape), decoder)
+
+    def frozen(self) -> tuple[Any, Any]:
+        """The VAE's network and E, without gradients to their weights: views that `chain_energy` refreshes."""
+        if self._views is None or self._views[0].device != self.step.device:
+            dtype = self.network.last.weight.dtype
+            self._views = FrozenView(self.vae.network, dtype), FrozenView(self.network, dtype)
+        return self._views[0].network, self._views[1].network
+
+    def chain_energy(self) -> Any:
+        """eps [N, D] -> E(x(eps)) [N] under the present weights."""
+        self.frozen()
+        assert self._views is not None
+        for view in self._views:
+            view.refresh()
+        return lambda eps: self.frozen()[1](self.images(eps, "sample"))
+
+    def sample(self, n: int, generator: torch.Generator, steps: int | None = None) -> Tensor:
+        """The decoder's mean after `steps` Langevin steps from N(0, I); the VAE's samples in stage one."""
+        if self.stage == 0:
+            return self.vae.sample(n, generator)
+        eps = noise_langevin(self.chain_energy(), self.new_noise(n, generator), self.config.langevin, generator, steps)
+        with torch.no_grad():
+            return self.images(eps, "mean")
+
+    def energy(self, images: Tensor) -> Tensor:
+        """E(x) - ELBO(x) [N] in nats, an upper bound (in expectation) on E(x) - log p_VAE(x); see VAE.energy."""
+        energy = self.vae.energy(images)
+        return energy if self.stage == 0 else self.network(images) + energy
+
+    @torch.no_grad()
+    def chains(self) -> Tensor | None:
+        """The persistent chains' images, the decoder's means; None without a buffer."""
+        if not self.config.buffer.persistent:
+            return None
+        self.chain_energy()
+        return torch.cat([self.images(part, "mean") for part in self.stored.split(500)])

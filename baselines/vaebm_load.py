@@ -1,0 +1,56 @@
+"""A trained VAE's averaged weights from its run's folder, told apart by their content and not by the path."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from baselines.vae_network import VAENetworkConfig
+from clel import checkpoint
+from clel.config import ConfigError, differences, to_dict
+
+
+def load_vae(folder: str, content: str, network: VAENetworkConfig) -> dict[str, Tensor]:
+    """State of a VAE method, its parameters the averaged ones, from the last checkpoint of a finished run.
+
+    Args:
+        folder: the run's directory.
+        content: first digits of the SHA-256 of that state, as `content_hash` gives them.
+        network: the network that the VAE must have.
+
+    Raises:
+        ConfigError: no such run, an unfinished one, another network, or other weights; the message has their content.
+    """
+    found = checkpoint.latest(Path(folder) / "checkpoints")
+    if found is None:
+        raise ConfigError(f"vae_run is {folder!r}, which has no readable checkpoint; give the folder of a VAE's run")
+    iteration, saved = found
+    essence = saved["essence"]
+    if iteration < essence["train"]["iterations"]:
+        raise ConfigError(
+            f"{folder}: at iteration {iteration} of {essence['train']['iterations']}; finish that run first"
+        )
+    changed = differences(essence["method"].get("network", {}), to_dict(network))
+    if changed:
+        raise ConfigError(f"{folder} holds another network than vae.network says: {'; '.join(changed)}")
+    state = {**saved["method"], **saved["average"]}
+    own = content_hash(state)
+    if not content or not own.startswith(content):
+        raise ConfigError(
+            f"the weights in {folder} have the content {own}; vae_content is {content!r}. Give {own[:12]}"
+        )
+    return state
+
+
+def content_hash(state: Mapping[str, Any]) -> str:
+    """SHA-256, 64 hex digits, over names, shapes and values."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(repr((name, tuple(tensor.shape), str(tensor.dtype))).encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,51 @@
+"""Settings of VAEBM: quick (digits), small (one GPU) and paper (the authors' command for CIFAR-10)."""
+
+from __future__ import annotations
+
+from baselines.noise_langevin import NoiseLangevinConfig
+from baselines.vae_presets import quick_settings, small_settings
+from baselines.vaebm_config import VAEBMConfig
+from baselines.vaebm_network import EnergyConfig
+from clel.settings import EvaluateConfig, Recipe, TrainConfig
+
+
+def vaebm_recipes() -> dict[str, Recipe]:
+    """quick, small, paper."""
+    vae_iterations, energy_iterations = 1400, 160
+    iterations = vae_iterations + energy_iterations
+    quick = VAEBMConfig(
+        batch_size=64,
+        vae=quick_settings(vae_iterations),
+        vae_batch_size=64,
+        vae_share=vae_iterations / iterations,
+        energy=EnergyConfig(width=32, blocks=(1, 1, 2, 2), halved=(0, 2)),
+        # larger steps than at 32x32 and a milder energy; beyond 200 iterations it explodes (docs/methods/vaebm.md)
+        langevin=NoiseLangevinConfig(step_size=0.02),
+        negatives="mean",
+        spectral=1.0,
+        lr=3e-5,
+        betas=(0.9, 0.999),
+    )
+    small = VAEBMConfig(
+        vae=small_settings(), vae_batch_size=64, vae_share=50_000 / 80_000, energy=EnergyConfig(width=64)
+    )
+    train = TrainConfig(
+        iterations=iterations,
+        ema_half_life=2000.0,
+        checkpoint_every=40,
+        max_energy=1e3,
+        log_every=10,
+        evaluate_every=200,
+        sample_every=500,
+    )
+    paper = TrainConfig(iterations=108_000, max_energy=1e3, checkpoint_every=500)
+    return {
+        "quick": Recipe(quick, train, EvaluateConfig(samples=1000, steps=16), "vaebm"),
+        "small": Recipe(
+            small,
+            TrainConfig(iterations=80_000, max_energy=1e3, checkpoint_every=500),
+            EvaluateConfig(samples=50_000, steps=16),
+            None,
+        ),
+        "paper": Recipe(VAEBMConfig(), paper, EvaluateConfig(samples=50_000, steps=16), "vaebm"),
+    }
