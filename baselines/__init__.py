@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from baselines.igebm import IGEBM
 from baselines.plain import PlainEBM
+from baselines.recovery_likelihood import RecoveryLikelihood
 from clel.clel import CLEL
 from clel.method import Method
 
 METHODS: dict[str, type[Method]] = {
     "igebm": IGEBM,
     "plain": PlainEBM,
+    "recovery_likelihood": RecoveryLikelihood,
     "clel": CLEL,
 }
