@@ -70,7 +70,8 @@ def half_life(decay: float, batch: int) -> float:
 def recipes() -> Mapping[str, Recipe]:
     """quick: 8x8 digits on a core; small: the authors' flags as released; paper: their CIFAR-10 settings, N = 8 and 2.
 
-    An energy counts as run away beyond a million, where the authors' code leaves its loop (loss below -1e6).
+    An energy, in units of s_t^2, counts as run away beyond a million, where the authors' code leaves its loop (loss
+    below -1e6); in quick, where it stays below 2, beyond a hundred.
     """
     paper = RecoveryConfig()
     two = replace(paper, network=replace(paper.network, blocks=2))
@@ -79,25 +80,27 @@ def recipes() -> Mapping[str, Recipe]:
         paper,
         batch_size=64,
         network=DRLNetworkConfig(width=32, multipliers=(1, 2), blocks=1),
-        lr=1e-3,
+        # a third of the steps, each three times the variance: as long a walk, at a third of its price
+        langevin=replace(paper.langevin, steps=10, step_variance=6e-4),
+        lr=2e-3,
         warmup=100,
         flip=False,
     )
     quick_train = TrainConfig(
-        iterations=700,
-        ema_half_life=4_400.0,
+        iterations=2200,
+        ema_half_life=10_000.0,
         checkpoint_every=100,
-        log_every=10,
-        evaluate_every=100,
-        sample_every=200,
-        max_energy=1e3,
+        log_every=20,
+        evaluate_every=200,
+        sample_every=400,
+        max_energy=100.0,
     )
     decay = 0.999
     paper_train = TrainConfig(iterations=240_000, ema_half_life=half_life(decay, 256), max_energy=1e6)
     small_train = TrainConfig(iterations=50_000, ema_half_life=half_life(decay, 64), max_energy=1e6)
     full = EvaluateConfig(samples=50_000, steps=180)
     return {
-        "quick": Recipe(quick, quick_train, EvaluateConfig(samples=1000, steps=180), "drl-n8"),
+        "quick": Recipe(quick, quick_train, EvaluateConfig(samples=1000, steps=60), "drl-n8"),
         "small": Recipe(small, small_train, full, None),
         "paper": Recipe(paper, paper_train, full, "drl-n8"),
         "paper-n2": Recipe(two, paper_train, full, "drl-n2"),
