@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from baselines.igebm import IGEBM
 from baselines.plain import PlainEBM
+from baselines.recovery_likelihood import RecoveryLikelihood
 from baselines.vae import VAE
 from baselines.vaebm import VAEBM
 from clel.clel import CLEL
@@ -14,6 +15,7 @@ METHODS: dict[str, type[Method]] = {
     "plain": PlainEBM,
     "vae": VAE,
     "vaebm": VAEBM,
+    "recovery_likelihood": RecoveryLikelihood,
     "clel": CLEL,
 }
 

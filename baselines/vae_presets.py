@@ -5,6 +5,7 @@ from __future__ import annotations
 from baselines.vae_config import VAEConfig, VAESettings
 from baselines.vae_decoder import DecoderConfig
 from baselines.vae_network import VAENetworkConfig
+from clel.full import full_evaluate
 from clel.settings import EvaluateConfig, Recipe, TrainConfig
 
 QUICK_NETWORK = VAENetworkConfig(
@@ -47,6 +48,6 @@ def vae_recipes() -> dict[str, Recipe]:
     )
     return {
         "quick": Recipe(quick, train, EvaluateConfig(samples=1000, steps=0), "nvae"),
-        "small": Recipe(small, TrainConfig(iterations=50_000), EvaluateConfig(samples=50_000, steps=0), None),
-        "paper": Recipe(VAEConfig(), TrainConfig(iterations=78_000), EvaluateConfig(samples=50_000, steps=0), "nvae"),
+        "small": Recipe(small, TrainConfig(iterations=50_000), full_evaluate(0, 1, ("clean",)), None),
+        "paper": Recipe(VAEConfig(), TrainConfig(iterations=78_000), full_evaluate(0, 1, ("clean",)), "nvae"),
     }

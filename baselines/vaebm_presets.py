@@ -6,6 +6,7 @@ from baselines.noise_langevin import NoiseLangevinConfig
 from baselines.vae_presets import quick_settings, small_settings
 from baselines.vaebm_config import VAEBMConfig
 from baselines.vaebm_network import EnergyConfig
+from clel.full import full_evaluate
 from clel.settings import EvaluateConfig, Recipe, TrainConfig
 
 
@@ -44,8 +45,8 @@ def vaebm_recipes() -> dict[str, Recipe]:
         "small": Recipe(
             small,
             TrainConfig(iterations=80_000, max_energy=1e3, checkpoint_every=500),
-            EvaluateConfig(samples=50_000, steps=16),
+            full_evaluate(16, 1, ("clean",)),
             None,
         ),
-        "paper": Recipe(VAEBMConfig(), paper, EvaluateConfig(samples=50_000, steps=16), "vaebm"),
+        "paper": Recipe(VAEBMConfig(), paper, full_evaluate(16, 1, ("clean",)), "vaebm"),
     }

@@ -5,8 +5,10 @@ from __future__ import annotations
 from clel.settings import EvaluateConfig
 
 
-def full_evaluate(steps: int = 600, rounds: int = 10) -> EvaluateConfig:
-    """50,000 samples in Inception features, under both protocols, measured after every round.
+def full_evaluate(
+    steps: int = 600, rounds: int = 10, protocols: tuple[str, ...] = ("clean", "paper")
+) -> EvaluateConfig:
+    """50,000 samples in Inception features, measured after every round.
 
     [CLEL Appendix B: 50,000 samples, 600 steps; authors' code: 10 rounds]
     """
@@ -14,7 +16,7 @@ def full_evaluate(steps: int = 600, rounds: int = 10) -> EvaluateConfig:
         samples=50_000,
         steps=steps,
         rounds=rounds,
-        protocols=("clean", "paper"),
+        protocols=protocols,
         features="inception-clean",
         bootstrap=20,
     )

@@ -1,0 +1,108 @@
+"""Hyper-parameters of diffusion recovery likelihood (Gao et al., ICLR 2021, setting T6) and its presets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from baselines.drl_network import DRLNetworkConfig
+from clel.config import require
+from clel.full import full_evaluate
+from clel.settings import EvaluateConfig, Recipe, TrainConfig
+
+
+@dataclass(frozen=True)
+class RecoveryChain:
+    """The Langevin chain of one noise level."""
+
+    steps: int = 30
+    """Langevin steps a level. [authors' code: 30]"""
+    step_variance: float = 2e-4
+    """b^2 in s_t^2 = b^2 (sbar_t / sbar_0) sigma_{t+1}^2, the squared step size. [authors' code: 2e-4]"""
+    noise: float = 1.0
+    """Factor of the chain's noise in training. [authors' code: 1]"""
+    sample_noise: float = 0.99
+    """Factor of the chain's noise in sampling. [authors' README: 0.99]"""
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 0, f"steps is {self.steps}; expected 0 or more")
+        require(self.step_variance > 0, f"step_variance is {self.step_variance}; expected a positive number")
+        require(self.noise >= 0 and self.sample_noise >= 0, "noise and sample_noise are 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryConfig:
+    """Hyper-parameters of DRL; the defaults are the authors' for CIFAR-10."""
+
+    batch_size: int = 256
+    """Images, each with a level and a chain of its own, in one iteration. [authors' README: 256]"""
+    levels: int = 6
+    """Transitions T between noise levels. [authors' code: 6]"""
+    network: DRLNetworkConfig = field(default_factory=DRLNetworkConfig)
+    """F."""
+    langevin: RecoveryChain = field(default_factory=RecoveryChain)
+    """The chains, one a level."""
+    lr: float = 1e-4
+    """Adam's learning rate. [authors' code: 1e-4]"""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's betas. [authors' code: 0.9 for CIFAR-10, 0.5 for CelebA and 128x128]"""
+    warmup: int = 1000
+    """Iterations of linear warm-up of the learning rate. [authors' code: 1,000]"""
+    flip: bool = True
+    """Mirror half of the images left to right. [authors' code]"""
+    engine: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the network while chains run; images, noise and energies stay float32. [this suite]"""
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 1, f"batch_size is {self.batch_size}; expected at least 1")
+        require(
+            2 <= self.levels <= 251, f"levels is {self.levels}; expected 2 to 251, the states of DDPM's half schedule"
+        )
+        require(self.lr > 0, f"lr is {self.lr}; expected a positive number")
+
+
+def half_life(decay: float, batch: int) -> float:
+    """Images after which an average that keeps `decay` in each iteration of `batch` images has kept a half."""
+    return batch * math.log(0.5) / math.log(decay)
+
+
+def recipes() -> Mapping[str, Recipe]:
+    """quick: 8x8 digits on a core; small: the authors' flags as released; paper: their CIFAR-10 settings, N = 8 and 2.
+
+    An energy, in units of s_t^2, counts as run away beyond a million, where the authors' code leaves its loop (loss
+    below -1e6); in quick, where it stays below 2, beyond a hundred.
+    """
+    paper = RecoveryConfig()
+    two = replace(paper, network=replace(paper.network, blocks=2))
+    small = replace(two, batch_size=64)
+    quick = replace(
+        paper,
+        batch_size=64,
+        network=DRLNetworkConfig(width=32, multipliers=(1, 2), blocks=1),
+        # a third of the steps, each three times the variance: as long a walk, at a third of its price
+        langevin=replace(paper.langevin, steps=10, step_variance=6e-4),
+        lr=2e-3,
+        warmup=100,
+        flip=False,
+    )
+    quick_train = TrainConfig(
+        iterations=2200,
+        ema_half_life=10_000.0,
+        checkpoint_every=100,
+        log_every=20,
+        evaluate_every=200,
+        sample_every=400,
+        max_energy=100.0,
+    )
+    decay = 0.999
+    paper_train = TrainConfig(iterations=240_000, ema_half_life=half_life(decay, 256), max_energy=1e6)
+    small_train = TrainConfig(iterations=50_000, ema_half_life=half_life(decay, 64), max_energy=1e6)
+    full = full_evaluate(180, 1, ("clean",))
+    return {
+        "quick": Recipe(quick, quick_train, EvaluateConfig(samples=1000, steps=60), "drl-n8"),
+        "small": Recipe(small, small_train, full, None),
+        "paper": Recipe(paper, paper_train, full, "drl-n8"),
+        "paper-n2": Recipe(two, paper_train, full, "drl-n2"),
+    }
