@@ -21,7 +21,7 @@ from clel.metrics import FeatureSpace, SingularCovariance, TooFewSamples
 from clel.metrics.inception import MODES
 from clel.reference import Reference
 from clel.settings import EvaluateConfig
-from clel.target import Shape, Target, space_for
+from clel.target import Shape, Target, refuse_other_features, space_for
 
 FORCE = "; or --force, and then read the kernel distance (KID), for which few images suffice"
 
@@ -91,6 +91,7 @@ def compare(
         TooFewSamples: no more images than dimensions on either side, without `force`; too few to extrapolate.
         DataError, ConfigError: images or features that do not fit; see `space_for` and `refuse_other_shape`.
     """
+    refuse_other_features(b, config.features)
     space, only = space_for(config.features, b.data_set, device)
     refuse_other_shape(a.shape, only, a.name, space)
     if not force:

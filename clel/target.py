@@ -66,6 +66,16 @@ def open_measured(text: str, layout: str | None = None) -> Samples:
     return open_samples(text, layout)
 
 
+def refuse_other_features(target: Target, features: str) -> None:
+    """Raise ConfigError, before a network is loaded, where a file of statistics names features of another kind."""
+    made_in = None if target.file is None else _about(target.file).get("features")
+    if made_in is None:
+        return
+    wanted = made_in if made_in in MODES else "classifier" if made_in.startswith("classifier") else features
+    if wanted != features:
+        raise ConfigError(f"{target.file}: its statistics are in {made_in} features: add --features {wanted}")
+
+
 def space_for(features: str, data_set: str | None, device: torch.device) -> tuple[FeatureSpace, Shape | None]:
     """The feature space of a name, and the shape (C, H, W) of the only images that it takes; None for any.
 
@@ -90,10 +100,15 @@ def space_for(features: str, data_set: str | None, device: torch.device) -> tupl
 
 def _data_set_of(path: Path) -> str | None:
     """The data set that a file of this suite's statistics is of; None where it is none of ours or does not say."""
+    data_set = str(_about(path).get("name", "")).rpartition("/")[0]
+    return data_set if data_set in names() else None
+
+
+def _about(path: Path) -> dict[str, str]:
+    """What a file of this suite's statistics says of itself; nothing where it is another's, or damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            name = json.loads(str(file["about"]))["name"] if "about" in file.files else ""
+            about = json.loads(str(file["about"])) if "about" in file.files else {}
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        return None  # loading it says what is wrong
-    data_set = str(name).rpartition("/")[0]
-    return data_set if data_set in names() else None
+        return {}  # loading it says what is wrong
+    return about if isinstance(about, dict) else {}

@@ -115,6 +115,6 @@ def _distance(runs: Sequence[Run], space: str, inception: bool) -> str:
     return (
         f"Fréchet distance between Gaussians fitted to the {space} features of generated and of real images.{apart} "
         "Mean ± sample standard deviation over the n training seeds that ended well; where that is one, the 95 % "
-        "interval of a bootstrap over its samples, which knows nothing of other seeds. A dash stands for runs that did "
-        f"not end well.{theirs}"
+        "interval of a bootstrap over its samples, which knows nothing of other seeds. A dash stands "
+        f"for runs that did not end well.{theirs}"
     )

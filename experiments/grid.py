@@ -141,8 +141,11 @@ def table1_cells(
                 evaluate=replace(run.evaluate, **{**dict(chosen.cut_evaluate), **asked}),
             )
             cells.append(Cell(row, title, profile, run, recipe.published))
+    taken = {cell.title for cell in cells}
     for other in external:
         if other.dataset == dataset:
+            if other.title in taken:
+                raise ConfigError(f"external row {other.title!r}: this table has a row of that title; give it another")
             given = ExternalRun(other.title, dataset, other.samples, other.source, other.sha256, 0, bound, device)
             cells.append(Cell(given.key, other.title, profile, given, other.published))
     return cells

@@ -148,5 +148,8 @@ def distance_over_steps(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figur
     axes.set_xlim(left=0)
     axes.set_xlabel("Langevin steps of a fresh chain")
     axes.set_ylabel(distance_name(runs))
-    axes.set_title("line: mean over seeds, band: minimum to maximum, dotted: replay buffer", fontsize=8, loc="left")
+    key = "line: mean over seeds, band: minimum to maximum, dotted: replay buffer"
+    if any(run.part("metrics").get("fid_paper") is not None for run in runs.values()):
+        key += ", dashed with crosses: the paper protocol"
+    axes.set_title(key, fontsize=8, loc="left")
     return with_legend(figure, axes)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from clel.config import require
+from clel.config import ConfigError, require
+from clel.record import FINAL, read_record
 from clel.run import choose_device, slug
 from experiments.external import EXTERNAL, load_external
 from experiments.grid import Cell, table1_cells
@@ -70,7 +71,9 @@ def main(options: Table1) -> int:
         choose_device(options.device)
         print(describe(cells, runs, options.workers or available_cores()))
         return 0
-    if not options.report:
+    if options.report:
+        refuse_other_settings(cells, runs)
+    else:
         prepare(cells, runs, options.device)
         run_local(cells, runs, options.workers, options.device)
     for path in write_report(options.out / table_name(options, cells), cells, runs, command(options)):
@@ -80,6 +83,23 @@ def main(options: Table1) -> int:
     if failed:
         print(f"{len(failed)} of {len(cells)} runs have no result; the table says why", file=sys.stderr)
     return 1 if failed else 0
+
+
+def refuse_other_settings(cells: Sequence[Cell], runs: Path) -> None:
+    """Raise ConfigError, before a table is replaced, where no run has a result that was measured as is asked."""
+    if not any(finished(cell, runs) for cell in cells):
+        raise ConfigError(
+            f"{runs}: no run of this table has a result, or they were measured in another way. Give make report the "
+            "variables that make table1 had (PROTOCOLS, SAMPLING_SEEDS, FEATURES, ...), or run make table1 again"
+        )
+    other = [c.run_name for c in cells if (runs / c.run_name / "record.json").exists() and not finished(c, runs)]
+    measured = [name for name in other if (read_record(runs / name) or {}).get("status") in FINAL]
+    if measured:
+        raise ConfigError(
+            f"{len(measured)} of {len(cells)} runs were measured in another way than this table asks, such as "
+            f"{measured[0]}. Give make report the variables that make table1 had (PROTOCOLS, SAMPLING_SEEDS, FEATURES, "
+            "...), or run make table1, which measures what is missing and trains nothing again"
+        )
 
 
 def evaluate_changes(options: Table1) -> dict[str, Any]:
@@ -103,7 +123,7 @@ def summary(cells: Sequence[Cell], runs: Path) -> str:
 
 
 def table_name(options: Table1, cells: Sequence[Cell]) -> str:
-    """Folder of the table: the profile's, and another one for another data set or some of the methods only."""
+    """Folder of the table: the profile's, and another one for whatever else was asked for but the number of seeds."""
     parts = [options.profile]
     if options.dataset is not None:
         parts.append(cells[0].slug)
@@ -111,6 +131,12 @@ def table_name(options: Table1, cells: Sequence[Cell]) -> str:
         parts.append(slug(options.methods))
     if options.features is not None:
         parts.append(options.features)
+    if options.protocols:
+        parts.append(slug(options.protocols))
+    if options.sampling_seeds is not None:
+        parts.append(f"{options.sampling_seeds}-samplings")
+    if options.external is not None:
+        parts.append(slug(options.external.stem))
     return "-".join(parts)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +13,7 @@ import tyro
 
 from clel import checkpoint
 from clel.commands.options import parse
-from clel.config import ConfigError
+from clel.config import ConfigError, require
 from clel.execute import measure, measured_on
 from clel.log import plain
 from clel.provenance import provenance
@@ -35,7 +37,7 @@ class EvaluateOptions:
     steps: int | None = None
     """Langevin steps of a chain."""
     rounds: int | None = None
-    """Equal rounds of the steps, each followed by a measurement."""
+    """Rounds of the steps, as equal as may be, each followed by a measurement."""
     features: str | None = None
     """classifier, inception-clean, inception-pytorch or inception-tensorflow."""
     weights: Literal["averaged", "live"] | None = None
@@ -64,12 +66,17 @@ def evaluate(arguments: list[str], methods: Methods) -> int:
     settings = replace(run.evaluate, **given, infinity=o.infinity or run.evaluate.infinity)
     run = replace(run, evaluate=settings, seed=run.seed if o.seed is None else o.seed, device=o.device)
     device = choose_device(o.device)
+    require(o.protocol != "paper" or o.sampling_seeds is None, "--sampling-seeds repeats the clean protocol only")
     origin = provenance(device)
     paths = checkpoints(o.run, o.checkpoint)
     _, real = measured_on(run, device)
     found: list[dict[str, Any]] = []
     for path in paths:
         found.append({"checkpoint": path.stem, **measure(run, o.run, methods, real, origin, path)})
+    for one in found:
+        distances = {name: one["metrics"][name] for name in sorted(one["metrics"]) if re.fullmatch("fid_[a-z]+", name)}
+        sources = (f"{n[4:]} {v:.4g}" for n, v in distances.items() if n[4:] in one["evaluations"])
+        print(f"{one['checkpoint']}: distance " + ", ".join(sources), file=sys.stderr)
     print(json.dumps(plain(found if o.checkpoint == "all" else found[0]), indent=1))
     return 0
 

@@ -16,7 +16,7 @@ from clel.log import plain
 from clel.metrics import FeatureSpace
 from clel.reference import Reference, cached, save_statistics
 from clel.run import Methods, choose_device
-from clel.target import Target, open_target, space_for
+from clel.target import Target, open_target, refuse_other_features, space_for
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ def stats(arguments: list[str], methods: Methods) -> int:
         o.out is None or target.file is None,
         f"{target.file}: holds statistics already; --out is for those of images, copy the file instead",
     )
+    refuse_other_features(target, o.features)
     space, only = space_for(o.features, target.data_set, choose_device(o.device))
     if target.images is not None:
         refuse_other_shape(target.images.shape, only, target.images.name, space)

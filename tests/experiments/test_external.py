@@ -21,8 +21,10 @@ from experiments.external import COLUMNS, External, ExternalRun, load_external
 from experiments.grid import Cell, table1_cells
 from experiments.plan import describe
 from experiments.report import describe as above
+from experiments.report import write_report
 from experiments.samples import sample_grids
 from experiments.store import load_records
+from experiments.table1 import Table1, command, table_name
 from experiments.tables import table1
 
 TEST = load("digits", "test").pixels
@@ -245,9 +247,22 @@ def test_a_command_with_a_file_of_its_own(tmp_path: Path, capsys: pytest.Capture
     from experiments.__main__ import main
 
     path = listed(tmp_path / "e.csv", "Theirs,digits,a.npy,b,,")
-    options = ["table1", "--profile", "smoke", "--methods", "clel", "--out", str(tmp_path / "out"), "--device", "cpu"]
-    assert main([*options, "--external", str(path), "--report"]) == 1
-    assert "Theirs" in capsys.readouterr().out
-    assert "EXTERNAL=" in (tmp_path / "out" / "smoke-clel" / "table1.md").read_text()
-    assert main([*options, "--external", str(tmp_path / "none.csv"), "--report"]) == 2
+    asked = Table1(profile="smoke", methods="clel", external=path)
+    cells = table1_cells("smoke", 1, ["clel"], external=load_external(path))
+    folder = table_name(asked, cells)
+    assert folder == "smoke-clel-e"
+    write_report(tmp_path / folder, cells, tmp_path / "runs", command(asked))
+    text = (tmp_path / folder / "table1.md").read_text()
+    assert "EXTERNAL=" in text and "Theirs" in text
+    options = ["table1", "--profile", "smoke", "--out", str(tmp_path / "out"), "--device", "cpu", "--report"]
+    assert main([*options, "--external", str(path)]) == 2
+    assert "no run of this table has a result" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*options, "--external", str(tmp_path / "none.csv")]) == 2
     assert "none.csv: no such file" in capsys.readouterr().err
+
+
+def test_a_title_of_the_tables_own_rows_is_refused(tmp_path: Path) -> None:
+    path = listed(tmp_path / "e.csv", "CLEL,digits,a.npy,b,,")
+    with pytest.raises(ConfigError, match="this table has a row of that title"):
+        table1_cells("smoke", external=load_external(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,9 +11,12 @@ import pytest
 import torch
 
 from baselines import METHODS
+from clel.config import ConfigError, to_dict
 from clel.data import DataError, Images
+from clel.record import blank_record, write_record
 from experiments import launch
 from experiments.grid import PROFILES, table1_cells
+from experiments.table1 import refuse_other_settings
 
 
 @pytest.mark.parametrize(
@@ -72,3 +76,18 @@ def test_changed_data_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_methods_have_rows() -> None:
     assert set(METHODS) <= {cell.row for cell in table1_cells("quick")}
+
+
+def test_a_report_does_not_replace_a_table_by_dashes(tmp_path: Path) -> None:
+    """Runs that are there, but were measured in another way than the variables of `make report` ask."""
+    cells = [cell for cell in table1_cells("smoke") if cell.row in METHODS]
+    with pytest.raises(ConfigError, match="no run of this table has a result"):
+        refuse_other_settings(cells, tmp_path)
+    for cell, changes in zip(cells, ({}, {"sampling_seeds": 2}, {}), strict=True):
+        evaluate = to_dict(replace(cell.run.evaluate, **changes))
+        record = blank_record(cell.run_name, cell.run, method=cell.row, preset="quick", dataset="digits", seed=0)
+        record |= {"status": "ok", "config": record["config"] | {"evaluate": evaluate}}
+        write_record(tmp_path / cell.run_name, record)
+    with pytest.raises(ConfigError, match=f"1 of 3 runs .* such as {cells[1].run_name}"):
+        refuse_other_settings(cells, tmp_path)
+    refuse_other_settings([cells[0], cells[2]], tmp_path)
