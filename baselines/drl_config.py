@@ -72,7 +72,7 @@ def recipes() -> Mapping[str, Recipe]:
     """quick: 8x8 digits on a core; small: the authors' flags as released; paper: their CIFAR-10 settings, N = 8 and 2.
 
     An energy, in units of s_t^2, counts as run away beyond a million, where the authors' code leaves its loop (loss
-    below -1e6); in quick, where it stays below 2, beyond a hundred.
+    below -1e6); in quick, where it stays within 5, beyond a hundred.
     """
     paper = RecoveryConfig()
     two = replace(paper, network=replace(paper.network, blocks=2))
