@@ -34,6 +34,7 @@ class RecoveryLikelihood(Method):
 
     title = "DRL"
     Config = RecoveryConfig
+    start = "normal noise"
     config: RecoveryConfig
 
     def __init__(self, config: RecoveryConfig, spec: ImageSpec) -> None:

@@ -31,6 +31,7 @@ class VAE(Method):
 
     title = "VAE"
     Config = VAEConfig
+    start = "latents of the priors"
     config: VAEConfig
     step: Tensor
 

@@ -38,6 +38,7 @@ class VAEBM(Method):
 
     title = "VAEBM"
     Config = VAEBMConfig
+    start = "the VAE's noise"
     config: VAEBMConfig
     stored: Tensor
     step: Tensor
@@ -68,8 +69,10 @@ class VAEBM(Method):
         return self.config.langevin.steps
 
     def stages(self, iterations: int) -> tuple[Stage, ...]:
-        first = round(self.config.vae_share * iterations)
-        return Stage("vae", first), Stage("energy", iterations - first, self.gradient_evaluations_per_step)
+        # the energy has at least one, however few there are
+        first = min(round(self.config.vae_share * iterations), iterations - 1)
+        steps = self.gradient_evaluations_per_step
+        return Stage("vae", first, images=self.config.vae_batch_size), Stage("energy", iterations - first, steps)
 
     def enter_stage(
         self, number: int, average: Mapping[str, Tensor], images: Tensor, generator: torch.Generator

@@ -156,14 +156,14 @@ def common_protocol(real: Reference, config: EvaluateConfig, seed: int) -> dict[
     }
 
 
-def chain_protocol(config: EvaluateConfig, protocol: str) -> dict[str, Any]:
-    """How fresh chains were run."""
+def chain_protocol(config: EvaluateConfig, protocol: str, start: str) -> dict[str, Any]:
+    """How fresh chains were run, and what they started from."""
     chosen = PROTOCOLS[protocol]
     weights = {"averaged": "averaged, spectral norm refreshed", "live": "the last ones"}
     return {
         "name": protocol,
         "n_fake": config.samples,
-        "chains": "fresh, from uniform noise",
+        "chains": f"fresh, from {start}",
         "steps": config.steps,
         "rounds": len(config.round_steps),
         "restart": chosen.restart,

@@ -132,7 +132,7 @@ def _make(subject: Subject, real: Reference, config: EvaluateConfig, protocol: s
         "folder": str(folder.relative_to(subject.folder)),
         "metrics": values,
         "protocol": common_protocol(real, config, subject.seed)
-        | chain_protocol(config, protocol)
+        | chain_protocol(config, protocol, subject.method.start)
         | _model(subject)
         | {"batch": stored.batch, "repeat": repeat},
         "rounds": _rounds(stored, config, real, values["fid"], parts / "rounds.json"),

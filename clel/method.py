@@ -31,6 +31,8 @@ class Method(nn.Module, ABC):
     """Name in tables and figures."""
     Config: ClassVar[type]
     """Frozen dataclass of the method's hyper-parameters; must have `batch_size`."""
+    start: ClassVar[str] = "uniform noise"
+    """What `sample` starts from, in words, for the protocol of its samples."""
 
     def __init__(self, config: Any, spec: ImageSpec) -> None:
         super().__init__()

@@ -22,10 +22,15 @@ from clel.random import stream
 from clel.settings import EvaluateConfig
 
 
+def takes_up_chains(method: type[Method]) -> bool:
+    """Whether the method can go on from an image: what sampling in rounds, and any protocol that disturbs, need."""
+    return method.continue_chains is not Method.continue_chains
+
+
 def refuse_rounds(method: type[Method], config: EvaluateConfig) -> None:
     """Raise ConfigError, before training and not after, where the method cannot take a chain up between rounds."""
     needed = config.rounds > 1 or any(PROTOCOLS[name].disturbs for name in config.protocols)
-    if needed and method.continue_chains is Method.continue_chains:
+    if needed and not takes_up_chains(method):
         raise ConfigError(
             f"{method.title} samples from noise to the end and cannot take a chain up again: "
             'leave evaluate.rounds at 1 and evaluate.protocols at ("clean",)'

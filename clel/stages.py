@@ -20,6 +20,8 @@ class Stage:
     """Training iterations; 0 for a stage that is left out."""
     gradient_evaluations: int = 0
     """Batches of dE/dx that one of its iterations takes."""
+    images: int | None = None
+    """Training images of one of its iterations; the method's `config.batch_size` if None."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class StageCost:
 class Ledger:
     """Steps, seconds and peak memory of each stage so far; steps and seconds that a roll-back undid stay counted.
 
+    `batch` is the images of an iteration where the stage does not say.
+
     Raises:
         ConfigError: the stages do not add up to the iterations, or share a name.
     """
 
-    def __init__(self, stages: Sequence[Stage], iterations: int) -> None:
+    def __init__(self, stages: Sequence[Stage], iterations: int, batch: int) -> None:
         total = sum(stage.iterations for stage in stages)
         require(
             total == iterations and min(stage.iterations for stage in stages) >= 0,
@@ -50,6 +54,7 @@ class Ledger:
         require(len({stage.name for stage in stages}) == len(stages), f"stages share a name: {_listed(stages)}")
         self.stages = tuple(stages)
         self.ends = tuple(accumulate(stage.iterations for stage in stages))
+        self.batches = tuple(batch if stage.images is None else stage.images for stage in stages)
         self.steps = [0] * len(stages)
         self.seconds = [0.0] * len(stages)
         self.peaks = [0] * len(stages)
@@ -83,12 +88,19 @@ class Ledger:
         """Batches of dE/dx that all steps took."""
         return sum(n * stage.gradient_evaluations for n, stage in zip(self.steps, self.stages, strict=True))
 
+    def done(self, iteration: int) -> list[int]:
+        """Iterations of each stage that stand when training stands at `iteration`."""
+        starts = (end - stage.iterations for end, stage in zip(self.ends, self.stages, strict=True))
+        return [min(max(iteration - start, 0), s.iterations) for start, s in zip(starts, self.stages, strict=True)]
+
+    def images(self, iteration: int) -> int:
+        """Training images of all iterations that stand at `iteration`."""
+        return sum(n * batch for n, batch in zip(self.done(iteration), self.batches, strict=True))
+
     def costs(self, iteration: int) -> tuple[StageCost, ...]:
         """The cost of each stage of a training that stands at `iteration`."""
-        starts = (end - stage.iterations for end, stage in zip(self.ends, self.stages, strict=True))
-        done = [min(max(iteration - start, 0), s.iterations) for start, s in zip(starts, self.stages, strict=True)]
         names = (stage.name for stage in self.stages)
-        return tuple(map(StageCost, names, done, self.seconds, self.peaks))
+        return tuple(map(StageCost, names, self.done(iteration), self.seconds, self.peaks))
 
     def state_dict(self) -> dict[str, Any]:
         """Plain lists, for a checkpoint."""

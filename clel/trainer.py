@@ -64,7 +64,7 @@ class Trainer:
         self.seed, self.name, self.probe, self.grid_steps = seed, name, probe, grid_steps
         self.device = images.pixels.device
         self.iteration = self.divergences = 0
-        self.ledger = Ledger(method.stages(config.iterations), config.iterations)
+        self.ledger = Ledger(method.stages(config.iterations), config.iterations, method.config.batch_size)
         self.average = Average(method, config.ema_half_life)
         self.optimisations = method.optimisers(config.iterations)
         self.guard = Guard(config.max_energy, self.device)
@@ -109,7 +109,7 @@ class Trainer:
             "ok" if reason is None else "diverged",
             reason,
             self.iteration,
-            self.iteration * self.method.config.batch_size,
+            self.ledger.images(self.iteration),
             self.seconds,
             self.ledger.gradient_evaluations,
             self.divergences,
@@ -140,7 +140,7 @@ class Trainer:
             schedule.step()
         self.ledger.steps[self.ledger.stage(t)] += 1
         self.iteration += 1
-        batch = self.method.config.batch_size
+        batch = self.ledger.batches[self.ledger.stage(t)]
         self.average.update(self.method, batch, (self.iteration - self.ledger.start(t)) * batch)
         self.guard.observe(losses)
         return {name: value.detach() for name, value in losses.items()}
@@ -190,7 +190,7 @@ class Trainer:
 
     def costs(self) -> dict[str, Any]:
         """Images seen and seconds of training so far (evaluation, sample grids and checkpoints not counted)."""
-        return {"images": self.iteration * self.method.config.batch_size, "seconds": self.seconds}
+        return {"images": self.ledger.images(self.iteration), "seconds": self.seconds}
 
     def save_samples(self) -> None:
         """Grids of 64 fresh samples of the averaged weights, and of 64 persistent chains where there are any."""

@@ -9,8 +9,11 @@ from typing import Any
 from baselines import METHODS
 from clel.config import ConfigError, choose
 from clel.full import full_evaluate
+from clel.method import Method
+from clel.protocol import PROTOCOLS
 from clel.quick import quick_evaluate
 from clel.run import Methods, Run, resolve, slug
+from clel.sampling import takes_up_chains
 from clel.settings import EvaluateConfig
 from experiments.external import External, ExternalRun
 from experiments.references import REFERENCES, ReferenceRun
@@ -51,7 +54,7 @@ PROFILES = {
     ),
     "quick": Profile("digits", ("quick",), quick_evaluate()),
     "small": Profile("cifar10", ("small",), full_evaluate()),
-    "paper": Profile("cifar10", ("paper", "multiscale", "multiscale-256", "large"), full_evaluate()),
+    "paper": Profile("cifar10", ("paper", "multiscale", "multiscale-256", "large", "paper-n2"), full_evaluate()),
 }
 
 
@@ -132,13 +135,14 @@ def table1_cells(
         recipe = methods[method].recipe(preset)
         main = preset == chosen.presets[0]
         title = methods[method].title
+        possible = asked_of(methods[method], asked)
         row, title = (method, title) if main else (f"{method}:{preset}", f"{title} ({preset})")
         for seed in range(seeds):
             run = resolve(methods, method, preset, dataset=dataset, seed=seed, device=device)
             run = replace(
                 run,
                 train=replace(run.train, **dict(chosen.cut_train)),
-                evaluate=replace(run.evaluate, **{**dict(chosen.cut_evaluate), **asked}),
+                evaluate=replace(run.evaluate, **{**dict(chosen.cut_evaluate), **possible}),
             )
             cells.append(Cell(row, title, profile, run, recipe.published))
     taken = {cell.title for cell in cells}
@@ -149,6 +153,17 @@ def table1_cells(
             given = ExternalRun(other.title, dataset, other.samples, other.source, other.sha256, 0, bound, device)
             cells.append(Cell(given.key, other.title, profile, given, other.published))
     return cells
+
+
+def asked_of(method: type[Method], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the evaluation that is asked for, what the method can do: no protocol that disturbs chains it cannot take up.
+
+    Its row then has no number under that protocol, as the rows of given images have none.
+    """
+    possible = dict(asked)
+    if "protocols" in asked and not takes_up_chains(method):
+        possible["protocols"] = tuple(name for name in asked["protocols"] if not PROTOCOLS[name].disturbs)
+    return possible
 
 
 def _rows(rows: Sequence[str], profile: Profile, methods: Methods) -> list[tuple[str, str]]:

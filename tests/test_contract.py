@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from baselines import CANDIDATES
-from baselines import METHODS as SETTLED
+from baselines import METHODS
 from clel import TrainConfig, Trainer, train
 from clel.config import from_dict, to_dict
 from clel.data import Images, to_float
@@ -23,7 +22,6 @@ from clel.random import stream
 from clel.run import Run, resolve
 from tests.clel.trainer_process import small_images
 
-METHODS = {**SETTLED, **CANDIDATES}
 TRAIN = TrainConfig(iterations=3, checkpoint_every=2, log_every=1, sample_every=0)
 
 

@@ -13,7 +13,7 @@ from clel.stages import Ledger, Stage
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(sum))
 def test_each_iteration_has_its_stage_and_each_later_stage_is_entered_once(lengths: list[int]) -> None:
-    ledger = Ledger([Stage(f"s{k}", n) for k, n in enumerate(lengths)], sum(lengths))
+    ledger = Ledger([Stage(f"s{k}", n) for k, n in enumerate(lengths)], sum(lengths), batch=1)
     owners = [k for k, n in enumerate(lengths) for _ in range(n)]
     assert [ledger.stage(t) for t in range(sum(lengths))] == owners
     assert [ledger.start(t) for t in range(sum(lengths))] == [owners.index(k) for k in owners]
@@ -24,7 +24,7 @@ def test_each_iteration_has_its_stage_and_each_later_stage_is_entered_once(lengt
 
 
 def test_costs_are_booked_to_the_stage_of_the_last_iteration() -> None:
-    ledger = Ledger([Stage("a", 3), Stage("b", 2, gradient_evaluations=10)], 5)
+    ledger = Ledger([Stage("a", 3), Stage("b", 2, gradient_evaluations=10)], 5, batch=1)
     for done, seconds, peak in ((2, 1.0, 5), (3, 2.0, 4), (4, 8.0, 9)):
         ledger.add(done, seconds, peak)
     ledger.steps = [4, 1]
@@ -32,7 +32,7 @@ def test_costs_are_booked_to_the_stage_of_the_last_iteration() -> None:
     assert (a.name, a.iterations, a.seconds, a.peak_memory_bytes) == ("a", 3, 3.0, 5)
     assert (b.name, b.iterations, b.seconds, b.peak_memory_bytes) == ("b", 1, 8.0, 9)
     assert ledger.gradient_evaluations == 10
-    other = Ledger(ledger.stages, 5)
+    other = Ledger(ledger.stages, 5, batch=1)
     other.load_state_dict(ledger.state_dict())
     assert other.costs(4) == ledger.costs(4)
     other.add(5, 1.0, 1)
@@ -41,6 +41,14 @@ def test_costs_are_booked_to_the_stage_of_the_last_iteration() -> None:
 
 def test_refused() -> None:
     with pytest.raises(ConfigError, match=r"take 5 iterations \(a 3, b 2\); expected 6"):
-        Ledger([Stage("a", 3), Stage("b", 2)], 6)
+        Ledger([Stage("a", 3), Stage("b", 2)], 6, batch=1)
     with pytest.raises(ConfigError, match="share a name"):
-        Ledger([Stage("a", 3), Stage("a", 3)], 6)
+        Ledger([Stage("a", 3), Stage("a", 3)], 6, batch=1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.none() | st.integers(1, 9)), min_size=1, max_size=4))
+def test_images_are_those_of_the_iterations_that_stand(stages: list[tuple[int, int | None]]) -> None:
+    total = sum(n for n, _ in stages)
+    ledger = Ledger([Stage(f"s{k}", n, images=images) for k, (n, images) in enumerate(stages)], total, batch=7)
+    each = [7 if images is None else images for n, images in stages for _ in range(n)]
+    assert [ledger.images(t) for t in range(total + 1)] == [sum(each[:t]) for t in range(total + 1)]

@@ -7,6 +7,7 @@ import pytest
 from baselines import METHODS
 from clel.config import ConfigError
 from clel.run import Run
+from clel.sampling import refuse_rounds, takes_up_chains
 from experiments.grid import PROFILES, table1_cells
 from experiments.references import REFERENCES
 
@@ -54,3 +55,15 @@ def test_seed_and_settings_name_a_run_and_device_does_not(profile: str) -> None:
     names = [c.run_name for c in table1_cells(profile, seeds=2, dataset="digits")]
     assert names == [c.run_name for c in table1_cells(profile, seeds=2, dataset="digits", device="cpu")]
     assert len(set(names)) == len(names)
+
+
+def test_a_protocol_that_disturbs_is_asked_only_of_methods_that_take_chains_up() -> None:
+    asked = {"protocols": ("clean", "paper"), "sampling_seeds": 2}
+    cells = [cell for cell in table1_cells("quick", evaluate=asked) if cell.row in METHODS]
+    assert {takes_up_chains(METHODS[cell.row]) for cell in cells} == {True, False}
+    for cell in cells:
+        assert cell.evaluate is not None
+        refuse_rounds(METHODS[cell.row], cell.evaluate)
+        can = takes_up_chains(METHODS[cell.row])
+        assert cell.evaluate.protocols == (("clean", "paper") if can else ("clean",))
+        assert cell.evaluate.sampling_seeds == 2

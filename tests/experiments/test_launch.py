@@ -80,7 +80,7 @@ def test_methods_have_rows() -> None:
 
 def test_a_report_does_not_replace_a_table_by_dashes(tmp_path: Path) -> None:
     """Runs that are there, but were measured in another way than the variables of `make report` ask."""
-    cells = [cell for cell in table1_cells("smoke") if cell.row in METHODS]
+    cells = [cell for cell in table1_cells("smoke") if cell.row in METHODS][:3]
     with pytest.raises(ConfigError, match="no run of this table has a result"):
         refuse_other_settings(cells, tmp_path)
     for cell, changes in zip(cells, ({}, {"sampling_seeds": 2}, {}), strict=True):

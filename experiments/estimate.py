@@ -1,0 +1,151 @@
+"""What one run would take on this machine: time from a few measured steps, memory from tensors and activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from baselines import METHODS
+from clel.data import ImageSpec
+from clel.method import Method
+from clel.random import stream
+from clel.resources import now
+from clel.run import Run, build, choose_device
+from clel.stages import Stage
+
+PROBE = 4
+"""Images in a first measured step."""
+PATIENCE = 3.0
+"""Seconds that a measured step may take on a whole batch."""
+SAMPLING = 3
+"""Sampling steps that are measured, where the evaluation has more."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of training and sampling of one run on this machine, and bytes at its peak (tensors alone)."""
+
+    seconds: float
+    memory: int
+
+
+def estimate(run: Run[Any], spec: ImageSpec) -> Estimate:
+    """Estimate a run from a training step of each of its stages, with chains of one step, and a short sampling.
+
+    On a few images at first; where the whole batch would take seconds only, on the whole batch, since small steps have
+    a fixed cost. A full step then costs the measured one and the gradients that were left out.
+    """
+    whole = build(run, METHODS, spec, torch.device("meta"))
+    stages = whole.stages(run.train.iterations)
+    seconds, memory = 0.0, 0
+    for number, stage in enumerate(stages):
+        if stage.iterations == 0:
+            continue
+        images = run.config.batch_size if stage.images is None else stage.images
+        measured = _measure(run, spec, number, min(PROBE, images))
+        if measured.seconds * images / measured.images < PATIENCE:
+            measured = _measure(run, spec, number, images)
+        share = images / measured.images
+        step = measured.seconds + (stage.gradient_evaluations - measured.gradients) * measured.gradient_seconds
+        seconds += share * step * stage.iterations
+        memory = max(memory, int(measured.fixed_bytes + share * measured.saved_bytes))
+    e = run.evaluate
+    drawn = sum(e.sampling_seeds if protocol == "clean" else 1 for protocol in e.protocols)
+    return Estimate(seconds + measured.sampling_seconds / measured.images * drawn * e.samples, memory)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A training step on `images` images with `gradients` input gradients in it, one such gradient, and a sampling.
+
+    fixed_bytes: weights, gradients, Adam's two moments, the average, and buffers. saved_bytes: what the step saves for
+    its backward pass. The interpreter and the libraries are not counted.
+    """
+
+    images: int
+    gradients: int
+    seconds: float
+    gradient_seconds: float
+    sampling_seconds: float
+    fixed_bytes: int
+    saved_bytes: int
+
+
+def _measure(run: Run[Any], spec: ImageSpec, number: int, images: int) -> _Measured:
+    """Measure stage `number`, with all batches in the proportion in which `images` are to that stage's."""
+    device = choose_device(run.device)
+    whole = build(run, METHODS, spec, torch.device("meta")).stages(run.train.iterations)[number]
+    batch = run.config.batch_size if whole.images is None else whole.images
+    method = build(replace(run, config=shrunk(run.config, batch / images)), METHODS, spec, device)
+    method.reset_chains(stream(device, run.seed, "plan"))
+    x = torch.rand(method.images_per_step, *spec.shape, device=device)
+    for entered in range(1, number + 1):
+        method.enter_stage(entered, dict(method.named_parameters()), x, stream(device, run.seed, "plan"))
+    optimisers = [optimiser for optimiser, _ in method.optimisers(run.train.iterations)]
+    stage = method.stages(run.train.iterations)[number]
+
+    def step() -> None:
+        for optimiser in optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        method.training_step(x, stream(device, run.seed, "plan"))["loss"].backward()
+
+    with _SavedBytes() as saved:
+        step()
+    weights, buffers = (sum(t.nbytes for t in tensors) for tensors in (method.parameters(), method.buffers()))
+    gradient, sampling = _sampling(method, stage, images, run.evaluate.steps, device)
+    return _Measured(
+        images, stage.gradient_evaluations, _timed(step, device), gradient, sampling, 5 * weights + buffers, saved.total
+    )
+
+
+def _sampling(method: Method, stage: Stage, images: int, steps: int, device: torch.device) -> tuple[float, float]:
+    """Seconds of one input gradient of a chain, 0 in a stage without chains, and of sampling with `steps` steps."""
+
+    def sample(steps: int) -> float:
+        return _timed(lambda: method.sample(images, stream(device, 0, "plan"), steps), device)
+
+    few = min(SAMPLING, steps)
+    start, sampled = sample(0), sample(few)
+    if few == 0:
+        return 0.0, start
+    gradient = max(0.0, sampled - start) / few
+    return (gradient if stage.gradient_evaluations else 0.0), start + gradient * steps
+
+
+def shrunk(config: Any, share: float) -> Any:
+    """A method's configuration with batch sizes divided by `share`, at least 2 for batch norm, and one-step chains."""
+    changes = {f.name: max(2, round(getattr(config, f.name) / share)) for f in fields(config) if "batch_size" in f.name}
+    if hasattr(config, "langevin"):
+        changes["langevin"] = replace(config.langevin, steps=1)
+    return replace(config, **changes)
+
+
+class _SavedBytes:
+    """Counts the bytes that autograd saves while entered, each storage once."""
+
+    def __enter__(self) -> _SavedBytes:
+        self.storages: dict[int, int] = {}
+        self.hooks = torch.autograd.graph.saved_tensors_hooks(self._note, lambda tensor: tensor)
+        self.hooks.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.hooks.__exit__(*error)
+
+    def _note(self, tensor: Tensor) -> Tensor:
+        self.storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    @property
+    def total(self) -> int:
+        return sum(self.storages.values())
+
+
+def _timed(work: Callable[[], Any], device: torch.device) -> float:
+    began = now(device)
+    work()
+    return now(device) - began

@@ -1,0 +1,109 @@
+"""Estimates of a run's time and memory, held against a method of known cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from baselines import METHODS
+from clel.data import ImageSpec
+from clel.method import Method, Optimisation, adam
+from clel.run import resolve
+from clel.settings import EvaluateConfig, Recipe, TrainConfig
+from clel.stages import Stage
+from experiments import estimate as module
+from experiments.estimate import estimate, shrunk
+
+SPEC = ImageSpec(1, 8, (0.5,), (0.5,))
+STEP, GRADIENT = 0.004, 0.002
+"""Seconds an image."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    steps: int = 10
+
+
+@dataclass(frozen=True)
+class SlowConfig:
+    batch_size: int = 8
+    first_batch_size: int = 16
+    langevin: Chain = field(default_factory=Chain)
+
+
+class Clock:
+    """Seconds, which pass only when work is done."""
+
+    seconds = 0.0
+
+    @classmethod
+    def work(cls, seconds: float) -> None:
+        cls.seconds += seconds
+
+
+class Slow(Method):
+    """Two stages of known cost: the first without chains, on more images."""
+
+    title, Config = "Slow", SlowConfig
+
+    def __init__(self, config: SlowConfig, spec: ImageSpec) -> None:
+        super().__init__(config, spec)
+        self.network, self.stage = nn.Linear(64, 1), 0
+
+    @classmethod
+    def recipes(cls) -> Mapping[str, Recipe]:
+        return {"quick": Recipe(SlowConfig(), TrainConfig(iterations=100), EvaluateConfig(samples=50, steps=20), None)}
+
+    @property
+    def images_per_step(self) -> int:
+        return self.config.first_batch_size
+
+    def stages(self, iterations: int) -> tuple[Stage, ...]:
+        first = Stage("first", 60, images=self.config.first_batch_size)
+        return first, Stage("second", iterations - 60, self.config.langevin.steps)
+
+    def enter_stage(self, number: int, *state: Any) -> None:
+        self.stage = number
+
+    def optimisers(self, iterations: int) -> list[Optimisation]:
+        return [adam(self.parameters(), 1e-3, (0.9, 0.999), 0)]
+
+    def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        assert len(images) == self.images_per_step
+        if self.stage == 0:
+            Clock.work(STEP * self.config.first_batch_size)
+        else:
+            Clock.work((STEP + GRADIENT * self.config.langevin.steps) * self.config.batch_size)
+        return {"loss": self.network(images.flatten(1)).mean()}
+
+    def sample(self, n: int, generator: torch.Generator, steps: int | None = None) -> Tensor:
+        Clock.work(GRADIENT * n * (steps or 0))
+        return torch.rand(n, 1, 8, 8)
+
+
+@pytest.mark.parametrize("patience", [0.0, 100.0], ids=["few images", "whole batches"])
+def test_every_stage_counts_with_its_own_images_and_gradients(monkeypatch: Any, patience: float) -> None:
+    monkeypatch.setattr(module, "METHODS", {"slow": Slow})
+    monkeypatch.setattr(module, "PATIENCE", patience)
+    monkeypatch.setattr(module, "now", lambda device: Clock.seconds)
+    training = 60 * 16 * STEP + 40 * 8 * (STEP + 10 * GRADIENT)
+    guess = estimate(resolve({"slow": Slow}, "slow", "quick"), SPEC)
+    assert guess.seconds == pytest.approx(training + 50 * 20 * GRADIENT)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_can_be_estimated(name: str) -> None:
+    run = resolve(METHODS, name, "quick")
+    guess = estimate(replace(run, evaluate=replace(run.evaluate, samples=100)), SPEC)
+    assert guess.seconds > 0 and guess.memory > 0
+
+
+def test_shrunk_keeps_two_images_for_batch_norm() -> None:
+    small = shrunk(SlowConfig(), 8)
+    assert dataclasses.asdict(small) == {"batch_size": 2, "first_batch_size": 2, "langevin": {"steps": 1}}
