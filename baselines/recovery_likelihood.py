@@ -53,7 +53,7 @@ class RecoveryLikelihood(Method):
 
     def optimisers(self, iterations: int) -> list[Optimisation]:
         c = self.config
-        return [adam(self.network.parameters(), c.lr, c.betas, c.warmup)]
+        return [adam(self.network.parameters(), c.lr, c.betas, c.warmup, c.cooldown, iterations)]
 
     def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """mean of sigma_1 / sigma_{t+1} (F(y-, t) - F(y+, t)), t uniform, y+ from the data, y- from the chain.

@@ -12,7 +12,7 @@ from clel.settings import EvaluateConfig, Recipe, TrainConfig
 
 def vaebm_recipes() -> dict[str, Recipe]:
     """quick, small, paper."""
-    vae_iterations, energy_iterations = 1400, 320
+    vae_iterations, energy_iterations = 1400, 240
     iterations = vae_iterations + energy_iterations
     quick = VAEBMConfig(
         batch_size=64,
@@ -22,7 +22,7 @@ def vaebm_recipes() -> dict[str, Recipe]:
         energy=EnergyConfig(width=32, blocks=(1, 1, 2, 2), halved=(0, 2)),
         # larger steps than at 32x32, a stronger bound on the energy and a faster optimiser: docs/methods/vaebm.md
         langevin=NoiseLangevinConfig(step_size=0.1),
-        spectral=1.0,
+        spectral=5.0,
         lr=1e-4,
         betas=(0.9, 0.999),
     )
