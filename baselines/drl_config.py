@@ -86,9 +86,9 @@ def recipes() -> Mapping[str, Recipe]:
         network=DRLNetworkConfig(width=32, multipliers=(1, 2), blocks=1),
         # a third of the steps, each three times the variance: as long a walk, at a third of its price
         langevin=replace(paper.langevin, steps=10, step_variance=6e-4),
-        lr=2e-3,
+        lr=1e-3,
         warmup=100,
-        # at a constant rate one of three seeds broke away near the end (docs/methods/recovery_likelihood.md)
+        # at higher rates one of three seeds broke away near the end (docs/methods/recovery_likelihood.md)
         cooldown=0.4,
         flip=False,
     )

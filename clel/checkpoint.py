@@ -82,23 +82,26 @@ def load(path: Path) -> dict[str, Any]:
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
 
-def newest(folder: Path, multiple_of: int = 1) -> tuple[Path, dict[str, Any]] | None:
+def newest(folder: Path, multiple_of: int = 1, back: int = 0) -> tuple[Path, dict[str, Any]] | None:
     """(path, state) of the newest readable checkpoint at a multiple of `multiple_of`; None where there is none.
 
-    A damaged file is passed over with a warning and the one before it is used.
+    With `back`, of the one that many before it, or of the oldest. A damaged file is passed over with a warning and the
+    one before it is used.
     """
+    found = None
     for iteration, path in reversed(listed(folder)):
-        if iteration % multiple_of == 0:
+        if iteration % multiple_of == 0 and back >= 0:
             try:
-                return path, load(path)
+                found = path, load(path)
+                back -= 1
             except CheckpointError as error:
                 warnings.warn(f"{error}; using the checkpoint before it", stacklevel=2)
-    return None
+    return found
 
 
-def latest(folder: Path, multiple_of: int = 1) -> tuple[int, dict[str, Any]] | None:
+def latest(folder: Path, multiple_of: int = 1, back: int = 0) -> tuple[int, dict[str, Any]] | None:
     """(iteration, state) of `newest`."""
-    found = newest(folder, multiple_of)
+    found = newest(folder, multiple_of, back)
     return None if found is None else (_iteration(found[0]), found[1])
 
 

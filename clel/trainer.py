@@ -202,12 +202,17 @@ class Trainer:
             save_grid(chains[:64], self.folder / "samples" / f"chains-{self.iteration:09d}.png")
 
     def roll_back(self, losses: dict[str, Tensor]) -> str | None:
-        """Back to the last scheduled checkpoint, with fresh chains and another seed. Why the run ends, if so."""
+        """Back to the last scheduled checkpoint, with fresh chains and another seed. Why the run ends, if so.
+
+        Where that one has been gone back to already, it may have been saved on the way to the divergence: one further.
+        """
         at = self.iteration
         values = {name: float(value) for name, value in losses.items()}
         found = checkpoint.latest(self.checkpoints, self.config.checkpoint_every)
         if found is None:
             raise checkpoint.CheckpointError(f"{self.checkpoints}: no readable checkpoint to go back to")
+        again = self.divergences - found[1]["divergences"]
+        found = checkpoint.latest(self.checkpoints, self.config.checkpoint_every, back=again) or found
         # what the lost iterations cost is part of the method's cost
         spent, divergences = self.ledger.state_dict(), self.divergences + 1
         self.restore(*found)

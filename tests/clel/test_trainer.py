@@ -110,9 +110,10 @@ def test_divergence_rolls_back_with_fresh_chains_and_other_noise(tmp_path: Path)
     trainer = make(tmp_path, at=23, times=2)
     outcome = trainer.run()
     assert (outcome.status, outcome.divergences, outcome.iterations) == ("ok", 2, 40)
-    assert outcome.gradient_evaluations == 2 * (24 + 4 + 20)
+    assert outcome.gradient_evaluations == 2 * (24 + 4 + 25)
     lines = log(tmp_path)
-    assert [(x["iteration"], x["diverged_at"]) for x in lines if x["kind"] == "rollback"] == [(20, 24), (20, 24)]
+    # the second time one checkpoint further: that of 20 may have been saved on the way to the divergence
+    assert [(x["iteration"], x["diverged_at"]) for x in lines if x["kind"] == "rollback"] == [(20, 24), (15, 24)]
     assert [x["iteration"] for x in lines if x["kind"] == "train"] == list(range(1, 41))
     make(tmp_path / "calm").run()
     assert not equal(final_state(tmp_path)["method"], final_state(tmp_path / "calm")["method"])
@@ -126,8 +127,9 @@ def test_too_many_divergences_end_the_run_with_the_last_good_weights(tmp_path: P
     assert outcome.status == "diverged"
     assert outcome.divergences == TRAIN.rollbacks + 1
     assert outcome.reason is not None and "iteration 24" in outcome.reason and "energy_positive = nan" in outcome.reason
-    assert outcome.iterations == 20
-    (calm,) = [path for i, path in checkpoint.listed(tmp_path / "calm" / "checkpoints") if i == 20]
+    # two scheduled ones are kept, and the older is the last to be gone back to
+    assert outcome.iterations == 15
+    (calm,) = [path for i, path in checkpoint.listed(tmp_path / "calm" / "checkpoints") if i == 15]
     assert equal(dict(checkpoint.load(calm)["average"]), dict(trainer.average.shadow))
 
 
