@@ -8,8 +8,8 @@ from types import FrameType
 from typing import Any
 
 STOPS = (signal.SIGTERM, signal.SIGUSR2)
-"""What asks a run to leave, beside Ctrl-C. Schedulers announce a time limit or a preemption by SIGUSR2, to every process
-of a job, and a process that does not handle it dies of it."""
+"""What asks a run to leave, beside Ctrl-C. Schedulers announce a time limit or a preemption by SIGUSR2, to every
+process of a job, and a process that does not handle it dies of it."""
 
 
 class Interrupted(RuntimeError):
