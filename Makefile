@@ -18,18 +18,19 @@ endif
 CONSTRAINTS ?=
 BASE_PYTHON ?= python3
 
+# resources of a job and sbatch's parameters, for CLUSTER=slurm; what is not given is in experiments/resources.csv
+SUBMIT := $(if $(PARTITION),--slurm.partition '$(PARTITION)') $(if $(GPUS),--slurm.gpus $(GPUS)) \
+	$(if $(CPUS),--slurm.cpus $(CPUS)) $(if $(MEMORY),--slurm.memory $(MEMORY)) $(if $(MINUTES),--slurm.minutes $(MINUTES)) \
+	$(if $(SLURM),--slurm.sbatch '$(SLURM)') $(if $(SETUP),--slurm.setup '$(SETUP)') $(if $(NOTICE),--slurm.notice $(NOTICE)) \
+	$(if $(PARALLEL),--slurm.parallel $(PARALLEL)) $(if $(REQUEUES),--slurm.requeues $(REQUEUES)) \
+	$(if $(filter-out 0 no false,$(FORCE)),--slurm.force)
+
 TABLE1 := $(PY) -m experiments table1 --profile $(PROFILE) --seeds $(SEEDS) --out '$(OUT)' \
 	$(if $(METHODS),--methods '$(METHODS)') $(if $(DATASET),--dataset '$(DATASET)') $(if $(DEVICE),--device $(DEVICE)) \
 	$(if $(WORKERS),--workers $(WORKERS)) $(if $(FEATURES),--features $(FEATURES)) \
 	$(if $(PROTOCOLS),--protocols '$(PROTOCOLS)') $(if $(SAMPLING_SEEDS),--sampling-seeds $(SAMPLING_SEEDS)) \
 	$(if $(EXTERNAL),--external '$(EXTERNAL)') $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT)
 
-# resources of a job and sbatch's parameters, for CLUSTER=slurm; what is not given is in experiments/resources.csv
-SUBMIT = $(if $(PARTITION),--slurm.partition '$(PARTITION)') $(if $(GPUS),--slurm.gpus $(GPUS)) \
-	$(if $(CPUS),--slurm.cpus $(CPUS)) $(if $(MEMORY),--slurm.memory $(MEMORY)) $(if $(MINUTES),--slurm.minutes $(MINUTES)) \
-	$(if $(SLURM),--slurm.sbatch '$(SLURM)') $(if $(SETUP),--slurm.setup '$(SETUP)') $(if $(NOTICE),--slurm.notice $(NOTICE)) \
-	$(if $(PARALLEL),--slurm.parallel $(PARALLEL)) $(if $(REQUEUES),--slurm.requeues $(REQUEUES)) \
-	$(if $(filter-out 0 no false,$(FORCE)),--slurm.force)
 SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')
 
 .PHONY: help

@@ -14,13 +14,13 @@ from typing import Any
 from baselines import METHODS
 from clel.config import from_dict
 from clel.data import load
-from clel.execute import execute
+from clel.execute import execute, stands
 from clel.files import write_atomically
 from clel.interrupt import Interrupted, interrupt_on_stops
 from clel.lock import Busy, locked, wait_for_the_dead
 from clel.metrics.cache import cache_root
 from clel.metrics.spaces import feature_space
-from clel.record import blank_record, finished, write_record
+from clel.record import blank_record, finished, read_record, write_record
 from clel.reference import reference
 from clel.run import Run, choose_device, load_config, slug
 from experiments.external import ExternalRun, execute_external
@@ -35,10 +35,10 @@ def main(folder: Path) -> int:
     """Exit status: 0 recorded (whatever the outcome), 1 failed, 75 another process has it, 130 interrupted."""
     try:
         run = read(folder)
-        if isinstance(run, ReferenceRun):
-            execute_reference(run, folder)
-        elif isinstance(run, ExternalRun):
-            execute_external(run, folder)
+        if isinstance(run, ReferenceRun | ExternalRun):
+            with locked(folder):
+                if not stands(read_record(folder), run.evaluate):
+                    execute_reference(run, folder) if isinstance(run, ReferenceRun) else execute_external(run, folder)
         elif isinstance(run, ChainsRun):
             execute_chains(run, folder)
         else:
