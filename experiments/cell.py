@@ -103,6 +103,7 @@ def task(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     folder = options.folder.absolute()
     try:
+        interrupt_on_stops()
         if options.at is not None:
             os.chdir(options.at)
         if options.give_up:
@@ -126,5 +127,4 @@ def task(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    interrupt_on_stops()
     sys.exit(task(sys.argv[1:]))

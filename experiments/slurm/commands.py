@@ -116,8 +116,12 @@ def cancel(options: Cancel) -> int:
     over = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"}
     states = job_states(ids) if ids else {}
     ids = [job for job in ids if states[job].state not in over and job not in sweep.cancelled]
+    latest = latest_jobs(all_sweeps(options.out))
+    foreign = sorted({latest[run].sweep for run in runs if run in latest} - {sweep.name})
+    if foreign:
+        print(f"some of its runs have jobs of other sweeps, which stay: make cancel SWEEP={', '.join(foreign)}")
     if not ids:
-        print("nothing to cancel: no job of it is waiting or running")
+        print("nothing to cancel: no job of its own is waiting or running")
         return 0
     known = list(sweep.cancelled)
     # before, lest it be forgotten where this process ends in between

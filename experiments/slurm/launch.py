@@ -98,13 +98,13 @@ def submit(sweep: Sweep, wanted: Sequence[Array], code: Path, options: SlurmOpti
 
 
 def unclaimed(cells: Sequence[Cell], out: Path, force: bool = False) -> tuple[list[Cell], list[str]]:
-    """The cells that no job may still be at work on, and the jobs of the others, which are printed.
+    """The cells that no job may still be at work on, and the jobs (whole arrays) of the others, which are printed.
 
     force: where Slurm cannot say, take a run's job for gone.
     """
     sweeps = all_sweeps(out)
     found = verdicts(cells, out / "runs", latest_jobs(sweeps))
-    free, jobs = [], []
+    free, jobs = [], list[str]()
     for cell in cells:
         job, verdict = found[cell.run_name]
         if not verdict.alive or (force and verdict.state == "unknown"):
@@ -114,10 +114,10 @@ def unclaimed(cells: Sequence[Cell], out: Path, force: bool = False) -> tuple[li
         if job is None:
             print(f"{cell.run_name}: at work already, {verdict.why}", file=sys.stderr)
             continue
-        jobs.append(job.id)
+        jobs.append(job.id.partition("_")[0])
         hint = "; FORCE=1 submits it all the same" if verdict.state == "unknown" else ""
         print(f"{cell.run_name}: already submitted as job {job.id} ({verdict.state}{why}{hint})", file=sys.stderr)
-    return free, jobs
+    return free, list(dict.fromkeys(jobs))
 
 
 def verdicts(cells: Sequence[Cell], runs: Path, latest: Mapping[str, Job]) -> dict[str, tuple[Job | None, Verdict]]:
