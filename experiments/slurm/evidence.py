@@ -32,7 +32,7 @@ class Evidence:
         status, reason: of its record, None without one.
         job: the latest that was submitted for it. state: what Slurm says of that; None where Slurm was not to be asked.
         attempts: its starts, oldest first. lock: who works in its folder.
-        age: seconds since the job was submitted.
+        age, since: seconds since the job was submitted, and since the last start.
     """
 
     finished: bool
@@ -43,6 +43,7 @@ class Evidence:
     attempts: tuple[Attempt, ...]
     lock: Look
     age: float
+    since: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,9 @@ def gather(folder: Path, finished: bool, job: Job | None, states: Mapping[str, J
     quiet = finished or (state is not None and state.state == "PENDING") or not folder.is_dir()
     seen = Look(0) if quiet else look(folder)
     tries = tuple(attempts.read(folder))
-    age = 0.0
-    if job is not None and job.submitted:
-        age = (datetime.now(timezone.utc) - datetime.fromisoformat(job.submitted)).total_seconds()
-    return Evidence(finished, status, reason, job, state, tries, seen, age)
+    age = _seconds_since(job.submitted) if job is not None else 0.0
+    since = _seconds_since(tries[-1].started) if tries else 0.0
+    return Evidence(finished, status, reason, job, state, tries, seen, age, since)
 
 
 def judge(e: Evidence) -> Verdict:
@@ -110,6 +110,8 @@ def _unknown(e: Evidence, job: Job) -> Verdict:
         return Verdict("unknown", "its job has not started, and Slurm does not say where it is")
     if mine[-1].how == attempts.REQUEUED and not forgotten:
         return Verdict("unknown", "its job was requeued, and Slurm does not say where it is")
+    if mine[-1].how is None and not forgotten and e.since < SETTLING:
+        return Verdict("unknown", "its job has just started, and Slurm does not say where it is")
     return _ended(e, "its job is gone")
 
 
@@ -125,6 +127,13 @@ def _ended(e: Evidence, slurm: str) -> Verdict:
     if last.how is None or last.how == attempts.REQUEUED:
         return Verdict("lost", f"{_words(slurm)} on {last.node}, with no word from the run")
     return Verdict("stopped" if last.how == attempts.STOPPED else "failed", last.why)
+
+
+def _seconds_since(time: str) -> float:
+    try:
+        return (datetime.now(timezone.utc) - datetime.fromisoformat(time)).total_seconds()
+    except ValueError:
+        return 0.0
 
 
 def _recorded(e: Evidence) -> str:
