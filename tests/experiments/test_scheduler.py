@@ -173,9 +173,15 @@ def test_a_silent_client_costs_its_time_limit_and_no_more(fake: Fake, monkeypatc
         ("COMPLETING", "RUNNING"),
         ("CONFIGURING", "RUNNING"),
         ("STAGE_OUT", "RUNNING"),
-    ]
-    + [("REQUEUED", "PENDING"), ("REQUEUE_HOLD", "PENDING"), ("SPECIAL_EXIT", "PENDING"), ("BOOT_FAIL", "NODE_FAIL")]
-    + [("DEADLINE", "TIMEOUT"), ("OUT_OF_MEMORY", "OUT_OF_MEMORY"), ("SOMETHING_NEW", "UNKNOWN"), ("", "UNKNOWN")],
+        ("REQUEUED", "PENDING"),
+        ("REQUEUE_HOLD", "PENDING"),
+        ("SPECIAL_EXIT", "PENDING"),
+        ("BOOT_FAIL", "NODE_FAIL"),
+        ("DEADLINE", "TIMEOUT"),
+        ("OUT_OF_MEMORY", "OUT_OF_MEMORY"),
+        ("SOMETHING_NEW", "UNKNOWN"),
+        ("", "UNKNOWN"),
+    ],
 )
 def test_states_of_slurm_are_counted_under_ours(state: str, counted: str) -> None:
     assert canonical(state) == counted
@@ -251,11 +257,11 @@ def test_what_some_node_can_run_is_not_refused(fake: Fake) -> None:
 
 
 def test_a_machine_without_slurm_and_a_dead_controller_are_named(fake: Fake) -> None:
-    with pytest.raises(SchedulerError, match="no sbatch on PATH.*CLUSTER=local"):
+    with pytest.raises(SchedulerError, match=r"no sbatch on PATH.*CLUSTER=local"):
         require_slurm()
     fake("sbatch")
     fake("scontrol", "Slurmctld(primary) at head is DOWN\n*** RESTORE SLURMCTLD DAEMON TO SERVICE ***\n", status=1)
-    with pytest.raises(SchedulerError, match="head is DOWN|exit status 1"):
+    with pytest.raises(SchedulerError, match="head is DOWN"):
         require_slurm()
     fake("scontrol", "Slurmctld(primary) at head is DOWN\nSlurmctld(backup) at other is UP\n")
     require_slurm()
