@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.slurm.sweeps import Tree
+
 HERE = Path(__file__).parent
 
 
@@ -44,3 +46,17 @@ def why_not() -> str:
         return "scontrol is not on PATH"
     ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=60, check=False)
     return "" if " is UP" in ping.stdout else f"the Slurm of {conf} does not answer"
+
+
+@pytest.fixture(scope="session")
+def tree(slurm: Path, tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """The code that all sweeps here are submitted from."""
+    return Tree(tmp_path_factory.mktemp("tree") / "code")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """OUT of the table that sweeps are compared with, made by two workers on this machine."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    tree.run(*tree.table(out, "--cluster", "local", "--workers", 2))
+    return out
