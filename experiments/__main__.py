@@ -13,7 +13,7 @@ from clel.config import ConfigError, choose
 from clel.data import DataError
 from clel.lock import Busy
 from experiments import latex, readme, table1
-from experiments.slurm import commands as slurm
+from experiments.slurm import again, commands
 from experiments.slurm.clients import SchedulerError
 from experiments.study import command as chains
 
@@ -22,11 +22,11 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "chains": (chains.Chains, chains.main),
     "readme": (readme.Readme, readme.main),
     "latex": (latex.Latex, latex.main),
-    "status": (slurm.Status, slurm.status),
-    "logs": (slurm.Logs, slurm.logs),
-    "cancel": (slurm.Cancel, slurm.cancel),
-    "resume": (slurm.Resume, slurm.resume),
-    "collect": (slurm.Collect, slurm.collect),
+    "status": (commands.Status, commands.status),
+    "logs": (commands.Logs, commands.logs),
+    "cancel": (commands.Cancel, commands.cancel),
+    "resume": (again.Resume, again.resume),
+    "collect": (again.Collect, again.collect),
 }
 
 

@@ -113,7 +113,8 @@ def task(arguments: list[str]) -> int:
             wait_for_the_dead(folder)
             values = json.loads((folder / "config.json").read_text())
             if "evaluate" in values:
-                make_reference(values)
+                with locked(folder):  # a sign of life, however long it takes
+                    make_reference(values)
         return main(folder)
     except Busy as busy:
         print(busy, file=sys.stderr)

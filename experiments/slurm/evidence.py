@@ -13,7 +13,7 @@ from experiments.slurm import attempts
 from experiments.slurm.attempts import Attempt
 from experiments.slurm.states import JobState
 from experiments.slurm.sweep import Job
-from experiments.slurm.task import record_status
+from experiments.slurm.traces import recorded
 
 ALIVE = ("pending", "running", "unknown")
 """States of a run that must not be submitted again."""
@@ -29,19 +29,21 @@ class Evidence:
 
     Attributes:
         finished: whether it has a result that stands, measured as its table asks.
-        status: of its record, None without one.
+        status, reason: of its record, None without one.
         job: the latest that was submitted for it. state: what Slurm says of that; None where Slurm was not to be asked.
         attempts: its starts, oldest first. lock: who works in its folder.
-        age: seconds since the job was submitted.
+        age, since: seconds since the job was submitted, and since the last start.
     """
 
     finished: bool
     status: str | None
+    reason: str
     job: Job | None
     state: JobState | None
     attempts: tuple[Attempt, ...]
     lock: Look
     age: float
+    since: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,15 @@ class Verdict:
 
 def gather(folder: Path, finished: bool, job: Job | None, states: Mapping[str, JobState]) -> Evidence:
     """Read a run's folder; states: Slurm's word on the jobs, empty where it does not answer."""
-    status = record_status(folder)
-    seen = look(folder) if folder.is_dir() else Look(0)
+    status, reason = recorded(folder)
+    state = states.get(job.id) if job is not None else None
+    # thousands of runs that are finished or wait cost their file server no more than that
+    quiet = finished or (state is not None and state.state == "PENDING") or not folder.is_dir()
+    seen = Look(0) if quiet else look(folder)
     tries = tuple(attempts.read(folder))
-    age = 0.0
-    if job is not None and job.submitted:
-        age = (datetime.now(timezone.utc) - datetime.fromisoformat(job.submitted)).total_seconds()
-    return Evidence(finished, status, job, states.get(job.id) if job else None, tries, seen, age)
+    age = _seconds_since(job.submitted) if job is not None else 0.0
+    since = _seconds_since(tries[-1].started) if tries else 0.0
+    return Evidence(finished, status, reason, job, state, tries, seen, age, since)
 
 
 def judge(e: Evidence) -> Verdict:
@@ -76,7 +80,7 @@ def judge(e: Evidence) -> Verdict:
     if e.job is not None and slurm == "PENDING":
         return Verdict("pending", e.state.reason if e.state else "")
     if e.job is not None and slurm == "RUNNING":
-        return Verdict("running", "" if e.lock.held else "no sign of life of its process yet")
+        return Verdict("running", "" if e.lock.held else "no sign of life of its process: it starts, or is gone")
     if e.lock.held:
         return Verdict("running", f"by {e.lock}")
     if e.job is None:
@@ -90,7 +94,7 @@ def judge(e: Evidence) -> Verdict:
 
 def _without_a_job(e: Evidence) -> Verdict:
     if e.status is not None and e.status not in FINAL:
-        return Verdict("timeout" if e.status == "timeout" else "failed", e.status)
+        return Verdict("timeout" if e.status == "timeout" else "failed", _recorded(e))
     return Verdict("waiting", "not submitted")
 
 
@@ -106,6 +110,8 @@ def _unknown(e: Evidence, job: Job) -> Verdict:
         return Verdict("unknown", "its job has not started, and Slurm does not say where it is")
     if mine[-1].how == attempts.REQUEUED and not forgotten:
         return Verdict("unknown", "its job was requeued, and Slurm does not say where it is")
+    if mine[-1].how is None and not forgotten and e.since < SETTLING:
+        return Verdict("unknown", "its job has just started, and Slurm does not say where it is")
     return _ended(e, "its job is gone")
 
 
@@ -113,14 +119,25 @@ def _ended(e: Evidence, slurm: str) -> Verdict:
     """The job is over and the run has no result."""
     last = e.attempts[-1] if e.attempts and e.job is not None and e.attempts[-1].job == e.job.id else None
     if e.status == "timeout" or (last is not None and last.how == attempts.GAVE_UP):
-        return Verdict("timeout", last.why if last is not None else "")
+        return Verdict("timeout", last.why if last is not None else e.reason)
     if e.status is not None and e.status not in FINAL:
-        return Verdict("failed", e.status)
+        return Verdict("failed", _recorded(e))
     if last is None:
         return Verdict("lost", f"{_words(slurm)} before the run started; make logs RUN=... shows the job's output")
     if last.how is None or last.how == attempts.REQUEUED:
         return Verdict("lost", f"{_words(slurm)} on {last.node}, with no word from the run")
     return Verdict("stopped" if last.how == attempts.STOPPED else "failed", last.why)
+
+
+def _seconds_since(time: str) -> float:
+    try:
+        return (datetime.now(timezone.utc) - datetime.fromisoformat(time)).total_seconds()
+    except ValueError:
+        return 0.0
+
+
+def _recorded(e: Evidence) -> str:
+    return f"{e.status}: {e.reason}" if e.reason else str(e.status)
 
 
 def _words(slurm: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from clel.config import ConfigError, require
 
 OURS = {
-    **{"partition": "PARTITION", "p": "PARTITION", "time": "MINUTES", "t": "MINUTES", "mem": "MEMORY", "gres": "GPUS"},
+    **{"partition": "PARTITION", "p": "PARTITION", "time": "MINUTES", "t": "MINUTES", "mem": "MEMORY"},
     **{"gpus_per_node": "GPUS", "gpus": "GPUS", "cpus_per_task": "CPUS", "c": "CPUS"},
 }
 """sbatch's parameters that have a variable of their own."""

@@ -16,7 +16,7 @@ from experiments.slurm.evidence import Evidence, Verdict, gather, judge
 from experiments.slurm.scheduler import job_states
 from experiments.slurm.states import JobState
 from experiments.slurm.sweep import Job, Sweep
-from experiments.slurm.task import tail
+from experiments.slurm.traces import tail
 
 WINDOW = 100_000
 """Bytes at the end of a log that are looked at."""

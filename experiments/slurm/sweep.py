@@ -109,7 +109,7 @@ def load_sweep(folder: Path) -> Sweep:
     try:
         values = json.loads((folder / FILE).read_text(encoding="utf-8"))
         schema = values.pop("schema", None)
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ConfigError(f"{folder / FILE}: cannot be read as a sweep: {error}") from None
     if schema != SCHEMA:
         raise ConfigError(f"{folder / FILE}: schema {schema!r}; this version reads {SCHEMA}")

@@ -7,7 +7,6 @@ before the child starts.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -20,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments.slurm import attempts
+from experiments.slurm.traces import FINAL, recorded, tail
 
 BUSY, INTERRUPTED = 75, 130  # exit statuses of experiments.cell
 STOPS = (signal.SIGTERM, signal.SIGUSR2)
-LINES = 15
 
 
 class RunFailed(RuntimeError):
@@ -85,7 +84,7 @@ class Task:
 
         folder, job = Path(self.folder), job_id()
         saved = self._ask_to_leave()
-        if record_status(folder) in ("ok", "diverged"):
+        if recorded(folder)[0] in FINAL:
             self.stopped = "finished"
             attempts.ended(folder, job, attempts.FINISHED, "at the last moment")
             return None
@@ -124,8 +123,8 @@ class Task:
         return status
 
     def _judge(self, folder: Path, status: int) -> tuple[str, str]:
-        found = record_status(folder)
-        if status == 0 and found in ("ok", "diverged"):
+        found, reason = recorded(folder)
+        if status == 0 and found in FINAL:
             return attempts.FINISHED, found
         if self.stopped:
             return attempts.STOPPED, f"{self.stopped}; make resume goes on"
@@ -137,7 +136,7 @@ class Task:
             name = signal.Signals(-status).name
             memory = ", perhaps for want of memory (MEMORY=...)" if status == -signal.SIGKILL else ""
             return attempts.FAILED, f"its process was killed by {name}{memory}"
-        return attempts.FAILED, found or f"its process failed with exit status {status}"
+        return attempts.FAILED, f"{found}: {reason}" if found else f"its process failed with exit status {status}"
 
     def _stop(self, number: int, frame: Any) -> None:
         """SIGTERM: cancelled, or Slurm itself requeues. The child leaves, and this task after it."""
@@ -183,7 +182,7 @@ class Collect:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         print(done.stdout, done.stderr, flush=True)
         if done.returncode not in (0, 1):  # 1: made, but runs are missing, which the table says
-            raise RunFailed("\n".join(done.stderr.splitlines()[-LINES:]))
+            raise RunFailed("\n".join(done.stderr.splitlines()[-15:]))
         return done.stdout
 
 
@@ -205,23 +204,3 @@ def gone(pid: int) -> bool:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
         return True
-
-
-def record_status(folder: Path) -> str | None:
-    """The status in the run's record; None where there is none."""
-    try:
-        return str(json.loads((folder / "record.json").read_text())["status"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def tail(path: Path, lines: int = LINES, most: int = 20_000) -> str:
-    """The last lines of a file, a progress line that was rewritten in place as its last state; "" for no file."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - most))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return ""
-    shown = (line.rsplit("\r", 1)[-1].rstrip() for line in text.split("\n"))
-    return "\n".join([line for line in shown if line][-lines:])
