@@ -25,7 +25,7 @@ class Answer:
     error: str = ""
 
 
-def ask(program: str, *arguments: str, seconds: float = SECONDS) -> Answer:
+def ask(program: str, *arguments: str) -> Answer:
     """Run a client to its end or its time limit; never raises, so that one silent client leaves the others to be asked.
 
     Variables that change what a client shows (SQUEUE_FORMAT, SQUEUE_USERS, ...) do not reach it, and it writes lists of
@@ -41,13 +41,13 @@ def ask(program: str, *arguments: str, seconds: float = SECONDS) -> Answer:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=seconds,
+            timeout=SECONDS,
             check=False,
         )
     except FileNotFoundError:
         return Answer("", f"{program} is not on PATH")
     except subprocess.TimeoutExpired:
-        return Answer("", f"{program} did not answer within {seconds:.0f} s")
+        return Answer("", f"{program} did not answer within {SECONDS:.0f} s")
     except OSError as error:
         return Answer("", f"{program}: {error}")
     complaint = done.stderr.strip().splitlines()
@@ -70,7 +70,7 @@ def require_slurm() -> None:
         )
     answer = ask("scontrol", "ping")
     if " is UP" not in answer.text:
-        said = answer.error or " ".join(line for line in answer.text.splitlines() if "Slurmctld" in line)
+        said = ", ".join(line for line in answer.text.splitlines() if "Slurmctld" in line) or answer.error
         raise SchedulerError(
             f"Slurm's controller does not answer ({said}). Nothing was submitted; try again later, and see whether "
             "sinfo works and SLURM_CONF names the cluster's slurm.conf"

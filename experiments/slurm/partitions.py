@@ -93,6 +93,8 @@ def _node_shapes() -> list[_Shape]:
     answer = ask("sinfo", "--noheader", "--exact", "--format=%P|%a|%l|%c|%m|%G|%D")
     shapes = []
     for line in answer.text.splitlines():
+        if line.count("|") != 6:
+            continue
         name, up, limit, cpus, memory, gres, nodes = line.split("|")
         gpus = sum(int(number) for number in re.findall(r"\bgpu(?::[^:,()]*)*?:(\d+)(?=[(,]|$)", gres))
         shapes.append(
