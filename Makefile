@@ -8,35 +8,62 @@ OUT ?= results
 
 # PYTHON=python uses that interpreter as it is (an active conda environment); otherwise .venv is made on first use.
 ifeq ($(origin PYTHON),command line)
-RUN := $(PYTHON)
+PY := $(PYTHON)
 READY :=
 else
-RUN := .venv/bin/python
+PY := .venv/bin/python
 READY := .venv/.installed
 endif
 # CONSTRAINTS=constraints.txt installs the exact versions that CI tests with
 CONSTRAINTS ?=
 BASE_PYTHON ?= python3
 
-TABLE1 := $(RUN) -m experiments table1 --profile $(PROFILE) --seeds $(SEEDS) --out '$(OUT)' \
+# resources of a job and sbatch's parameters, for CLUSTER=slurm; what is not given is in experiments/resources.csv
+SUBMIT := $(if $(PARTITION),--slurm.partition '$(PARTITION)') $(if $(GPUS),--slurm.gpus $(GPUS)) \
+	$(if $(CPUS),--slurm.cpus $(CPUS)) $(if $(MEMORY),--slurm.memory $(MEMORY)) $(if $(MINUTES),--slurm.minutes $(MINUTES)) \
+	$(if $(SLURM),--slurm.sbatch '$(SLURM)') $(if $(SETUP),--slurm.setup '$(SETUP)') $(if $(NOTICE),--slurm.notice $(NOTICE)) \
+	$(if $(PARALLEL),--slurm.parallel $(PARALLEL)) $(if $(REQUEUES),--slurm.requeues $(REQUEUES)) \
+	$(if $(filter-out 0 no false,$(FORCE)),--slurm.force)
+
+TABLE1 := $(PY) -m experiments table1 --profile $(PROFILE) --seeds $(SEEDS) --out '$(OUT)' \
 	$(if $(METHODS),--methods '$(METHODS)') $(if $(DATASET),--dataset '$(DATASET)') $(if $(DEVICE),--device $(DEVICE)) \
 	$(if $(WORKERS),--workers $(WORKERS)) $(if $(FEATURES),--features $(FEATURES)) \
 	$(if $(PROTOCOLS),--protocols '$(PROTOCOLS)') $(if $(SAMPLING_SEEDS),--sampling-seeds $(SAMPLING_SEEDS)) \
-	$(if $(EXTERNAL),--external '$(EXTERNAL)')
+	$(if $(EXTERNAL),--external '$(EXTERNAL)') $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT)
+
+SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')
 
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo "  variables: PROFILE=smoke|quick|small|paper SEEDS=3 METHODS=clel,igebm DATASET=... DEVICE=cuda WORKERS=2 OUT=results PLAN=1"
 	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 EXTERNAL=my.csv"
+	@echo "  on Slurm:  CLUSTER=slurm PARTITION=gpu GPUS=1 CPUS=4 MEMORY=24 MINUTES=1440 SLURM='account=x,qos=y' SETUP='module load cuda'"
+	@echo "             PARALLEL=100 REQUEUES=20 NOTICE=180 FORCE=1; SWEEP=... RUN=... for status, logs, cancel, resume"
 
 .PHONY: table1
 table1: $(READY) ## Train every method and write results/PROFILE/table1.md and figures; PLAN=1 only says what would run
 	@$(TABLE1) $(if $(filter-out 0 no false,$(PLAN)),--plan)
 
+.PHONY: status
+status: $(READY) ## Where the runs of the latest sweep on Slurm stand, or of SWEEP=...
+	@$(PY) -m experiments status $(SWEEPING)
+
+.PHONY: logs
+logs: $(READY) ## The end of a run's output over all its attempts: make logs RUN=<beginning of its name>
+	@$(PY) -m experiments logs $(SWEEPING) --run '$(RUN)'
+
+.PHONY: cancel
+cancel: $(READY) ## Cancel the jobs of the latest sweep, or of RUN=...; runs save their state and leave
+	@$(PY) -m experiments cancel $(SWEEPING) $(if $(RUN),--run '$(RUN)')
+
+.PHONY: resume
+resume: $(READY) ## Submit just what the latest sweep lacks; failed runs are listed
+	@$(PY) -m experiments resume $(SWEEPING) $(SUBMIT)
+
 .PHONY: chains
 chains: $(READY) ## Study fresh chains against the replay buffer: results/chains (docs/protocol.md)
-	@$(RUN) -m experiments chains --out '$(OUT)' $(if $(WORKERS),--workers $(WORKERS)) $(if $(DEVICE),--device $(DEVICE))
+	@$(PY) -m experiments chains --out '$(OUT)' $(if $(WORKERS),--workers $(WORKERS)) $(if $(DEVICE),--device $(DEVICE))
 
 .PHONY: report
 report: $(READY) ## Make Table 1 and its figures again from the finished runs
@@ -44,31 +71,31 @@ report: $(READY) ## Make Table 1 and its figures again from the finished runs
 
 .PHONY: test
 test: $(READY) ## Run the whole test suite
-	@$(RUN) -m pytest
+	@$(PY) -m pytest
 
 .PHONY: test-fast
 test-fast: $(READY) ## Run the tests that take less than a few seconds each
-	@$(RUN) -m pytest -m "not slow"
+	@$(PY) -m pytest -m "not slow"
 
 .PHONY: bench
 bench: $(READY) ## Time the Langevin engine against the naive one (ratios of one run)
-	@$(RUN) -m pytest tests/benchmarks --benchmark-enable --benchmark-only
+	@$(PY) -m pytest tests/benchmarks --benchmark-enable --benchmark-only
 
 .PHONY: data
 data: $(READY) ## Download and check a data set: make data DATASET=cifar10
-	@$(RUN) -m clel.data '$(DATASET)'
+	@$(PY) -m clel.data '$(DATASET)'
 
 .PHONY: weights
 weights: $(READY) ## Download and check the Inception weights (CLEL_CACHE, or ./cache)
-	@$(RUN) -m clel.metrics
+	@$(PY) -m clel.metrics
 
 .PHONY: lint
 lint: $(READY) ## Check format, lint and types
-	@$(RUN) -m ruff format --check . && $(RUN) -m ruff check . && $(RUN) -m mypy
+	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
 
 .PHONY: readme
 readme: $(READY) ## Put results/quick/table1.md into README.md
-	@$(RUN) -m experiments readme
+	@$(PY) -m experiments readme
 
 .venv/.installed: pyproject.toml
 	@$(BASE_PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \

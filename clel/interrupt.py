@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a flag, so that a run leaves at the next step boundary with a checkpoint."""
+"""Signals that ask a run to leave, as a flag, so that it does so at the next step boundary with a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import threading
 from types import FrameType
 from typing import Any
 
+STOPS = (signal.SIGTERM, signal.SIGUSR2)
+"""What asks a run to leave, beside Ctrl-C. Schedulers announce a time limit or a preemption by SIGUSR2, to every
+process of a job, and a process that does not handle it dies of it."""
+
 
 class Interrupted(RuntimeError):
     """A run left early, on a signal, with its state saved; running it again goes on from there."""
 
 
 class Signals:
-    """While entered, SIGTERM and the first SIGINT only set `received`; a second SIGINT interrupts at once.
+    """While entered, SIGTERM, SIGUSR2 and the first SIGINT only set `received`; a second SIGINT interrupts at once.
 
     Outside the main thread, where Python delivers no signals, it does nothing.
     """
@@ -23,7 +27,7 @@ class Signals:
     def __enter__(self) -> Signals:
         self.previous: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (*STOPS, signal.SIGINT):
                 self.previous[number] = signal.signal(number, self._note)
         return self
 
@@ -35,3 +39,20 @@ class Signals:
         if self.received == signal.SIGINT and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
+
+
+def interrupt_on_stops() -> None:
+    """Let SIGTERM and SIGUSR2 raise KeyboardInterrupt, once, wherever no `Signals` is entered.
+
+    For the main program of a worker: what it holds is released, and what it was writing removed. A launcher blocks
+    both while such a process starts, so that none is lost or kills it; from here on they are delivered.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        for stop in STOPS:  # a scheduler and a launcher may both ask; the second one would break into the leaving
+            signal.signal(stop, signal.SIG_IGN)
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    for stop in STOPS:
+        signal.signal(stop, leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)

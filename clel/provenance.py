@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import platform
 import subprocess
 import sys
@@ -12,8 +12,12 @@ from typing import Any
 
 import torch
 
+from clel.holder import slurm_job
+
 CODE = (":/clel", ":/baselines", ":/experiments", ":/pyproject.toml")
 """What a number can hang on; an edited page or a table made again changes none."""
+NOTE = "code.json"
+"""Beside the packages in a copy of the code that was made to be run: what `code_version` said of the original."""
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
@@ -21,22 +25,30 @@ def provenance(device: torch.device) -> dict[str, Any]:
 
     To be asked when a process starts: what is committed while it runs is not what it runs.
     """
-    root = Path(__file__).resolve().parent.parent
-    # an installed copy may lie inside a checkout of something else
-    sha = _git("rev-parse", "HEAD") if _git("rev-parse", "--show-toplevel") == str(root) else None
     return {
-        "git_sha": sha,
-        "git_dirty": None if sha is None else bool(_git("status", "--porcelain", "--untracked-files=no", "--", *CODE)),
+        **code_version(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": device_name(device),
         "tf32": torch.backends.cudnn.allow_tf32 if device.type == "cuda" else False,
         "threads": torch.get_num_threads(),
-        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
+        "slurm_job_id": slurm_job() or None,
         # absolute paths cut down to their last part: a record names no folder of the machine
         "command": " ".join(["python", *(Path(a).name if Path(a).is_absolute() else a for a in sys.orig_argv[1:])]),
         "started": utc_now(),
     }
+
+
+def code_version() -> dict[str, Any]:
+    """git_sha and git_dirty of the code that runs: of its checkout, or as the note of a copy says; else None."""
+    root = Path(__file__).resolve().parent.parent
+    if (root / NOTE).is_file():
+        note = json.loads((root / NOTE).read_text())
+        return {key: note.get(key) for key in ("git_sha", "git_dirty")}
+    # an installed copy may lie inside a checkout of something else
+    sha = _git("rev-parse", "HEAD") if _git("rev-parse", "--show-toplevel") == str(root) else None
+    dirty = None if sha is None else bool(_git("status", "--porcelain", "--untracked-files=no", "--", *CODE))
+    return {"git_sha": sha, "git_dirty": dirty}
 
 
 def utc_now() -> str:

@@ -1,4 +1,4 @@
-"""python -m experiments table1: one command a table of the paper, or a study."""
+"""python -m experiments table1: one command a table of the paper, or a study; and what is asked of a submitted one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import tyro
 from clel.checkpoint import CheckpointError
 from clel.config import ConfigError, choose
 from clel.data import DataError
+from clel.lock import Busy
 from experiments import latex, readme, table1
+from experiments.slurm import again, commands
+from experiments.slurm.clients import SchedulerError
 from experiments.study import command as chains
 
 COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
@@ -19,6 +22,11 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "chains": (chains.Chains, chains.main),
     "readme": (readme.Readme, readme.main),
     "latex": (latex.Latex, latex.main),
+    "status": (commands.Status, commands.status),
+    "logs": (commands.Logs, commands.logs),
+    "cancel": (commands.Cancel, commands.cancel),
+    "resume": (again.Resume, again.resume),
+    "collect": (again.Collect, again.collect),
 }
 
 
@@ -31,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options, run = choose(COMMANDS, arguments[0], "experiment")
         return run(tyro.cli(options, args=arguments[1:], prog=f"python -m experiments {arguments[0]}"))
-    except (CheckpointError, ConfigError, DataError, OSError) as error:
+    except (Busy, CheckpointError, ConfigError, DataError, SchedulerError, OSError) as error:
         print(f"experiments: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

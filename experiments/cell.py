@@ -2,44 +2,130 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from baselines import METHODS
 from clel.config import from_dict
-from clel.execute import execute
-from clel.interrupt import Interrupted
-from clel.run import load_config
+from clel.data import load
+from clel.execute import execute, stands
+from clel.files import write_atomically
+from clel.interrupt import Interrupted, interrupt_on_stops
+from clel.lock import Busy, locked, wait_for_the_dead
+from clel.metrics.cache import cache_root
+from clel.metrics.spaces import feature_space
+from clel.record import blank_record, finished, read_record, write_record
+from clel.reference import reference
+from clel.run import Run, choose_device, load_config, slug
 from experiments.external import ExternalRun, execute_external
 from experiments.references import ReferenceRun, execute_reference
 from experiments.study.run import execute_chains
-from experiments.study.settings import read_run
+from experiments.study.settings import ChainsRun, read_run
 
-FAILED, INTERRUPTED = 1, 130
+FAILED, BUSY, INTERRUPTED = 1, 75, 130
 
 
 def main(folder: Path) -> int:
-    """Exit status: 0 recorded (whatever the outcome), 1 failed, 130 interrupted with its state saved."""
+    """Exit status: 0 recorded (whatever the outcome), 1 failed, 75 another process has it, 130 interrupted."""
     try:
-        values = json.loads((folder / "config.json").read_text())
-        if "reference" in values:
-            execute_reference(from_dict(ReferenceRun, values), folder)
-        elif "external" in values:
-            execute_external(from_dict(ExternalRun, values), folder)
-        elif "study" in values:
-            execute_chains(read_run(values), folder)
+        run = read(folder)
+        if isinstance(run, ReferenceRun | ExternalRun):
+            with locked(folder):
+                if not stands(read_record(folder), run.evaluate):
+                    execute_reference(run, folder) if isinstance(run, ReferenceRun) else execute_external(run, folder)
+        elif isinstance(run, ChainsRun):
+            execute_chains(run, folder)
         else:
-            execute(load_config(folder, METHODS), folder, METHODS)
+            execute(run, folder, METHODS)
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
         return INTERRUPTED
+    except Busy as busy:
+        print(busy, file=sys.stderr)
+        return BUSY
     except Exception:  # noqa: BLE001 - the boundary of a worker process: its log gets the whole story
         traceback.print_exc()
         return FAILED
     return 0
 
 
+def read(folder: Path) -> Run[Any] | ReferenceRun | ExternalRun | ChainsRun:
+    """The run of any kind that FOLDER/config.json describes."""
+    values = json.loads((folder / "config.json").read_text())
+    if "reference" in values:
+        return from_dict(ReferenceRun, values)
+    if "external" in values:
+        return from_dict(ExternalRun, values)
+    return read_run(values) if "study" in values else load_config(folder, METHODS)
+
+
+def make_reference(values: Mapping[str, Any]) -> None:
+    """Have the feature space and the reference statistics of a run's config.json in the cache, made by one process.
+
+    Of many tasks that start together one makes them and the others wait for it. A mark says that they were made; were
+    the cache emptied under it, each would make them, which costs time and changes nothing.
+    """
+    dataset, features = str(values["dataset"]), str(values["evaluate"]["features"])
+    place = cache_root() / "made" / f"{slug(dataset)}-{features}"
+    if (place / "done").exists():
+        return
+    with locked(place, wait=float("inf")):
+        if not (place / "done").exists():
+            device = choose_device(values["device"])
+            train, held_out = (load(dataset, split).to(device) for split in ("train", "test"))
+            reference(train, feature_space(features, train, held_out))
+            write_atomically(place / "done", "")
+
+
+def give_up(folder: Path, reason: str) -> None:
+    """Record that the run was stopped too often: status `timeout`. It keeps its checkpoints, and can be taken up."""
+    values = json.loads((folder / "config.json").read_text())
+    with locked(folder):
+        run = read(folder)
+        fields = {"method": values.get("method") or values.get("reference") or values.get("external")}
+        fields |= {"preset": values.get("preset", ""), "dataset": run.dataset, "seed": run.seed}
+        record = blank_record(folder.name, run, **fields)
+        write_record(folder, finished(record | {"status": "timeout", "reason": reason}))
+
+
+def task(arguments: list[str]) -> int:
+    """`main` as a cluster's task: in the folder that the sweep was submitted from, and patient with dead holders."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.cell", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--at", type=Path, help="work in this folder; the code stays the one that was started")
+    parser.add_argument("--give-up", metavar="REASON", help="record the status timeout, and stop")
+    options = parser.parse_args(arguments)
+    folder = options.folder.absolute()
+    try:
+        interrupt_on_stops()
+        if options.at is not None:
+            os.chdir(options.at)
+        if options.give_up:
+            give_up(folder, options.give_up)
+            return 0
+        if options.at is not None:
+            wait_for_the_dead(folder)
+            values = json.loads((folder / "config.json").read_text())
+            if "evaluate" in values:
+                with locked(folder):  # a sign of life, however long it takes
+                    make_reference(values)
+        return main(folder)
+    except Busy as busy:
+        print(busy, file=sys.stderr)
+        return BUSY
+    except KeyboardInterrupt as stop:
+        print(f"{folder.name}: {stop or 'interrupted'} outside of training; what was saved stands", file=sys.stderr)
+        return INTERRUPTED
+    except Exception:  # noqa: BLE001 - as above
+        traceback.print_exc()
+        return FAILED
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(task(sys.argv[1:]))

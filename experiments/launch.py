@@ -1,39 +1,19 @@
-"""Run a grid's cells on this machine: workers side by side, finished cells skipped, failures kept apart."""
+"""What every way of launching a grid needs: which cells are finished, what they cost, data that are ready."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-
-import torch
 
 from clel.data import DataError, load
 from clel.execute import stands
-from clel.log import duration
 from clel.metrics.spaces import feature_space
 from clel.record import FINAL, read_record
 from clel.reference import reference
 from clel.run import choose_device, save_config
 from experiments.external import ExternalRun, changed
 from experiments.grid import Cell
-from experiments.store import read_log
-
-
-@dataclass
-class Worker:
-    """A process at work on a cell."""
-
-    cell: Cell
-    process: subprocess.Popen[bytes]
-    started: float
-    began_at: int
 
 
 def finished(cell: Cell, runs: Path) -> bool:
@@ -67,135 +47,39 @@ def prepare(cells: Sequence[Cell], runs: Path, device: str) -> None:
     for dataset, features in sorted({(cell.dataset, cell.features) for cell in cells}):
         train, held_out = load(dataset, "train").to(place), load(dataset, "test").to(place)
         real = reference(train, feature_space(features, train, held_out))
-        for cell in cells:
-            own = (cell.dataset, cell.features) == (dataset, features)
-            record = read_record(runs / cell.run_name) if own else None
-            known = record["protocol"].get("reference_images", real.images) if record else real.images
-            if known != real.images:
-                raise DataError(
-                    f"{dataset}: its training images are not those that {cell.run_name} was measured on; "
-                    f"move {runs / cell.run_name} away, or give another OUT"
-                )
-            if record and isinstance(cell.run, ExternalRun) and changed(cell.run, record):
-                print(f"{cell.run_name}: {cell.run.samples} has changed and is measured again", file=sys.stderr)
-                (runs / cell.run_name / "record.json").unlink()
+        check_records(
+            [cell for cell in cells if (cell.dataset, cell.features) == (dataset, features)], runs, real.images
+        )
 
 
-def run_local(cells: Sequence[Cell], runs: Path, workers: int | None = None, device: str = "auto") -> int:
-    """Execute every cell that has no standing record; returns the number of workers that failed.
+def check_records(cells: Sequence[Cell], runs: Path, images: str) -> None:
+    """Cells of one data set, whose training images have the hash `images`; see `prepare`."""
+    for cell in cells:
+        record = read_record(runs / cell.run_name)
+        known = record["protocol"].get("reference_images", images) if record else images
+        if known != images:
+            raise DataError(
+                f"{cell.dataset}: its training images are not those that {cell.run_name} was measured on; "
+                f"move {runs / cell.run_name} away, or give another OUT"
+            )
+        if record and isinstance(cell.run, ExternalRun) and changed(cell.run, record):
+            print(f"{cell.run_name}: {cell.run.samples} has changed and is measured again", file=sys.stderr)
+            (runs / cell.run_name / "record.json").unlink()
 
-    As many workers as cores (GPUs, on a machine with them), each with its share of the cores as threads: on networks
-    this small, single-threaded runs side by side do more than one run with all cores.
+
+def run_here(cells: Sequence[Cell], runs: Path) -> None:
+    """Execute every cell that has no standing record in this process, one after the other; for debugging.
 
     Raises:
-        KeyboardInterrupt: on Ctrl-C or SIGTERM, once every worker saved its state and left.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM, with the state saved.
     """
-    pending = sorted((c for c in cells if not finished(c, runs)), key=cost, reverse=True)
-    skipped = len(cells) - len(pending)
-    if skipped:
-        print(f"{skipped} of {len(cells)} runs are finished already", file=sys.stderr)
-    if not pending:
-        return 0
-    gpus = visible_gpus(choose_device(device))
-    workers = min(workers or len(gpus) or available_cores(), len(cells))
-    # by the whole grid, not by what is left of it: a rerun's sums keep their order
-    threads = max(1, available_cores() // workers)
-    slots: list[Worker | None] = [None] * workers
-    failures, done, shown = 0, 0, 0.0
+    from experiments.cell import INTERRUPTED, main  # not needed by other launchers, and they by it
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        while pending or any(slots):
-            for place, worker in enumerate(slots):
-                if worker is not None and worker.process.poll() is not None:
-                    done += 1
-                    failures += _ended(worker, runs)
-                    slots[place] = None
-                if slots[place] is None and pending:
-                    slots[place] = _start(pending.pop(0), runs, threads, gpus[place % len(gpus)] if gpus else None)
-            if time.monotonic() - shown > (1 if sys.stderr.isatty() else 10):
-                shown = time.monotonic()
-                _show([w for w in slots if w is not None], done, len(cells) - skipped, runs)
-            time.sleep(0.1)
-    except KeyboardInterrupt:
-        _stop([w for w in slots if w is not None])
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-    return failures
-
-
-def visible_gpus(device: torch.device) -> list[str]:
-    """The GPUs to share out, as CUDA_VISIBLE_DEVICES names them; none on a CPU, or where the device names its GPU."""
-    if device.type != "cuda" or device.index is not None:
-        return []
-    mask = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return mask.split(",") if mask else [str(number) for number in range(torch.cuda.device_count())]
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start(cell: Cell, runs: Path, threads: int, gpu: str | None) -> Worker:
-    folder = runs / cell.run_name
-    save_config(cell.run, folder)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    if gpu is not None:
-        environment["CUDA_VISIBLE_DEVICES"] = gpu
-    with open(folder / "output.log", "ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "experiments.cell", str(folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which hands it on
-        )
-    return Worker(cell, process, time.monotonic(), _iteration(folder))
-
-
-def _ended(worker: Worker, runs: Path) -> int:
-    folder = runs / worker.cell.run_name
-    record = read_record(folder)
-    status = record["status"] if record else f"no record (exit status {worker.process.returncode})"
-    print(f"{worker.cell.run_name}: {status}", file=sys.stderr)
-    if worker.process.returncode == 0:
-        return 0
-    lines = (folder / "output.log").read_text(errors="replace").splitlines()
-    print("\n".join(f"    {line}" for line in lines[-5:]), file=sys.stderr)
-    return 1
-
-
-def _iteration(folder: Path) -> int:
-    return max((line["iteration"] for line in read_log(folder) if line["kind"] == "train"), default=0)
-
-
-def _show(workers: Sequence[Worker], done: int, total: int, runs: Path) -> None:
-    parts = []
-    for worker in workers:
-        train = getattr(worker.cell.run, "train", None)
-        text = worker.cell.run_name.rsplit("-", 1)[0]
-        if train is not None:
-            iteration = _iteration(runs / worker.cell.run_name)
-            text += f" {iteration}/{train.iterations}"
-            gained = iteration - worker.began_at
-            if gained > 0:
-                left = (train.iterations - iteration) * (time.monotonic() - worker.started) / gained
-                text += f" left {duration(left)}"
-        parts.append(text)
-    line = f"runs {done}/{total} done | " + " | ".join(parts)
-    print(f"\r\033[K{line}" if sys.stderr.isatty() else line, end="" if sys.stderr.isatty() else "\n", file=sys.stderr)
-    sys.stderr.flush()
-
-
-def _stop(workers: Sequence[Worker]) -> None:
-    print("\nstopping: each run saves its state and leaves", file=sys.stderr)
-    for worker in workers:
-        worker.process.terminate()
-    for worker in workers:
-        worker.process.wait()
+    for cell in cells:
+        if finished(cell, runs):
+            continue
+        save_config(cell.run, runs / cell.run_name)
+        status = main(runs / cell.run_name)
+        print(f"{cell.run_name}: exit status {status}", file=sys.stderr)
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt

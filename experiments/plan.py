@@ -17,7 +17,7 @@ def describe(cells: Sequence[Cell], runs: Path, workers: int) -> str:
     """The plan as text: a line a row with its runs, how many are finished, and estimates of time and memory."""
     lines = [f"{'row':<20}{'runs':>5}{'done':>6}{'iterations':>12}{'time a run':>16}{'MB a run':>10}"]
     total = 0.0
-    for row, members in _by_row(cells).items():
+    for row, members in by_row(cells).items():
         done = sum(finished(cell, runs) for cell in members)
         run = members[0].run
         line = f"{row:<20}{len(members):>5}{done:>6}"
@@ -35,7 +35,8 @@ def _long(seconds: float) -> str:
     return duration(seconds) if seconds < 86_400 else f"{seconds / 3600:,.0f} hours"
 
 
-def _by_row(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+def by_row(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """The cells of each row of the table."""
     rows: dict[str, list[Cell]] = {}
     for cell in cells:
         rows.setdefault(cell.row, []).append(cell)

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from clel.config import ConfigError, require
+from clel.config import ConfigError, choose, from_dict, require, to_dict
 from clel.record import FINAL, read_record
 from clel.run import choose_device, slug
 from experiments.external import EXTERNAL, load_external
 from experiments.grid import Cell, table1_cells
-from experiments.launch import available_cores, finished, prepare, run_local
+from experiments.launch import finished, prepare, run_here
+from experiments.local import available_cores, run_local
 from experiments.plan import describe
 from experiments.report import write_report
+from experiments.slurm import plan
+from experiments.slurm.launch import Table, launch
+from experiments.slurm.options import SlurmOptions
 from experiments.store import load_cells
 from experiments.tables import table1
+
+CLUSTERS = ("local", "debug", "slurm")
+LEFT_OUT = ("out", "plan", "report", "workers", "cluster")
+"""Options that do not say what is in the table."""
 
 
 @dataclass(frozen=True)
@@ -52,27 +60,32 @@ class Table1:
     """Print what would run, with estimates of time and memory, and stop."""
     report: bool = False
     """Only make the tables and figures again from the records that are there."""
+    cluster: str = "local"
+    """local: workers on this machine. debug: one after the other in this process. slurm: job arrays (docs/slurm.md)."""
+    slurm: SlurmOptions = field(default_factory=SlurmOptions)
+    """Resources and sbatch parameters, for the cluster slurm."""
 
 
 def main(options: Table1) -> int:
-    """Exit status: 0 all done, 1 if a run failed (the table says which and why), 130 interrupted."""
-    rows = [row for row in options.methods.split(",") if row.strip()]
-    cells = table1_cells(
-        options.profile,
-        options.seeds,
-        rows,
-        options.dataset,
-        options.device,
-        evaluate=evaluate_changes(options),
-        external=load_external(options.external or EXTERNAL),
-    )
+    """Exit status: 0 all done or submitted, 1 if a run failed (the table says which and why), 130 interrupted."""
+    choose(dict.fromkeys(CLUSTERS), options.cluster, "cluster")
+    cells = cells_of(options)
     runs = options.out / "runs"
-    if options.plan:
+    if options.cluster == "slurm" and not options.report:
+        if options.plan:
+            print(plan.describe(cells, runs, options.slurm))
+            return 0
+        if launch(launched(options, cells)) is not None or not any(finished(cell, runs) for cell in cells):
+            return 0
+    elif options.plan:
         choose_device(options.device)
         print(describe(cells, runs, options.workers or available_cores()))
         return 0
-    if options.report:
+    elif options.report:
         refuse_other_settings(cells, runs)
+    elif options.cluster == "debug":
+        prepare(cells, runs, options.device)
+        run_here(cells, runs)
     else:
         prepare(cells, runs, options.device)
         run_local(cells, runs, options.workers, options.device)
@@ -83,6 +96,37 @@ def main(options: Table1) -> int:
     if failed:
         print(f"{len(failed)} of {len(cells)} runs have no result; the table says why", file=sys.stderr)
     return 1 if failed else 0
+
+
+def cells_of(options: Table1) -> list[Cell]:
+    """The runs that the options declare, in the order of the table's rows."""
+    return table1_cells(
+        options.profile,
+        options.seeds,
+        [row for row in options.methods.split(",") if row.strip()],
+        options.dataset,
+        options.device,
+        evaluate=evaluate_changes(options),
+        external=load_external(options.external or EXTERNAL),
+    )
+
+
+def launched(options: Table1, cells: Sequence[Cell]) -> Table:
+    """The table as Slurm's launcher takes it."""
+    return Table(table_name(options, cells), cells, options.out, options.slurm, command(options), stored(options))
+
+
+def stored(options: Table1) -> dict[str, Any]:
+    """Plain values that `restored` makes the options from again, in any folder; where results go is not among them."""
+    external = None if options.external is None else str(options.external.absolute())
+    values = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in LEFT_OUT}
+    return values | {"external": external, "slurm": to_dict(options.slurm)}
+
+
+def restored(values: Mapping[str, Any], out: Path) -> Table1:
+    """The inverse; raises ConfigError for options that this version does not know."""
+    options = from_dict(Table1, {**values, "external": None})
+    return replace(options, external=Path(values["external"]) if values["external"] else None, out=out)
 
 
 def refuse_other_settings(cells: Sequence[Cell], runs: Path) -> None:

@@ -147,11 +147,11 @@ def test_train_writes_a_whole_run(run: Path) -> None:
 def test_a_finished_run_is_not_trained_again_and_another_is_refused(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.name != ".lock"}
+    before = {p: p.stat().st_mtime_ns for p in run.rglob("*") if not p.name.startswith(".lock")}
     assert main(["train", "clel", "--out", str(run), *SMALL]) == 0
     assert main(["train", "clel", "--out", str(run), *SMALL, "--seed", "1"]) == 2
     assert "seed: 0 -> 1" in capsys.readouterr().err
-    assert {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.name != ".lock"} == before
+    assert {p: p.stat().st_mtime_ns for p in run.rglob("*") if not p.name.startswith(".lock")} == before
 
 
 def test_a_run_that_is_being_trained_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,8 @@ from clel.config import choose, require
 from clel.files import write_atomically
 from experiments.drawing import png
 from experiments.grid import PROFILES, Cell
-from experiments.launch import finished, prepare, run_local
+from experiments.launch import finished, prepare
+from experiments.local import run_local
 from experiments.study.figure import chains_figure
 from experiments.study.rows import load_rows
 from experiments.study.settings import ChainsRun, chains_run

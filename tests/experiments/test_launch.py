@@ -14,7 +14,7 @@ from baselines import METHODS
 from clel.config import ConfigError, to_dict
 from clel.data import DataError, Images
 from clel.record import blank_record, write_record
-from experiments import launch
+from experiments import launch, local
 from experiments.grid import PROFILES, table1_cells
 from experiments.table1 import refuse_other_settings
 
@@ -36,7 +36,7 @@ def test_gpus_are_those_that_the_process_may_use(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if mask:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mask)
-    assert launch.visible_gpus(torch.device(device)) == expected
+    assert local.visible_gpus(torch.device(device)) == expected
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": 1, "status": "ok"}'])

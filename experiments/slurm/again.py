@@ -1,0 +1,110 @@
+"""Taking a sweep up again from its folder: what it lacks is submitted, or its table made."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from clel.config import ConfigError
+from experiments import table1
+from experiments.grid import Cell
+from experiments.launch import finished
+from experiments.report import write_report
+from experiments.slurm.clients import SchedulerError
+from experiments.slurm.launch import launch
+from experiments.slurm.options import SlurmOptions
+from experiments.slurm.status import Report, report
+from experiments.slurm.sweep import Sweep, all_sweeps, choose_sweep, latest_jobs, load_sweep
+from experiments.slurm.traces import tail
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Submit what a sweep lost or was cancelled, with the code as it is now."""
+
+    sweep: str = ""
+    """Name of the sweep; the latest if not given."""
+    out: Path = Path("results")
+    """Folder that make table1 had as OUT."""
+    slurm: SlurmOptions = field(default_factory=SlurmOptions)
+    """What is to be different from the first time."""
+
+
+@dataclass(frozen=True)
+class Collect:
+    """Make the table and figures of a sweep from what its runs have come to."""
+
+    folder: Path
+    """The sweep's folder."""
+    at: Path | None = None
+    """Folder that it was submitted from."""
+
+
+def resume(options: Resume) -> int:
+    """Exit status 0 where all that is missing has a job now."""
+    sweep = choose_sweep(options.out, options.sweep)
+    found = sweep_report(sweep, options.out)
+    if found.trouble:
+        raise SchedulerError(found.trouble.splitlines()[0])
+    for s in found.standings:
+        if s.verdict.state in ("failed", "lost", "timeout", "stopped", "cancelled"):
+            print(f"{s.run}: {s.verdict.state}{': ' if s.verdict.why else ''}{s.verdict.why}")
+            if s.verdict.state in ("failed", "lost"):
+                lines = tail(sweep.run_folders / s.run / "output.log", 5).splitlines()
+                print("".join(f"    {line}\n" for line in lines), end="")
+    out = options.out.absolute()
+    os.chdir(sweep.home)
+    wanted = table1.restored(sweep.options, out)
+    wanted = replace(wanted, slurm=wanted.slurm.changed_by(options.slurm))
+    cells = sweep_cells(sweep, wanted)
+    if launch(table1.launched(wanted, cells), sweep) is None and not any(s.verdict.alive for s in found.standings):
+        print("every run is finished; make report makes the table again", file=sys.stderr)
+    return 0
+
+
+def collect(options: Collect) -> int:
+    """Exit status 0 made with all runs, 1 made without some, 3 no run has a result and nothing was made."""
+    folder = options.folder.absolute()
+    if options.at is not None:
+        os.chdir(options.at)
+    sweep = load_sweep(folder)
+    wanted = table1.restored(sweep.options, folder.parent.parent)
+    cells = sweep_cells(sweep, wanted)
+    missing = [cell.run_name for cell in cells if not finished(cell, sweep.run_folders)]
+    if len(missing) == len(cells):
+        print("no run has a result; no table was made", file=sys.stderr)
+        return 3
+    for path in write_report(wanted.out / table1.table_name(wanted, cells), cells, sweep.run_folders, sweep.command):
+        print(path)
+    print(table1.summary(cells, sweep.run_folders))
+    if missing:
+        print(f"{len(missing)} of {len(cells)} runs have no result: {', '.join(missing)}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def sweep_report(sweep: Sweep, out: Path) -> Report:
+    """Where the runs of a sweep stand; see `report`."""
+    cells = {cell.run_name: cell for cell in sweep_cells(sweep, table1.restored(sweep.options, out))}
+    done = {run: finished(cells[run], sweep.run_folders) for run in sweep.runs}
+    return report(sweep, latest_jobs(all_sweeps(out)), done)
+
+
+def sweep_cells(sweep: Sweep, options: table1.Table1) -> list[Cell]:
+    """The sweep's cells, made again from its options.
+
+    Raises:
+        ConfigError: the code has other settings now, so that they would be other runs.
+    """
+    cells = table1.cells_of(options)
+    names = {cell.run_name for cell in cells}
+    changed = [run for run in sweep.runs if run not in names]
+    if changed:
+        raise ConfigError(
+            f"sweep {sweep.name}: the code has other settings now than when it was submitted, so that {len(changed)} "
+            f"of its runs have another name, such as {changed[0]}. Take the code of that time, or submit anew: "
+            f"{sweep.command} CLUSTER=slurm"
+        )
+    by_name = {cell.run_name: cell for cell in cells}
+    return [by_name[run] for run in sweep.runs]

@@ -1,0 +1,116 @@
+"""What is asked of a sweep once it is submitted: status, logs, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clel.config import ConfigError
+from experiments.slurm import attempts
+from experiments.slurm.again import sweep_report
+from experiments.slurm.clients import SchedulerError
+from experiments.slurm.scheduler import cancel as cancel_jobs
+from experiments.slurm.scheduler import job_states
+from experiments.slurm.sweep import JOBS, all_sweeps, choose_sweep, latest_jobs
+from experiments.slurm.traces import tail
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where every run of a sweep stands."""
+
+    sweep: str = ""
+    """Name of the sweep; the latest if not given."""
+    out: Path = Path("results")
+    """Folder that make table1 had as OUT."""
+
+
+@dataclass(frozen=True)
+class Logs:
+    """The end of a run's output over all its attempts, and of its job's own."""
+
+    run: str
+    """Name of a run, or enough of its beginning."""
+    lines: int = 40
+    """Lines of each."""
+    sweep: str = ""
+    """Name of the sweep; the latest if not given."""
+    out: Path = Path("results")
+    """Folder that make table1 had as OUT."""
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Cancel the jobs of a sweep, or of one run. Runs at work save their state and leave."""
+
+    run: str = ""
+    """Name of a run, or enough of its beginning; all runs if not given."""
+    sweep: str = ""
+    """Name of the sweep; the latest if not given."""
+    out: Path = Path("results")
+    """Folder that make table1 had as OUT."""
+
+
+def status(options: Status) -> int:
+    """Prints the report; exit status 0."""
+    sweep = choose_sweep(options.out, options.sweep)
+    print(f"sweep {sweep.name}")
+    print(sweep_report(sweep, options.out))
+    return 0
+
+
+def logs(options: Logs) -> int:
+    """Prints them; exit status 0."""
+    sweep = choose_sweep(options.out, options.sweep)
+    run = one_run(sweep.runs, options.run)
+    folder = sweep.run_folders / run
+    for attempt in attempts.read(folder):
+        how = f"{attempt.how}: {attempt.why}" if attempt.how else "no word of its end"
+        print(f"{attempt.started}  job {attempt.job} on {attempt.node}: {how}")
+    shown = tail(folder / "output.log", options.lines)
+    print(f"== {folder / 'output.log'}\n{shown or 'nothing yet'}")
+    job = latest_jobs(all_sweeps(options.out)).get(run)
+    if job is not None:
+        path = sweep.folder.parent / job.sweep / JOBS / f"{job.id}_0_log.out"
+        print(f"== {path}\n{tail(path, options.lines) or 'nothing yet: the job has not started'}")
+    return 0
+
+
+def cancel(options: Cancel) -> int:
+    """Exit status 0 once Slurm took the order."""
+    sweep = choose_sweep(options.out, options.sweep)
+    runs = [one_run(sweep.runs, options.run)] if options.run else sweep.runs
+    ids = [sweep.jobs[run][-1] for run in runs if run in sweep.jobs]
+    ids += [] if options.run else sweep.collect
+    over = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"}
+    states = job_states(ids) if ids else {}
+    ids = [job for job in ids if states[job].state not in over and job not in sweep.cancelled]
+    latest = latest_jobs(all_sweeps(options.out))
+    foreign = sorted({latest[run].sweep for run in runs if run in latest} - {sweep.name})
+    if foreign:
+        print(f"some of its runs have jobs of other sweeps, which stay: make cancel SWEEP={', '.join(foreign)}")
+    if not ids:
+        print("nothing to cancel: no job of its own is waiting or running")
+        return 0
+    known = list(sweep.cancelled)
+    # before, lest it be forgotten where this process ends in between
+    sweep.cancelled += ids
+    sweep.save()
+    try:
+        cancel_jobs(ids)
+    except SchedulerError:
+        sweep.cancelled = known
+        sweep.save()
+        raise
+    print(f"cancelled {len(ids)} jobs: {', '.join(ids)}. make resume submits their runs again")
+    return 0
+
+
+def one_run(runs: Sequence[str], prefix: str) -> str:
+    """The run whose name begins so; raises ConfigError where that is none, or several."""
+    found = [run for run in runs if run == prefix] or [run for run in runs if run.startswith(prefix)]
+    if len(found) != 1:
+        what = f"stands for {len(found)} runs" if found else "is no run of this sweep"
+        raise ConfigError(f"RUN={prefix} {what}; give enough of one of: {', '.join(found or runs)}")
+    return found[0]

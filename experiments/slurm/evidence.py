@@ -1,0 +1,145 @@
+"""What became of a run: Slurm's word where it has one, else what the run's own folder shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from clel.lock import Look, look
+from clel.record import FINAL
+from experiments.slurm import attempts
+from experiments.slurm.attempts import Attempt
+from experiments.slurm.states import JobState
+from experiments.slurm.sweep import Job
+from experiments.slurm.traces import recorded
+
+ALIVE = ("pending", "running", "unknown")
+"""States of a run that must not be submitted again."""
+SETTLING = 600.0
+"""Seconds after its submission in which a job that Slurm does not know may still be on its way."""
+FORGOTTEN = ("neither the controller", "accounting still has it")
+"""How the reason of an UNKNOWN job begins where the controller answered and has no such job (scheduler.py)."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known of a run.
+
+    Attributes:
+        finished: whether it has a result that stands, measured as its table asks.
+        status, reason: of its record, None without one.
+        job: the latest that was submitted for it. state: what Slurm says of that; None where Slurm was not to be asked.
+        attempts: its starts, oldest first. lock: who works in its folder.
+        age, since: seconds since the job was submitted, and since the last start.
+    """
+
+    finished: bool
+    status: str | None
+    reason: str
+    job: Job | None
+    state: JobState | None
+    attempts: tuple[Attempt, ...]
+    lock: Look
+    age: float
+    since: float = 0.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """finished, pending, running, unknown, cancelled, stopped, timeout, failed, lost or waiting; and why."""
+
+    state: str
+    why: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether a job of it may still be there."""
+        return self.state in ALIVE
+
+
+def gather(folder: Path, finished: bool, job: Job | None, states: Mapping[str, JobState]) -> Evidence:
+    """Read a run's folder; states: Slurm's word on the jobs, empty where it does not answer."""
+    status, reason = recorded(folder)
+    state = states.get(job.id) if job is not None else None
+    # thousands of runs that are finished or wait cost their file server no more than that
+    quiet = finished or (state is not None and state.state == "PENDING") or not folder.is_dir()
+    seen = Look(0) if quiet else look(folder)
+    tries = tuple(attempts.read(folder))
+    age = _seconds_since(job.submitted) if job is not None else 0.0
+    since = _seconds_since(tries[-1].started) if tries else 0.0
+    return Evidence(finished, status, reason, job, state, tries, seen, age, since)
+
+
+def judge(e: Evidence) -> Verdict:
+    """Where the run stands."""
+    if e.finished:
+        return Verdict("finished", e.status if e.status != "ok" and e.status is not None else "")
+    slurm = e.state.state if e.state is not None else "UNKNOWN"
+    if e.job is not None and slurm == "PENDING":
+        return Verdict("pending", e.state.reason if e.state else "")
+    if e.job is not None and slurm == "RUNNING":
+        return Verdict("running", "" if e.lock.held else "no sign of life of its process: it starts, or is gone")
+    if e.lock.held:
+        return Verdict("running", f"by {e.lock}")
+    if e.job is None:
+        return _without_a_job(e)
+    if slurm == "UNKNOWN":
+        return _unknown(e, e.job)
+    if slurm == "CANCELLED" or e.job.cancelled:
+        return Verdict("cancelled")
+    return _ended(e, slurm)
+
+
+def _without_a_job(e: Evidence) -> Verdict:
+    if e.status is not None and e.status not in FINAL:
+        return Verdict("timeout" if e.status == "timeout" else "failed", _recorded(e))
+    return Verdict("waiting", "not submitted")
+
+
+def _unknown(e: Evidence, job: Job) -> Verdict:
+    """Slurm has no word on the job, or gave none."""
+    if job.cancelled:
+        return Verdict("cancelled")
+    mine = [attempt for attempt in e.attempts if attempt.job == job.id]
+    forgotten = e.state is not None and e.state.reason.startswith(FORGOTTEN)
+    if not mine:
+        if forgotten and e.age > SETTLING:
+            return Verdict("lost", "Slurm has forgotten its job, which never started")
+        return Verdict("unknown", "its job has not started, and Slurm does not say where it is")
+    # SIGTERM is also how Slurm begins a requeue of its own
+    if mine[-1].how in (attempts.REQUEUED, attempts.STOPPED) and not forgotten:
+        return Verdict("unknown", "its job left or was requeued, and Slurm does not say where it is")
+    if mine[-1].how is None and not forgotten and e.since < SETTLING:
+        return Verdict("unknown", "its job has just started, and Slurm does not say where it is")
+    return _ended(e, "its job is gone")
+
+
+def _ended(e: Evidence, slurm: str) -> Verdict:
+    """The job is over and the run has no result."""
+    last = e.attempts[-1] if e.attempts and e.job is not None and e.attempts[-1].job == e.job.id else None
+    if e.status == "timeout" or (last is not None and last.how == attempts.GAVE_UP):
+        return Verdict("timeout", last.why if last is not None else e.reason)
+    if e.status is not None and e.status not in FINAL:
+        return Verdict("failed", _recorded(e))
+    if last is None:
+        return Verdict("lost", f"{_words(slurm)} before the run started; make logs RUN=... shows the job's output")
+    if last.how is None or last.how == attempts.REQUEUED:
+        return Verdict("lost", f"{_words(slurm)} on {last.node}, with no word from the run")
+    return Verdict("stopped" if last.how == attempts.STOPPED else "failed", last.why)
+
+
+def _seconds_since(time: str) -> float:
+    try:
+        return (datetime.now(timezone.utc) - datetime.fromisoformat(time)).total_seconds()
+    except ValueError:
+        return 0.0
+
+
+def _recorded(e: Evidence) -> str:
+    return f"{e.status}: {e.reason}" if e.reason else str(e.status)
+
+
+def _words(slurm: str) -> str:
+    return slurm if slurm.islower() or " " in slurm else f"{slurm.lower().replace('_', ' ')} (Slurm)"

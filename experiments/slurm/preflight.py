@@ -1,0 +1,60 @@
+"""What must be right before a single job is submitted, looked at on the submitting host, without heavy work."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from clel.config import ConfigError
+from clel.data import DataError, load
+from clel.metrics.weights import PUBLISHED, locate
+from experiments.grid import Cell
+from experiments.launch import check_records
+from experiments.slurm.resources import Resources
+from experiments.slurm.scheduler import check_partition, require_slurm
+
+
+def check_slurm(wanted: Iterable[Resources]) -> None:
+    """Raise SchedulerError where there is no Slurm, or no partition could ever run one of these."""
+    require_slurm()
+    for r in sorted(set(wanted), key=str):
+        check_partition(r.partition, gpus=r.gpus, cpus=r.cpus, memory_gb=r.memory_gb, minutes=r.minutes)
+
+
+def check_data(cells: Sequence[Cell], runs: Path) -> None:
+    """Every data set and every file of weights that the cells need is here and is the published one.
+
+    Feature spaces and reference statistics are not made here: a login node is no place for that, and the first task
+    that needs them makes them for all.
+
+    Raises:
+        DataError, ConfigError: what is missing or wrong, and how to get it.
+    """
+    for features in sorted({cell.features for cell in cells}):
+        for weights in PUBLISHED:
+            if features in weights.modes:
+                locate(weights)
+    for dataset in sorted({cell.dataset for cell in cells}):
+        train = load(dataset, "train")
+        labelled = train.labels is not None and len(train.classes) > 1
+        own = [cell for cell in cells if cell.dataset == dataset]
+        if not labelled and any(cell.features == "classifier" for cell in own):
+            raise DataError(
+                f"{dataset}: a classifier's feature space takes labels of at least two classes. Without them take "
+                "Inception features: FEATURES=inception-clean"
+            )
+        check_records(own, runs, replace(train, labels=None).content_hash())
+        del train
+        load(dataset, "test")
+
+
+def check_writable(out: Path) -> None:
+    """Raise ConfigError where OUT cannot be written; it may be missing."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out) as file:
+            file.write(b"x")
+    except OSError as error:
+        raise ConfigError(f"OUT is {out}, which cannot be written ({error.strerror}); give another folder") from None

@@ -1,0 +1,118 @@
+"""What each run asks of a cluster (experiments/resources.csv, and the user's word), and which runs make one array."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clel.config import ConfigError, choose
+from clel.run import Run
+from experiments.grid import Cell
+from experiments.launch import cost
+from experiments.slurm.options import SlurmOptions
+
+TABLE = Path(__file__).parent.parent / "resources.csv"
+COLUMNS = ("profile", "row", "gpus", "cpus", "memory_gb", "minutes", "hours", "source")
+ANY, UNTRAINED = "*", "untrained"
+"""Keys of a row of the file that stands for all of a profile, or for all that nothing is trained for."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a job asks for; `minutes` is its limit. Runs that ask for the same can be tasks of one array."""
+
+    partition: str | None
+    gpus: int
+    cpus: int
+    memory_gb: float
+    minutes: int
+
+    def __str__(self) -> str:
+        where = f"partition {self.partition}" if self.partition else "default partition"
+        gpus = f"{self.gpus} GPU{'s' if self.gpus != 1 else ''}"
+        return f"{where}, {gpus}, {self.cpus} CPUs, {self.memory_gb:g} GB, {self.minutes} min"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """A row of the file: resources without a partition, and the hours that one run is expected to take in all."""
+
+    gpus: int
+    cpus: int
+    memory_gb: float
+    minutes: int
+    hours: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Array:
+    """Runs that one job array takes, the longest first."""
+
+    resources: Resources
+    cells: tuple[Cell, ...]
+
+
+def load_needs(path: Path = TABLE) -> dict[tuple[str, str], Needs]:
+    """(profile, row) -> what a run of it needs.
+
+    Raises:
+        ConfigError: other columns, a row twice, or a cell that is no number.
+    """
+    found: dict[tuple[str, str], Needs] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ConfigError(f"{path}: columns are {reader.fieldnames}; expected {list(COLUMNS)}")
+        for line in reader:
+            key = (line["profile"], line["row"])
+            if key in found:
+                raise ConfigError(f"{path}, line {reader.line_num}: {key} a second time")
+            try:
+                whole = (int(line[name]) for name in ("gpus", "cpus"))
+                gpus, cpus = whole
+                amounts = (float(line["memory_gb"]), int(line["minutes"]), float(line["hours"]))
+            except ValueError as error:
+                raise ConfigError(f"{path}, line {reader.line_num}: {error}") from None
+            found[key] = Needs(gpus, cpus, *amounts, line["source"])
+    return found
+
+
+def needs_of(cell: Cell, table: Mapping[tuple[str, str], Needs]) -> Needs:
+    """What the table says of a cell: its own row, or that for all trained or all untrained runs of its profile."""
+    if not isinstance(cell.run, Run):
+        return choose({row: n for (profile, row), n in table.items() if profile == cell.profile}, UNTRAINED, "row")
+    own = table.get((cell.profile, cell.row))
+    return own or choose({row: n for (profile, row), n in table.items() if profile == cell.profile}, ANY, "row")
+
+
+def resources_of(cell: Cell, options: SlurmOptions, table: Mapping[tuple[str, str], Needs]) -> Resources:
+    """What a cell's job asks for: the user's word, else the table's."""
+    known = needs_of(cell, table)
+
+    def asked(given: float | None, otherwise: float) -> float:
+        return otherwise if given is None else given
+
+    return Resources(
+        options.partition,
+        int(asked(options.gpus, known.gpus)),
+        int(asked(options.cpus, known.cpus)),
+        float(asked(options.memory, known.memory_gb)),
+        int(asked(options.minutes, known.minutes)),
+    )
+
+
+def arrays(
+    cells: Sequence[Cell], options: SlurmOptions, table: Mapping[tuple[str, str], Needs], size: int
+) -> list[Array]:
+    """The cells by what they ask for, in arrays of at most `size`, longest runs first: tasks start in their order."""
+    groups: dict[Resources, list[Cell]] = {}
+    for cell in sorted(cells, key=cost, reverse=True):
+        groups.setdefault(resources_of(cell, options, table), []).append(cell)
+    return [
+        Array(resources, tuple(members[start : start + size]))
+        for resources, members in groups.items()
+        for start in range(0, len(members), size)
+    ]

@@ -1,0 +1,162 @@
+"""Arrays handed to sbatch, through submitit's executor for Slurm; all of them, or none."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from submitit.slurm.slurm import SlurmExecutor
+
+from clel.data.registry import data_root
+from clel.metrics.cache import cache_root
+from clel.provenance import utc_now
+from experiments.slurm.clients import SchedulerError
+from experiments.slurm.options import PARALLEL, SlurmOptions
+from experiments.slurm.resources import Array, Resources
+from experiments.slurm.scheduler import cancel
+from experiments.slurm.sweep import JOBS, Sweep
+from experiments.slurm.task import Collect, Task
+
+NO_LIMIT = 1_000_000
+"""Timeouts that submitit allows: it takes any job shorter than some ten minutes for timed out, so the task counts."""
+COLLECTING = Resources(None, 0, 1, 4.0, 60)
+MARGIN = 30
+"""Seconds of the notice that are kept for the requeue itself."""
+USERS_OWN = ("ACCOUNT", "QOS", "RESERVATION", "CONSTRAINT", "CLUSTERS", "WCKEY")
+"""What a user may set for all sbatch calls, as SBATCH_<...>; others would override what the launcher asks for."""
+
+
+def submit_arrays(sweep: Sweep, arrays: Sequence[Array], code: Path, options: SlurmOptions) -> list[str]:
+    """Submit every array, each noted in sweep.json as soon as sbatch took it; returns their jobs' numbers.
+
+    Raises:
+        SchedulerError: sbatch refused one; those before it were cancelled, which the message says.
+    """
+    taken: list[str] = []
+    try:
+        for array in arrays:
+            notice = options.notice_seconds(array.resources.minutes)
+            patience = max(notice - MARGIN, notice / 2)
+            folders = [sweep.run_folders.absolute() / cell.run_name for cell in array.cells]
+            tasks = [Task(str(folder), sweep.home, options.most_requeues, patience) for folder in folders]
+            executor = make_executor(sweep, array.resources, code, options, f"clel-{sweep.name}")
+            with outside_a_job(options):
+                ids = [job.job_id for job in executor.submit_array(tasks)]
+            base = ids[0].partition("_")[0]
+            taken.append(base)
+            about = {"job": base, "submitted": utc_now(), "resources": asdict(array.resources)}
+            sweep.arrays.append(about | {"code": code.name, "runs": len(ids)})
+            for cell, job in zip(array.cells, ids, strict=True):
+                sweep.jobs.setdefault(cell.run_name, []).append(job)
+            sweep.save()
+    except BaseException as error:
+        undone = _undo(sweep, taken)
+        if isinstance(error, RuntimeError | OSError):
+            raise SchedulerError(f"sbatch refused the jobs: {_words(error)}. {undone}") from error
+        raise
+    return taken
+
+
+def submit_collect(sweep: Sweep, after: Sequence[str], code: Path, options: SlurmOptions) -> str:
+    """Submit the job that makes the table once all jobs of `after` have ended, however they did; returns its number."""
+    wanted = replace(COLLECTING, partition=options.partition)
+    executor = make_executor(sweep, wanted, code, options, f"clel-collect-{sweep.name}")
+    executor.update_parameters(dependency="afterany:" + ":".join(after))
+    try:
+        with outside_a_job(options):
+            job = executor.submit(Collect(str(sweep.folder.absolute()), sweep.home)).job_id
+    except (RuntimeError, OSError) as error:
+        raise SchedulerError(f"sbatch refused the job that makes the table: {_words(error)}") from error
+    sweep.collect.append(job)
+    sweep.save()
+    return job
+
+
+def make_executor(sweep: Sweep, resources: Resources, code: Path, options: SlurmOptions, name: str) -> SlurmExecutor:
+    """submitit's executor for Slurm, by its name: the automatic choice submits to whatever sbatch it finds.
+
+    Raises:
+        SchedulerError: this host has no srun.
+    """
+    try:
+        executor = SlurmExecutor(sweep.folder.absolute() / JOBS, max_num_timeout=NO_LIMIT)
+    except RuntimeError:
+        raise SchedulerError("srun is not on PATH; submit from a login node of the cluster") from None
+    extra = options.parameters()
+    asked: dict[str, Any] = {
+        "job_name": name,
+        "time": resources.minutes,
+        "nodes": 1,
+        "ntasks_per_node": 1,
+        "cpus_per_task": resources.cpus,
+        "mem": f"{round(resources.memory_gb * 1024)}M",
+        "signal_delay_s": options.notice_seconds(resources.minutes),
+        "array_parallelism": options.parallel or PARALLEL,
+        "stderr_to_stdout": True,  # one file less a task
+        "setup": setup_lines(resources, code, options),
+        # steps do not inherit the job's CPUs since Slurm 22.05, nor the environment where a site exports none
+        "srun_args": [f"--cpus-per-task={resources.cpus}", "--export=ALL"],
+        "additional_parameters": {"requeue": True, **extra},
+    }
+    if resources.partition:
+        asked["partition"] = resources.partition
+    if resources.gpus and "gres" not in extra:
+        asked["gpus_per_node"] = resources.gpus
+    executor.update_parameters(**asked)
+    return executor
+
+
+def setup_lines(resources: Resources, code: Path, options: SlurmOptions) -> list[str]:
+    """Shell lines before a job's own command: the user's, then threads, folders, and the copy of the code."""
+    variables = {
+        "OMP_NUM_THREADS": resources.cpus,
+        "MKL_NUM_THREADS": resources.cpus,
+        "CLEL_DATA": data_root().absolute(),
+        "CLEL_CACHE": cache_root().expanduser().absolute(),
+    }
+    place = shlex.quote(str(code.absolute()))
+    return [
+        *([options.setup] if options.setup.strip() else []),
+        *(f"export {name}={shlex.quote(str(value))}" for name, value in variables.items()),
+        f"export PYTHONPATH={place}${{PYTHONPATH:+:$PYTHONPATH}}",
+        f"cd {place} || exit 1",
+    ]
+
+
+@contextmanager
+def outside_a_job(options: SlurmOptions) -> Iterator[None]:
+    """The environment without what an enclosing job, or the user's defaults for sbatch, would change of a new one."""
+    kept = {f"SBATCH_{name}" for name in USERS_OWN} | {"SLURM_CONF"}
+    if not options.partition:
+        kept.add("SBATCH_PARTITION")
+    foreign = ("SLURM_", "SLURMD_", "SBATCH_", "SRUN_", "SUBMITIT_")
+    removed = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(foreign) and name not in kept}
+    try:
+        yield
+    finally:
+        os.environ.update(removed)
+
+
+def _undo(sweep: Sweep, jobs: Sequence[str]) -> str:
+    """Cancel what was submitted already; says how that went."""
+    if not jobs:
+        return "Nothing was submitted"
+    members = [ids[-1] for ids in sweep.jobs.values() if ids[-1].partition("_")[0] in jobs]
+    sweep.cancelled += members
+    with suppress(OSError):
+        sweep.save()
+    try:
+        cancel(jobs)
+    except SchedulerError as error:
+        return f"Jobs {', '.join(jobs)} were submitted before and could not be cancelled ({error}): scancel them"
+    return f"Jobs {', '.join(jobs)}, submitted before, were cancelled"
+
+
+def _words(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(line.removeprefix("sbatch: ").removeprefix("error: ") for line in lines) or type(error).__name__

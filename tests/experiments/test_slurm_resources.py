@@ -1,0 +1,135 @@
+"""What runs ask of a cluster, how they become arrays, and the plan of it; no Slurm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from baselines import METHODS
+from clel.config import ConfigError
+from experiments.grid import PROFILES, Cell, table1_cells
+from experiments.slurm import plan
+from experiments.slurm.options import SlurmOptions
+from experiments.slurm.resources import ANY, UNTRAINED, Needs, arrays, load_needs, needs_of, resources_of
+
+NEEDS = load_needs()
+
+
+def cells(profile: str = "quick", seeds: int = 1, rows: tuple[str, ...] = ()) -> list[Cell]:
+    return table1_cells(profile, seeds, rows, dataset="digits")
+
+
+def test_every_profile_has_resources_and_every_row_of_the_file_is_one_of_a_table() -> None:
+    for profile in PROFILES:
+        assert {(profile, ANY), (profile, UNTRAINED)} <= NEEDS.keys()
+    for profile, row in NEEDS.keys() - {(p, k) for p in PROFILES for k in (ANY, UNTRAINED)}:
+        assert row in {cell.row for cell in cells(profile)}
+    for needs in NEEDS.values():
+        assert needs.cpus >= 1 and needs.minutes >= 10 and needs.memory_gb >= 1 and needs.source
+
+
+def test_a_row_of_its_own_comes_before_that_of_its_profile() -> None:
+    table = {("paper", ANY): Needs(1, 4, 8, 60, 1, ""), ("paper", "clel:large"): Needs(2, 4, 8, 60, 1, "")}
+    table |= {("paper", UNTRAINED): Needs(0, 1, 1, 9, 1, "")}
+    gpus = {cell.row: needs_of(cell, table).gpus for cell in cells("paper")}
+    assert gpus["clel:large"] == 2 and gpus["clel"] == 1 and gpus["noise"] == gpus["real"] == 0
+    with pytest.raises(ConfigError, match="untrained"):
+        needs_of(cells("quick")[0], table)
+
+
+def test_the_users_word_counts_also_where_it_is_nought() -> None:
+    options = SlurmOptions(partition="gpu", gpus=0, memory=0.5, minutes=5)
+    asked = resources_of(cells("paper", rows=("plain",))[-1], options, NEEDS)
+    assert (asked.partition, asked.gpus, asked.memory_gb, asked.minutes) == ("gpu", 0, 0.5, 5)
+    assert asked.cpus == NEEDS["paper", "plain"].cpus
+
+
+def test_arrays_hold_equal_resources_the_longest_first_and_no_more_than_allowed() -> None:
+    many = cells("paper", seeds=5)
+    found = arrays(many, SlurmOptions(), NEEDS, size=4)
+    assert sorted(c.run_name for a in found for c in a.cells) == sorted(c.run_name for c in many)
+    assert all(1 <= len(a.cells) <= 4 for a in found)
+    for array in found:
+        assert {resources_of(cell, SlurmOptions(), NEEDS) for cell in array.cells} == {array.resources}
+    alone = [a for a in found if a.resources.memory_gb == 32]
+    assert [len(a.cells) for a in alone] == [4, 1] and {c.row for a in alone for c in a.cells} == {"clel:large"}
+    (whole,) = arrays(cells("quick"), SlurmOptions(minutes=7), NEEDS, size=1000)
+    assert whole.cells[0].row == "clel" and whole.cells[-1].row in ("noise", "real")
+
+
+def test_thousands_of_runs_make_few_arrays() -> None:
+    many = cells("quick", seeds=1000, rows=("plain", "igebm"))
+    assert len(arrays(many, SlurmOptions(minutes=60), NEEDS, size=1001)) == -(-len(many) // 1001)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", {}),
+        ("account=x,qos=y", {"account": "x", "qos": "y"}),
+        (" --constraint=a100 , exclusive,", {"constraint": "a100", "exclusive": True}),
+        ("mail-type=END", {"mail_type": "END"}),
+        ("gres=gpu:a100:1", {"gres": "gpu:a100:1"}),
+    ],
+)
+def test_parameters_of_sbatch(text: str, expected: dict[str, object]) -> None:
+    assert SlurmOptions(sbatch=text).parameters() == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sbatch": "partition=gpu"}, "give PARTITION="),
+        ({"sbatch": "time=10"}, "give MINUTES="),
+        ({"sbatch": "array=0-3"}, "sets by itself"),
+        ({"sbatch": "=x"}, "expected name=value"),
+        ({"minutes": 0}, "MINUTES is 0"),
+        ({"memory": -1.0}, "MEMORY is -1"),
+        ({"requeues": -1}, "REQUEUES is -1"),
+        ({"parallel": 0}, "PARALLEL is 0"),
+    ],
+)
+def test_refusals(changes: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SlurmOptions(**changes)
+
+
+def test_options_of_a_resume_change_only_what_they_give() -> None:
+    first = SlurmOptions(partition="gpu", minutes=60, setup="module load x", force=True)
+    assert first.changed_by(SlurmOptions()) == replace(first, force=False)
+    second = first.changed_by(SlurmOptions(minutes=120, gpus=0, force=True))
+    assert (second.partition, second.minutes, second.gpus, second.force) == ("gpu", 120, 0, True)
+
+
+def test_the_notice_is_short_where_the_limit_is() -> None:
+    assert [SlurmOptions().notice_seconds(m) for m in (1, 4, 1440)] == [15, 60, 180]
+    assert SlurmOptions(notice=20).notice_seconds(1440) == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n", "columns are"),
+        ("x,*,1,1,1,1,1,s\nx,*,1,1,1,1,1,s\n", "second time"),
+        ("x,*,one,1,1,1,1,s\n", "line 2"),
+    ],
+)
+def test_a_wrong_file_says_where(text: str, message: str, tmp_path: Path) -> None:
+    header = "" if "columns" in message else "profile,row,gpus,cpus,memory_gb,minutes,hours,source\n"
+    (tmp_path / "resources.csv").write_text(header + text)
+    with pytest.raises(ConfigError, match=message):
+        load_needs(tmp_path / "resources.csv")
+
+
+def test_plan_counts_arrays_and_hours_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    text = plan.describe(cells("paper", seeds=2), tmp_path / "runs", SlurmOptions(partition="gpu"))
+    assert "partition gpu, 1 GPU, 4 CPUs, 32 GB, 1440 min" in text
+    (line,) = [line for line in text.splitlines() if line.split()[:1] == ["clel:large"]]
+    assert line.split()[1:] == "2 runs of 133 h, each about 6 jobs one after the other".split()
+    hours = sum(needs_of(cell, NEEDS).hours for cell in cells("paper", seeds=2))
+    assert f"estimated: {hours:,.4g} GPU hours, {4 * hours:,.4g} core hours, the longest run 133 h" in text
+    assert "nothing was submitted" in text and "cannot ask" in text
+    assert set(METHODS) <= {line.split()[0] for line in text.splitlines() if line.startswith("    ")}
