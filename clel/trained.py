@@ -10,9 +10,9 @@ from clel import checkpoint
 from clel.average import Average, refresh_parametrizations
 from clel.config import ConfigError
 from clel.data import Images, load
+from clel.essence import images_essence
 from clel.method import Method
 from clel.run import Methods, Run, build, choose_device, load_config
-from clel.trainer import images_essence
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from clel import checkpoint
 from clel.average import Average
-from clel.config import ConfigError, differences, to_dict
+from clel.config import ConfigError, differences
 from clel.data import Images, batch_indices, to_float
+from clel.essence import essence
 from clel.grid import save_grid
 from clel.guard import Guard
 from clel.interrupt import Interrupted, Signals
@@ -69,16 +70,7 @@ class Trainer:
         self.optimisations = method.optimisers(config.iterations)
         self.guard = Guard(config.max_energy, self.device)
         self.checkpoints = self.folder / "checkpoints"
-        # what a checkpoint must agree with to be resumed
-        self.essence = {
-            "method": essential(method.config),
-            "train": {
-                k: getattr(config, k)
-                for k in ("iterations", "ema_half_life", "checkpoint_every", "rollbacks", "max_energy")
-            },
-            "seed": seed,
-            "images": images_essence(images),
-        }
+        self.essence = essence(method, config, seed, images)
 
     def run(self) -> Outcome:
         """Train to the end, from the last checkpoint where there is one.
@@ -277,17 +269,6 @@ class Trainer:
         ):
             optimiser.load_state_dict(o)
             schedule.load_state_dict(s)
-
-
-def images_essence(images: Images) -> str:
-    """What a checkpoint says of the images that it was trained on."""
-    return "of content " + images.content_hash()[:12]
-
-
-def essential(config: Any) -> dict[str, Any]:
-    """The configuration without its logistics fields: another path to the same weights is the same run."""
-    kept = {field.name for field in fields(config) if field.metadata.get("identity", True)}
-    return {name: value for name, value in to_dict(config).items() if name in kept}
 
 
 def _worst(values: dict[str, float], max_energy: float) -> str:

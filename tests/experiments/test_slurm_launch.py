@@ -23,6 +23,8 @@ from experiments.slurm.task import Task
 from tests.experiments.slurm_fakes import FakeSlurm
 
 Launch = Callable[..., Sweep | None]
+ROWS = "igebm,plain,clel"
+"""With the two references, five runs a seed."""
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Launch:
-    def run(methods: str = "", **slurm: object) -> Sweep | None:
+    def run(methods: str = ROWS, **slurm: object) -> Sweep | None:
         options = table1.Table1("smoke", methods=methods, out=tmp_path / "out", slurm=SlurmOptions(**slurm))
         return launch.launch(table1.launched(options, table1.cells_of(options)))
 
@@ -134,7 +136,7 @@ def test_a_job_that_slurm_does_not_know_counts_as_there_unless_forced(
 def test_a_run_at_work_elsewhere_is_left_alone(
     slurm: FakeSlurm, start: Launch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = table1.Table1("smoke", out=tmp_path / "out")
+    options = table1.Table1("smoke", methods=ROWS, out=tmp_path / "out")
     name = table1.cells_of(options)[-1].run_name
     with locked(tmp_path / "out/runs" / name):
         sweep = start()
@@ -157,7 +159,7 @@ def test_a_run_that_was_given_a_gpu_must_not_train_without(slurm: FakeSlurm, sta
 
     (run,) = (r for r in sweep.runs if r.startswith("plain"))
     assert load_config(sweep.run_folders / run, METHODS).device == "cuda"
-    options = table1.Table1("smoke", device="cpu", out=tmp_path / "other", slurm=SlurmOptions(gpus=1))
+    options = table1.Table1("smoke", methods=ROWS, device="cpu", out=tmp_path / "other", slurm=SlurmOptions(gpus=1))
     with pytest.raises(ConfigError, match="give GPUS=0 as well"):
         launch.launch(table1.launched(options, table1.cells_of(options)))
 
@@ -170,7 +172,7 @@ def test_a_missing_data_set_or_weights_stop_it(
         ({"dataset": "cifar10"}, DataError, "make data DATASET=cifar10"),
         ({"features": "inception-clean"}, ConfigError, "make weights"),
     ):
-        options = table1.Table1("smoke", out=tmp_path / "out", **changes)  # type: ignore[arg-type]
+        options = table1.Table1("smoke", methods=ROWS, out=tmp_path / "out", **changes)  # type: ignore[arg-type]
         with pytest.raises(error, match=message):
             launch.launch(table1.launched(options, table1.cells_of(options)))
     assert not (tmp_path / "out").exists() and not slurm.scripts()

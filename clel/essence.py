@@ -1,0 +1,35 @@
+"""The essence of a training: what a checkpoint states of it, and a resuming run must agree with."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from clel.config import to_dict
+from clel.data import Images
+from clel.method import Method
+from clel.settings import TrainConfig
+
+TRAINING = ("iterations", "ema_half_life", "checkpoint_every", "rollbacks", "max_energy")
+"""Fields of TrainConfig that change the weights."""
+
+
+def essence(method: Method, train: TrainConfig, seed: int, images: Images) -> dict[str, Any]:
+    """Plain values by name: the method's settings, those of training that change the weights, seed, images."""
+    return {
+        "method": essential(method.config),
+        "train": {name: getattr(train, name) for name in TRAINING},
+        "seed": seed,
+        "images": images_essence(images),
+    }
+
+
+def images_essence(images: Images) -> str:
+    """What a checkpoint says of the images that it was trained on."""
+    return "of content " + images.content_hash()[:12]
+
+
+def essential(config: Any) -> dict[str, Any]:
+    """The configuration without its logistics fields: another path to the same weights is the same run."""
+    kept = {field.name for field in fields(config) if field.metadata.get("identity", True)}
+    return {name: value for name, value in to_dict(config).items() if name in kept}
