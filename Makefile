@@ -17,6 +17,8 @@ endif
 # CONSTRAINTS=constraints.txt installs the exact versions that CI tests with
 CONSTRAINTS ?=
 BASE_PYTHON ?= python3
+# processes that share the tests; each test runs on one thread
+TEST_WORKERS ?= 2
 
 # resources of a job and sbatch's parameters, for CLUSTER=slurm; what is not given is in experiments/resources.csv
 SUBMIT := $(if $(PARTITION),--slurm.partition '$(PARTITION)') $(if $(GPUS),--slurm.gpus $(GPUS)) \
@@ -61,6 +63,10 @@ cancel: $(READY) ## Cancel the jobs of the latest sweep, or of RUN=...; runs sav
 resume: $(READY) ## Submit just what the latest sweep lacks; failed runs are listed
 	@$(PY) -m experiments resume $(SWEEPING) $(SUBMIT)
 
+.PHONY: slurm-demo
+slurm-demo: $(READY) ## Quick Table 1 through a one-node Slurm that is started on this machine (Debian packages)
+	@scripts/slurm-demo '$(PROFILE)' '$(OUT)'
+
 .PHONY: chains
 chains: $(READY) ## Study fresh chains against the replay buffer: results/chains (docs/protocol.md)
 	@$(PY) -m experiments chains --out '$(OUT)' $(if $(WORKERS),--workers $(WORKERS)) $(if $(DEVICE),--device $(DEVICE))
@@ -71,11 +77,11 @@ report: $(READY) ## Make Table 1 and its figures again from the finished runs
 
 .PHONY: test
 test: $(READY) ## Run the whole test suite
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
 
 .PHONY: test-fast
 test-fast: $(READY) ## Run the tests that take less than a few seconds each
-	@$(PY) -m pytest -m "not slow"
+	@$(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal -m "not slow"
 
 .PHONY: bench
 bench: $(READY) ## Time the Langevin engine against the naive one (ratios of one run)

@@ -3,6 +3,7 @@
 import http.server
 import multiprocessing
 import os
+import random
 import socket
 import stat
 import threading
@@ -19,7 +20,7 @@ from clel.data.download import download, fetch, progress
 from clel.data.sources import Remote
 from tests.data.conftest import md5, write
 
-CONTENT = os.urandom(700_000)
+CONTENT = random.Random(0).randbytes(700_000)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
