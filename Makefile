@@ -77,11 +77,11 @@ report: $(READY) ## Make Table 1 and its figures again from the finished runs
 
 .PHONY: test
 test: $(READY) ## Run the whole test suite
-	@$(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
+	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 .PHONY: test-fast
 test-fast: $(READY) ## Run the tests that take less than a few seconds each
-	@$(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal -m "not slow"
+	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile -m "not slow"
 
 .PHONY: bench
 bench: $(READY) ## Time the Langevin engine against the naive one (ratios of one run)

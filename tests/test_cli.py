@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from baselines import METHODS
+from clel.clel import CLEL
 from clel.cli import installed_methods, main
 from clel.config import from_dict
 
@@ -47,7 +49,9 @@ def test_help_explains_every_option(name: str, capsys: pytest.CaptureFixture[str
         main(["train", name, "--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    assert "--config.langevin.step-size" in text and "[CLEL Appendix B: 60]" in " ".join(text.split())
+    for field in dataclasses.fields(METHODS[name].Config):
+        assert f"--config.{field.name.replace('_', '-')}" in text
+    assert METHODS[name].Config is not CLEL.Config or "[CLEL Appendix B: 60]" in " ".join(text.split())
     assert "(default: " in text
 
 
