@@ -108,8 +108,9 @@ def _unknown(e: Evidence, job: Job) -> Verdict:
         if forgotten and e.age > SETTLING:
             return Verdict("lost", "Slurm has forgotten its job, which never started")
         return Verdict("unknown", "its job has not started, and Slurm does not say where it is")
-    if mine[-1].how == attempts.REQUEUED and not forgotten:
-        return Verdict("unknown", "its job was requeued, and Slurm does not say where it is")
+    # SIGTERM is also how Slurm begins a requeue of its own
+    if mine[-1].how in (attempts.REQUEUED, attempts.STOPPED) and not forgotten:
+        return Verdict("unknown", "its job left or was requeued, and Slurm does not say where it is")
     if mine[-1].how is None and not forgotten and e.since < SETTLING:
         return Verdict("unknown", "its job has just started, and Slurm does not say where it is")
     return _ended(e, "its job is gone")

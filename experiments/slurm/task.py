@@ -182,7 +182,8 @@ class Collect:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         print(done.stdout, done.stderr, flush=True)
         if done.returncode not in (0, 1):  # 1: made, but runs are missing, which the table says
-            raise RunFailed("\n".join(done.stderr.splitlines()[-15:]))
+            said = "\n".join(done.stderr.splitlines()[-15:])
+            raise RunFailed(f"the table was not made, exit status {done.returncode}; make report makes it\n{said}")
         return done.stdout
 
 

@@ -90,6 +90,8 @@ OLDER = replace(KILLED, job="5_1")
         # Slurm does not answer
         (case("UNKNOWN", slurms=NO_ANSWER), "unknown", "does not say where"),
         (case("UNKNOWN", slurms=NO_ANSWER, tries=(REQUEUED,)), "unknown", "was requeued"),
+        (case("UNKNOWN", slurms=NO_ANSWER, tries=(LEFT,)), "unknown", "left or was requeued"),
+        (case("UNKNOWN", slurms=FORGOTTEN, tries=(LEFT,)), "stopped", "SIGTERM"),
         (case(None, tries=(REQUEUED,)), "unknown", "was requeued"),
         (case(None, tries=(STARTED,), lock=BEATING), "running", "last heard of"),
         (case(None, tries=(STARTED,), lock=SILENT), "lost", "its job is gone"),
