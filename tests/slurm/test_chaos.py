@@ -57,7 +57,7 @@ def tell(told: Story, slurm: Path, tree: Tree, runs: dict[str, Path]) -> None:
     # of 12 iterations that take 96 s in all the first job does some 8: Slurm gives notice 30 to 60 s before its limit
     limit = ["--slurm.setup", "export PAUSE=8", "--slurm.minutes", 2]
     tree.run(*tree.table(told.limited, "--cluster", "slurm", *limit, methods="plain", seeds=1))
-    tree.run(*tree.table(told.out, "--cluster", "slurm", "--slurm.setup", "export PAUSE=2"))
+    tree.run(*tree.table(told.out, "--cluster", "slurm", "--slurm.setup", "export PAUSE=3"))
     job = {run.rpartition("-")[0]: ids[-1] for run, ids in sweeps.sweep(told.out)["jobs"].items()}
 
     def killed() -> str:
@@ -78,6 +78,9 @@ def tell(told: Story, slurm: Path, tree: Tree, runs: dict[str, Path]) -> None:
         for run in [run for run in happenings if sweeps.iteration(runs[run]) >= SEVERAL]:
             told.happened[run] = happenings.pop(run)()
         time.sleep(0.2)
+    # what ends while the controller is away is a minute late; that is for the run that nothing else befalls
+    ended = [job[run] for run in told.happened if run != REQUEUED]
+    sweeps.wait(lambda: not sweeps.queue(ended), "the others at an end")
     client("scontrol", "shutdown", "slurmctld")
     told.status_without_controller = tree.run("status", "--out", told.out)
     up = [sys.executable, str(ROOT / "scripts" / "slurm-local"), "up", "--dir", str(slurm)]
