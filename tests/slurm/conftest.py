@@ -4,7 +4,7 @@
     eval "$(scripts/slurm-local env)"
     python -m pytest tests/slurm
 
-Eight CPUs, real or not: most of these runs only wait. A Slurm of somebody else would be sent jobs, and its controller be
+Eight CPUs, real or not: most of these runs only wait. A Slurm of somebody else would be sent jobs, its controller be
 stopped, so SLURM_CONF has to be that of slurm-local.
 """
 
