@@ -54,9 +54,6 @@ def story(slurm: Path, tree: Tree, undisturbed: Path, tmp_path_factory: pytest.T
 
 def tell(told: Story, slurm: Path, tree: Tree, runs: dict[str, Path]) -> None:
     """Submit, let things happen, wait for the ends, put right what a person would, resume, wait."""
-    # of 12 iterations that take 96 s in all the first job does some 8: Slurm gives notice 30 to 60 s before its limit
-    limit = ["--slurm.setup", "export PAUSE=8", "--slurm.minutes", 2]
-    tree.run(*tree.table(told.limited, "--cluster", "slurm", *limit, methods="plain", seeds=1))
     tree.run(*tree.table(told.out, "--cluster", "slurm", "--slurm.setup", "export PAUSE=3"))
     job = {run.rpartition("-")[0]: ids[-1] for run, ids in sweeps.sweep(told.out)["jobs"].items()}
 
@@ -85,6 +82,9 @@ def tell(told: Story, slurm: Path, tree: Tree, runs: dict[str, Path]) -> None:
     told.status_without_controller = tree.run("status", "--out", told.out)
     up = [sys.executable, str(ROOT / "scripts" / "slurm-local"), "up", "--dir", str(slurm)]
     subprocess.run(up, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120)
+    # of 12 iterations that take 96 s in all the first job does some 8: Slurm gives notice 30 to 60 s before its limit
+    limit = ["--slurm.setup", "export PAUSE=8", "--slurm.minutes", 2]
+    tree.run(*tree.table(told.limited, "--cluster", "slurm", *limit, methods="plain", seeds=1))
     sweeps.wait_for_jobs(told.out)
     told.status_before = tree.run("status", "--out", told.out)
     told.table_before = sweeps.table(told.out)
