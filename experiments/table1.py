@@ -75,8 +75,8 @@ def main(options: Table1) -> int:
         if options.plan:
             print(plan.describe(cells, runs, options.slurm))
             return 0
-        if launch(launched(options, cells)) is not None or not any(finished(cell, runs) for cell in cells):
-            return 0
+        if launch(launched(options, cells)) is not None or not all(finished(cell, runs) for cell in cells):
+            return 0  # the job that collects makes the table
     elif options.plan:
         choose_device(options.device)
         print(describe(cells, runs, options.workers or available_cores()))

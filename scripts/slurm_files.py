@@ -60,6 +60,8 @@ def write_files(folder: Path, options: Mapping[str, int]) -> None:
         "ReturnToService": 2,
         "MinJobAge": 86400,  # squeue --states=all remembers a day, in place of accounting
         "KillWait": 2,
+        # steps that end while the controller is away try again a minute later; by then the default drains the node
+        "UnkillableStepTimeout": 600,
         "CompleteWait": 0,
         # never the id of a job of an earlier state, whose files may still lie somewhere
         "FirstJobId": int(time.time()) // 10 % 50_000_000 + 1,

@@ -87,8 +87,7 @@ def collect(options: Collect) -> int:
 def sweep_report(sweep: Sweep, out: Path) -> Report:
     """Where the runs of a sweep stand; see `report`."""
     cells = {cell.run_name: cell for cell in sweep_cells(sweep, table1.restored(sweep.options, out))}
-    done = {run: finished(cells[run], sweep.run_folders) for run in sweep.runs}
-    return report(sweep, latest_jobs(all_sweeps(out)), done)
+    return report(sweep, latest_jobs(all_sweeps(out)), lambda run: finished(cells[run], sweep.run_folders))
 
 
 def sweep_cells(sweep: Sweep, options: table1.Table1) -> list[Cell]:

@@ -107,6 +107,8 @@ def unclaimed(cells: Sequence[Cell], out: Path, force: bool = False) -> tuple[li
     free, jobs = [], list[str]()
     for cell in cells:
         job, verdict = found[cell.run_name]
+        if verdict.state == "finished":
+            continue  # since the caller looked
         if not verdict.alive or (force and verdict.state == "unknown"):
             free.append(cell)
             continue

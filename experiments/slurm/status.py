@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,12 @@ class Report:
         return "\n".join([*lines, f"{len(self.standings)} runs: {total}", *([self.trouble] if self.trouble else [])])
 
 
-def report(sweep: Sweep, latest: Mapping[str, Job], finished: Mapping[str, bool]) -> Report:
-    """Ask Slurm once, and look into every run's folder.
+def report(sweep: Sweep, latest: Mapping[str, Job], finished: Callable[[str], bool]) -> Report:
+    """Ask Slurm once, and look into every run's folder, in this order: a run may finish while Slurm is slow to answer.
 
     latest: the last job of each run, over all sweeps. finished: whether a run has the result that its table asks for.
     """
-    ids = [latest[run].id for run in sweep.runs if run in latest and not finished[run]]
+    ids = [latest[run].id for run in sweep.runs if run in latest and not finished(run)]
     states: Mapping[str, JobState] = {}
     trouble = ""
     try:
@@ -71,7 +71,7 @@ def report(sweep: Sweep, latest: Mapping[str, Job], finished: Mapping[str, bool]
     except SchedulerError as error:
         trouble = f"{error}\nThe states above are from the runs' own files; unknown means that they do not tell."
     return Report(
-        [standing(sweep.run_folders / run, finished[run], latest.get(run), states) for run in sweep.runs], trouble
+        [standing(sweep.run_folders / run, finished(run), latest.get(run), states) for run in sweep.runs], trouble
     )
 
 

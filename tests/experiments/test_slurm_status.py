@@ -143,9 +143,9 @@ def test_the_report_joins_slurm_and_the_runs_folders(fake: FakeSlurm, tmp_path: 
     fake.states = {"1_1": "RUNNING", "1_2": "PENDING"}
     done = dict.fromkeys(sweep.runs, False) | {"done": True}
     with locked(going):
-        text = str(report(sweep, latest_jobs([sweep]), done))
+        text = str(report(sweep, latest_jobs([sweep]), done.__getitem__))
         fake.dead = True
-        blind = report(sweep, latest_jobs([sweep]), done)
+        blind = report(sweep, latest_jobs([sweep]), done.__getitem__)
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines()}
     assert rows["done"][:2] == ["finished", "1_0"]
     # 600 iterations at half a second each are left

@@ -1,10 +1,11 @@
 """Tests of this folder run against a Slurm that is up already, and are skipped where there is none.
 
-    scripts/slurm-local up
+    scripts/slurm-local up --cpus 8
     eval "$(scripts/slurm-local env)"
     python -m pytest tests/slurm
 
-One that somebody else runs would be sent jobs, and its controller stopped: so SLURM_CONF has to be that of slurm-local.
+Eight CPUs, real or not: most of these runs only wait. A Slurm of somebody else would be sent jobs, its controller be
+stopped, so SLURM_CONF has to be that of slurm-local.
 """
 
 from __future__ import annotations
