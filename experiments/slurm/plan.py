@@ -41,6 +41,8 @@ def describe(cells: Sequence[Cell], runs: Path, options: SlurmOptions) -> str:
             hours = needs_of(members[0], needs).hours
             jobs = max(1, -int(-hours * 60 // array.resources.minutes))
             again = f", each about {jobs} jobs one after the other" if jobs > 1 else ""
+            if jobs > options.most_requeues + 1:
+                again += f"; more than REQUEUES={options.most_requeues} allows: give more, or longer jobs (MINUTES)"
             lines.append(f"    {row:<24}{len(members):>6} runs of {hours:g} h{again}")
             gpu_hours += hours * array.resources.gpus * len(members)
             core_hours += hours * array.resources.cpus * len(members)

@@ -133,4 +133,7 @@ def test_plan_counts_arrays_and_hours_without_slurm(tmp_path: Path, monkeypatch:
     longest = max(needs_of(cell, NEEDS).hours for cell in cells("paper", seeds=2))
     assert f"estimated: {hours:,.4g} GPU hours, {4 * hours:,.4g} core hours, the longest run {longest:g} h" in text
     assert "nothing was submitted" in text and "cannot ask" in text
+    assert "more than REQUEUES=20 allows" in text
+    patient = plan.describe(cells("paper", seeds=2), tmp_path / "runs", SlurmOptions(partition="gpu", requeues=50))
+    assert "allows" not in patient
     assert set(METHODS) <= {line.split()[0] for line in text.splitlines() if line.startswith("    ")}
