@@ -88,7 +88,7 @@ def recipes() -> Mapping[str, Recipe]:
         langevin=replace(paper.langevin, steps=10, step_variance=6e-4),
         lr=1e-3,
         warmup=100,
-        # later, or at higher rates, the least noisy level's chain nears instability (docs/methods/recovery_likelihood.md)
+        # longer, or faster, and the least noisy level's chain is unstable (docs/methods/recovery_likelihood.md)
         cooldown=0.4,
         flip=False,
     )

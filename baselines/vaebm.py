@@ -22,7 +22,7 @@ from baselines.vae import VAE
 from baselines.vae_config import VAEConfig
 from baselines.vae_decoder import image_mean, image_sample
 from baselines.vaebm_config import VAEBMConfig
-from baselines.vaebm_load import load_vae
+from baselines.vaebm_load import cost_of, load_vae
 from baselines.vaebm_network import VAEBMEnergy, initialise_from
 from baselines.vaebm_presets import vaebm_recipes
 from clel.data import ImageSpec
@@ -30,7 +30,7 @@ from clel.ebm import require_images
 from clel.frozen import FrozenView
 from clel.method import Method, Optimisation
 from clel.settings import Recipe
-from clel.stages import Stage
+from clel.stages import Stage, StageCost
 
 
 class VAEBM(Method):
@@ -54,6 +54,7 @@ class VAEBM(Method):
         if config.buffer.persistent:
             self.register_buffer("stored", torch.randn(config.buffer.size, self.latents))
         self._views: tuple[FrozenView, FrozenView] | None = None
+        self._inherited: dict[int, StageCost] = {}
 
     @classmethod
     def recipes(cls) -> Mapping[str, Recipe]:
@@ -81,12 +82,18 @@ class VAEBM(Method):
         c = self.config
         if c.vae_content:
             self.vae.load_state_dict(load_vae(c.vae_run, c.vae_content, c.vae.network))
+            cost = cost_of(c.vae_run)
+            self._inherited = {0: cost} if cost else {}
         else:
             with torch.no_grad():
                 for name, parameter in self.vae.named_parameters(prefix="vae"):
                     parameter.copy_(average[name])
         initialise_from(self.network, images)
         self.stage = number
+
+    def inherited(self) -> Mapping[int, StageCost]:
+        """The training of the VAE that was loaded, if one was."""
+        return self._inherited
 
     # a plain number, which no step has to wait for; saved with the buffers
     def get_extra_state(self) -> Tensor:

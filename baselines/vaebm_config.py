@@ -51,6 +51,8 @@ class VAEBMConfig:
         require(self.vae_batch_size >= 2, f"vae_batch_size is {self.vae_batch_size}; batch norm takes at least 2")
         decoder = self.vae.network.decoder.kind
         require(decoder == "gaussian", f"vae.network.decoder.kind is {decoder!r}; VAEBM's noise needs gaussian")
+        temperature = self.vae.temperature
+        require(temperature == 1, f"vae.temperature is {temperature}; the chains' density is that of temperature 1")
         require(0 <= self.vae_share < 1, f"vae_share is {self.vae_share}; expected a share below 1")
         loaded = bool(self.vae_content)
         require(loaded == (self.vae_share == 0), "vae_share is 0 exactly where vae_content names a VAE that is loaded")

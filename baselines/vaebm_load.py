@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from baselines.vae_network import VAENetworkConfig
 from clel import checkpoint
 from clel.config import ConfigError, differences, to_dict
+from clel.stages import StageCost
 
 
 def load_vae(folder: str, content: str, network: VAENetworkConfig) -> dict[str, Tensor]:
@@ -44,6 +46,15 @@ def load_vae(folder: str, content: str, network: VAENetworkConfig) -> dict[str, 
             f"the weights in {folder} have the content {own}; vae_content is {content!r}. Give {own[:12]}"
         )
     return state
+
+
+def cost_of(folder: str) -> StageCost | None:
+    """What the finished run in the folder took, from its training.json; None where it has none."""
+    path = Path(folder) / "training.json"
+    if not path.exists():
+        return None
+    costs = json.loads(path.read_text())["training"]
+    return StageCost("vae", costs["iterations"], costs["seconds"], costs["peak_memory_bytes"])
 
 
 def content_hash(state: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from clel.config import choose
 from clel.data import ImageSpec
 from clel.random import seeded
 from clel.settings import Recipe
-from clel.stages import Stage
+from clel.stages import Stage, StageCost
 
 Optimisation = tuple[Optimizer, LRScheduler]
 
@@ -61,7 +61,7 @@ class Method(nn.Module, ABC):
 
     @property
     def images_per_step(self) -> int:
-        """Training images that one step takes; the first `config.batch_size` of them count as seen."""
+        """Training images that one step takes; of them `config.batch_size`, or what its stage says, count as seen."""
         return self.config.batch_size
 
     @property
@@ -86,6 +86,13 @@ class Method(nn.Module, ABC):
             images: those of the first step [images_per_step, C, H, W] in [0, 1), for what is initialised from data.
         """
         raise NotImplementedError(f"{self.title} has stages but does not say what happens between them")
+
+    def inherited(self) -> Mapping[int, StageCost]:
+        """What stages that have no iterations here took elsewhere, once `enter_stage` has loaded their result.
+
+        It is part of what the method costs, and stands in the record as if it had been spent here.
+        """
+        return {}
 
     def counted(self) -> list[nn.Module]:
         """The modules whose parameters tables count: all, unless the method's paper leaves some out."""

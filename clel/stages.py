@@ -83,6 +83,10 @@ class Ledger:
         self.seconds[k] += seconds
         self.peaks[k] = max(self.peaks[k], peak)
 
+    def inherit(self, k: int, cost: StageCost) -> None:
+        """Book to stage k, which has no iterations here, what it took elsewhere; again, it changes nothing."""
+        self.seconds[k], self.peaks[k] = cost.seconds, cost.peak_memory_bytes
+
     @property
     def gradient_evaluations(self) -> int:
         """Batches of dE/dx that all steps took."""

@@ -141,6 +141,8 @@ class Trainer:
         """Let the method get ready for a later stage; the average of weights, and a GPU's peak, start anew there."""
         generator = stream(self.device, self.seed, "stage", self.divergences, number)
         self.method.enter_stage(number, self.average.state_dict(), images, generator)
+        for k, cost in self.method.inherited().items():
+            self.ledger.inherit(k, cost)
         self.average = Average(self.method, self.config.ema_half_life)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)

@@ -58,6 +58,19 @@ def test_published_settings() -> None:
     assert half_life(0.5, 7) == pytest.approx(7)
 
 
+def test_learning_rate_rises_stays_and_falls() -> None:
+    method = build(warmup=5, cooldown=0.4, lr=2.0)
+    ((optimiser, schedule),) = method.optimisers(100)
+    rates = []
+    for _ in range(100):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert rates[:5] == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0])
+    assert rates[5:61] == pytest.approx([2.0] * 56)
+    assert rates[80] == pytest.approx(1.0) and rates[99] == pytest.approx(0.05)
+
+
 @pytest.mark.parametrize("level", range(6))
 def test_gradient_of_the_conditional(level: int) -> None:
     """autograd of log p = F / s^2 - |y - x|^2 / (2 sigma^2), the quadratic term absent at the noisiest level."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -224,6 +225,53 @@ def test_generating_from_a_posterior_s_latents_gives_its_image() -> None:
             back.append((z - mean) / log_std.exp())
             state = network.absorb(number, state, z, doublers)
         torch.testing.assert_close(network.generate(back), through, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_each_kl_is_that_of_the_sampled_latents_from_the_prior_that_generates(residual: bool) -> None:
+    """q(z_l) is read off the latents themselves, which are affine in the noise, and p(z_l) off the decoder's pass."""
+    method = build(replace(SMALL, network=replace(SMALL.network, residual=residual))).eval()
+    network: Any = method.network
+    x, ends = torch.rand(3, 1, 8, 8, generator=stream("cpu", 1)), network.ends
+    noise = method.noise(3, stream("cpu", 2))
+    latents: list[Tensor] = []
+    handles = [g.absorb.register_forward_pre_hook(lambda _, i: latents.append(i[0][:, -2:])) for g in network.groups]
+
+    def pass_through(noise: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        latents.clear()
+        _, kls = network(x, noise)
+        return list(latents), kls
+
+    with torch.no_grad():
+        zs, kls = pass_through(noise)
+        state, doublers = network.constant.expand(3, -1, -1, -1), iter(network.doublers)
+        for number, group in enumerate(network.groups):
+            # groups before this one keep their noise, so that its prior and posterior stay the same
+            zero, one = (
+                pass_through([*noise[:number], torch.full_like(noise[number], value), *noise[number + 1 :]])[0][number]
+                for value in (0.0, 1.0)
+            )
+            state, (mean, log_std) = group.down(state)
+            q, p = Normal(zero, one - zero), Normal(mean, log_std.exp())
+            torch.testing.assert_close(kls[number], kl_divergence(q, p).flatten(1).sum(1), rtol=1e-3, atol=1e-4)
+            state = group.absorb(torch.cat([state, zs[number]], 1))
+            state = next(doublers)(state) if number in ends else state
+    for handle in handles:
+        handle.remove()
+
+
+def test_a_posterior_sees_what_the_groups_before_it_drew() -> None:
+    """Through the decoder's state: with the residual part of the prior taken out, another z_1 still changes q(z_2)."""
+    method = build(replace(SMALL, network=replace(SMALL.network, residual=False))).eval()
+    x, noise = torch.rand(2, 1, 8, 8, generator=stream("cpu", 1)), method.noise(2, stream("cpu", 2))
+    seen: list[Tensor] = []
+    second: Any = method.network.groups[1]
+    handle = second.posterior.register_forward_hook(lambda _, inputs, output: seen.append(output))
+    with torch.no_grad():
+        method.network(x, noise)
+        method.network(x, [noise[0] + 1, *noise[1:]])
+    handle.remove()
+    assert float((seen[0] - seen[1]).abs().max()) > 1e-4
 
 
 def test_groups_lie_at_their_scales() -> None:

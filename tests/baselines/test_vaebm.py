@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -369,9 +370,14 @@ def test_a_trained_vae_can_be_loaded_in_place_of_stage_one(tmp_path: Path) -> No
 
     loaded = replace(SMALL, vae_share=0.0, vae_content=content, vae_run=folder)
     assert identity(loaded) == identity(replace(loaded, vae_run="elsewhere"))
+    costs = {"iterations": 4, "seconds": 1000.0, "peak_memory_bytes": 10**15}
+    (tmp_path / "vae" / "training.json").write_text(json.dumps({"training": costs}))
     made = trainer(tmp_path / "run", replace(TRAIN, iterations=4), loaded)
     outcome = made.run()
     assert [s.iterations for s in outcome.stages] == [0, 4]
+    # what the VAE took elsewhere is part of what the method costs
+    assert outcome.stages[0].seconds == 1000 and outcome.stages[0].peak_memory_bytes == 10**15
+    assert outcome.seconds == 1000 + outcome.stages[1].seconds
     for name, value in made.method.vae.state_dict().items():
         assert torch.equal(value, state[name])
     (tmp_path / "vae").rename(tmp_path / "moved")
@@ -387,6 +393,7 @@ def test_a_trained_vae_can_be_loaded_in_place_of_stage_one(tmp_path: Path) -> No
         {"vae_share": 0.0},
         {"vae_content": "ab"},
         {"lr": 0.0},
+        {"vae": replace(TINY, temperature=0.7)},
     ],
 )
 def test_refused(changes: dict[str, Any]) -> None:
