@@ -1,0 +1,87 @@
+"""What is timed: one iteration of the trainer itself in any stage of a method, and its sampler, on random images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from baselines import METHODS
+from clel.data import Images, ImageSpec
+from clel.networks import parameter_count
+from clel.random import stream
+from clel.resources import now
+from clel.run import Methods, Run, build
+from clel.stages import Stage
+from clel.trainer import Trainer
+
+POOL = 4
+"""Random training images, in batches."""
+
+
+class Work:
+    """A method at the start of stage `number`, ready to be trained and sampled.
+
+    Args:
+        steps: Langevin steps of a chain, where the stage has chains; the configuration's own if None.
+    """
+
+    def __init__(
+        self,
+        run: Run[Any],
+        spec: ImageSpec,
+        number: int,
+        device: torch.device,
+        steps: int | None = None,
+        methods: Methods = METHODS,
+    ) -> None:
+        if steps is not None:
+            run = replace(run, config=with_steps(run.config, steps))
+        self.device = device
+        self.method = build(run, methods, spec, device)
+        n = POOL * self.method.images_per_step
+        generator = torch.Generator().manual_seed(run.seed)
+        pixels = torch.randint(0, 256, (n, *spec.shape), dtype=torch.uint8, generator=generator).to(device)
+        # the folder is not written to: only `run` would
+        self.trainer = Trainer(self.method, Images(pixels, name="random"), run.train, Path("."), run.seed)
+        self.method.reset_chains(stream(device, run.seed, "chains", 0))
+        self.stage: Stage = self.trainer.ledger.stages[number]
+        self.images = self.trainer.ledger.batches[number]
+        self.trainer.iteration = self.trainer.ledger.ends[number] - self.stage.iterations
+
+    def iteration(self) -> None:
+        """One iteration as the trainer takes it: batch, step, backward, optimisers, average, guard; then wait for it."""
+        self.losses = self.trainer.step()
+        now(self.device)
+
+    @torch.no_grad()
+    def sample(self, steps: int | None) -> None:
+        """As many new samples as an iteration has images, with `steps` steps of the sampler; then wait for them."""
+        self.method.eval()
+        self.method.sample(self.images, stream(self.device, 0, "sample"), steps)
+        now(self.device)
+
+    @property
+    def loss(self) -> float:
+        """The last iteration's."""
+        return float(self.losses["loss"])
+
+    @property
+    def parameters(self) -> int:
+        """Scalars in the modules that tables count."""
+        return sum(parameter_count(module) for module in self.method.counted())
+
+
+def with_steps(config: Any, steps: int) -> Any:
+    """The configuration with chains of so many Langevin steps; as it is where it has none."""
+    if not hasattr(config, "langevin"):
+        return config
+    return replace(config, langevin=replace(config.langevin, steps=steps))
+
+
+def stages_of(run: Run[Any], spec: ImageSpec, methods: Methods = METHODS) -> list[tuple[int, Stage]]:
+    """(number, stage) of the stages that have iterations."""
+    method = build(run, methods, spec, torch.device("meta"))
+    return [(k, s) for k, s in enumerate(method.stages(run.train.iterations)) if s.iterations > 0]
