@@ -20,7 +20,7 @@ from experiments.speed.memory import limit_memory, warm_up
 
 
 def main(job_path: Path, out: Path) -> int:
-    """Write OUT/rounds.json, which is pytest-benchmark's, and OUT/found.json; the exit status says if both are there."""
+    """Write OUT/rounds.json, which is pytest-benchmark's, and OUT/found.json, with what went wrong if something did."""
     job = read_job(job_path)
     device = torch.device(job.device)
     if job.threads is not None:

@@ -20,7 +20,9 @@ LINES = 5
 OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "can't allocate", "not enough memory")
 
 
-def measured(jobs: Sequence[Job], name: str, run: Callable[[Job, Path], int] | None = None) -> dict[str, dict[str, Any]]:
+def measured(
+    jobs: Sequence[Job], name: str, run: Callable[[Job, Path], int] | None = None
+) -> dict[str, dict[str, Any]]:
     """A measurement of each job by its key.
 
     Each has key, status ("ok", "oom", "error"), reason, rounds (seconds, a list a benchmark), found (sizes, memory,

@@ -18,7 +18,7 @@ IDLE = 0.1
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What a time depends on besides the code: the CPU, cores and threads, the GPU, and the versions of torch and Python.
+    """What a time depends on besides the code: CPU, cores and threads, GPU, and the versions of torch and Python.
 
     Two results compare only where all of these agree. Nothing here names a machine.
     """

@@ -1,7 +1,7 @@
-"""The benchmarks of one job, which child.py hands to pytest: rounds by pytest-benchmark, each ended by a synchronisation.
+"""The benchmarks of one job, which child.py hands to pytest: rounds by pytest-benchmark, the device waited for in each.
 
-In this order, since memory is read where only training has happened yet: a short iteration (chains of one step), the whole
-one, the sampler without and with steps.
+In this order, since memory is read where only training has happened yet: a short iteration (chains of one step), the
+whole one, the sampler without and with steps.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -29,10 +30,8 @@ def start_of_peak(device: torch.device) -> int:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
-        try:
+        with suppress(OSError):  # the peak of the imports then is the baseline
             Path("/proc/self/clear_refs").write_text("5")  # VmHWM := VmRSS
-        except OSError:
-            pass  # the peak of the imports then is the baseline
     return peak_memory(device)[0]
 
 

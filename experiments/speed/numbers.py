@@ -29,7 +29,7 @@ class Spread:
         return Spread(self.median * factor, self.low * factor, self.high * factor)
 
     def __add__(self, other: Spread) -> Spread:
-        """Of a sum; its quartiles as if the parts were slow together, which they may be: no less than they are."""
+        """Of a sum; its quartiles as if the parts were slow together, which makes the range no smaller than it is."""
         return Spread(self.median + other.median, self.low + other.low, self.high + other.high)
 
 
@@ -41,7 +41,8 @@ class StageNumbers:
         iteration: seconds.
         composed: whether it was put together from shorter ones: t(1) + (K - 1) (t(n) - t(1)) / (n - 1).
         step: seconds of one Langevin step in training, (t(n) - t(1)) / (n - 1); None without chains.
-        sampling_step: seconds of one step of the sampler, on as many images; sampling: of the whole where it has no steps.
+        sampling_step: seconds of one step of the sampler, on as many images.
+        sampling: seconds of the whole sampler, where it has no steps.
         flop, flop_step: operations of the iteration, and of a Langevin step in it.
     """
 
@@ -130,7 +131,9 @@ def together(stages: Sequence[StageNumbers]) -> dict[str, Any]:
         "gflop": None if flop is None else flop * 1e-9,
         "gflop_per_s": None if flop is None else flop * rate,
         "gflop_step": None if last.flop_step is None else last.flop_step * 1e-9,
-        "step_gflop_per_s": last.flop_step * 1e-9 / last.step if last.flop_step and last.step and last.step > 0 else None,
+        "step_gflop_per_s": last.flop_step * 1e-9 / last.step
+        if last.flop_step and last.step and last.step > 0
+        else None,
         "own_hours": n * mean.median / HOUR,
         "finite": all(stage.finite for stage in stages),
         "stages": "; ".join(

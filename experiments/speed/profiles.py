@@ -20,7 +20,7 @@ class Effort:
         rounds: measured repetitions at most, after `warmup` that are not; at least LEAST.
         seconds: the rounds of one quantity take about so long, at most.
         patience: seconds that one iteration may take; a longer one is measured with fewer Langevin steps and composed.
-        matrices, images: sides of the square matrices, and batches of the convolutions, that the ceiling is sought with.
+        matrices, images: sides of the square matrices, and batches of the convolutions, to find the ceiling.
     """
 
     spec: ImageSpec

@@ -1,4 +1,4 @@
-"""The rows of the table of speed and memory: every method's presets of a profile, and the rungs of a scaled-down ladder.
+"""The rows of the table of speed and memory: every method's presets of a profile, and rungs of a scaled-down ladder.
 
 ladder.csv has the rungs, one a line: a method and a preset with fields of its configuration replaced.
 """
@@ -37,7 +37,9 @@ class Row:
     rung: bool = False
 
 
-def speed_rows(profile: str, wanted: Sequence[str], device: str, batch: int | None, methods: Methods = METHODS) -> list[Row]:
+def speed_rows(
+    profile: str, wanted: Sequence[str], device: str, batch: int | None, methods: Methods = METHODS
+) -> list[Row]:
     """The rows of a profile, in the order of Table 1 and then of the ladder.
 
     Args:
@@ -47,7 +49,7 @@ def speed_rows(profile: str, wanted: Sequence[str], device: str, batch: int | No
     Raises:
         ConfigError: an unknown name.
     """
-    rungs = [row for row in ladder(profile, device, methods)]
+    rungs = ladder(profile, device, methods)
     named = {row.key for row in rungs}
     plain = [name for name in wanted if name not in named]
     cells = table1_cells(profile, 1, plain, device=device, methods=methods) if plain or not wanted else []
@@ -66,7 +68,9 @@ def ladder(profile: str, device: str, methods: Methods = METHODS, path: Path = L
             if line["profile"] == profile:
                 run = resolve(methods, line["method"], line["preset"], device=device)
                 config = changed(run.config, json.loads(line["changes"]))
-                rows.append(Row(line["row"], line["title"], replace(run, config=config), line["published"] or None, True))
+                rows.append(
+                    Row(line["row"], line["title"], replace(run, config=config), line["published"] or None, True)
+                )
     return rows
 
 
@@ -84,7 +88,7 @@ def with_batch(config: Any, batch: int) -> Any:
 
 
 def schedule(row: Row, methods: Methods = METHODS) -> tuple[Run[Any], str]:
-    """The run at the papers' size that the row stands for, and its preset: that of the same `published`, or the row's own."""
+    """(run, preset) at the papers' size that a row stands for: of the same `published`, else the row's own."""
     kind = choose(methods, row.run.method, "method")
     for preset in PROFILES["paper"].presets:
         if preset in kind.recipes():

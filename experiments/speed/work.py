@@ -52,7 +52,7 @@ class Work:
         self.trainer.iteration = self.trainer.ledger.ends[number] - self.stage.iterations
 
     def iteration(self) -> None:
-        """One iteration as the trainer takes it: batch, step, backward, optimisers, average, guard; then wait for it."""
+        """One iteration as the trainer takes it: batch, step, backward, optimisers, average, guard; until done."""
         self.losses = self.trainer.step()
         now(self.device)
 
