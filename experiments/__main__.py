@@ -12,6 +12,7 @@ from clel.checkpoint import CheckpointError
 from clel.config import ConfigError, choose
 from clel.data import DataError
 from experiments import latex, readme, table1
+from experiments.speed import bench
 from experiments.speed import command as speed
 from experiments.study import command as chains
 
@@ -19,6 +20,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "table1": (table1.Table1, table1.main),
     "chains": (chains.Chains, chains.main),
     "speed-memory": (speed.SpeedMemory, speed.main),
+    "bench": (bench.Bench, bench.main),
     "readme": (readme.Readme, readme.main),
     "latex": (latex.Latex, latex.main),
 }

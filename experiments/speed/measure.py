@@ -109,7 +109,7 @@ def test_sampling_start(benchmark: Any, session: Session) -> None:
     """The sampler with no step: noise, and whatever else is not a step. The whole sampler, where it has no steps."""
     if not session.job.whole:
         pytest.skip("not asked for")
-    work = session.work()
+    work = session.work().entered()
     steps = 0 if work.stage.gradient_evaluations else None
     session.found["sampled_images"] = work.images
     session.rounds(benchmark, lambda: work.sample(steps), session.timed(lambda: work.sample(steps)))
@@ -120,7 +120,7 @@ def test_sampling(benchmark: Any, session: Session) -> None:
     steps = session.found.get("measured_steps", 0)
     if not (session.job.whole and steps):
         pytest.skip("not asked for, or no steps")
-    work = session.work()
+    work = session.work().entered()
     session.found["sampled_steps"] = steps
     session.rounds(benchmark, lambda: work.sample(steps), session.timed(lambda: work.sample(steps)))
 
@@ -136,7 +136,7 @@ def test_operations(session: Session) -> None:
 
 
 def _operations(session: Session, steps: int) -> int:
-    work = session.work(steps)
+    work = session.work(steps).entered()
     with FlopCount() as count:
         work.iteration()
     return count.total

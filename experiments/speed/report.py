@@ -49,7 +49,11 @@ def write_speed_report(
     grid, growth = speed_grid(values, best), scaling_grid(fits)
     distances, name = trained(runs_csv)
     comment = "".join(f"% {line}\n" for line in [*lines, *claims, r"\usepackage{booktabs}"])
-    parts = [*(_markdown(line) for line in lines), to_markdown(grid), "**What the papers claim, measured here:**"]
+    parts = [
+        *(_markdown(line) for line in lines),
+        to_markdown(grid).rstrip("\n"),
+        "**What the papers claim, measured here:**",
+    ]
     parts.append("\n".join(f"- {escape_markdown(text)}" for text in claims or ["No claim has both its rows here."]))
     if fits:
         parts += ["**Growth with size:**", to_markdown(growth)]
@@ -85,7 +89,7 @@ def about(records: Mapping[str, Any], spec: ImageSpec, command: str) -> list[str
         "each in a fresh process.",
         f"Command: {command}",
         f"Commit: {commit}{dirty}. Machine: {gpu}{machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['threads']} threads, torch {machine['torch']}, python {machine['python']}.",
+        f"threads {machine['threads']}, torch {machine['torch']}, python {machine['python']}.",
         f"Load: average {_load(load['load_before'])} before and {_load(load['load_after'])} after (of one minute, this "
         f"program's own included); cores kept busy by other programs: at most "
         f"{_load(max(others) if others else None)}.",
@@ -115,7 +119,8 @@ def trained(runs_csv: Path) -> tuple[dict[str, list[float]], str]:
 
 def _place(records: Mapping[str, Any], spec: ImageSpec) -> str:
     machine = records["machine"]
-    device = machine.get("gpu") or f"{machine['threads']} threads of {machine['cpu']}"
+    threads = f"{machine['threads']} thread{'' if machine['threads'] == 1 else 's'}"
+    device = machine.get("gpu") or f"{threads} of {machine['cpu']}"
     return f"{device}, images {spec.channels}x{spec.size}x{spec.size}"
 
 

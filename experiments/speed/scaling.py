@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from baselines import METHODS
-from clel.config import ConfigError, choose
+from clel.config import ConfigError, choose, identity
 from clel.data import ImageSpec
 from clel.run import Methods, Run, resolve
 from experiments.speed.job import Job
 from experiments.speed.numbers import stage_numbers
-from experiments.speed.profiles import Effort
+from experiments.speed.profiles import LEAST, Effort
 from experiments.speed.rows import changed, with_batch
 from experiments.speed.work import with_steps
 
@@ -41,8 +41,8 @@ class Point:
 
     @property
     def key(self) -> str:
-        """Of its measurement."""
-        return f"scaling/{self.method}/{self.axis}/{self.value:g}"
+        """Of its measurement; points of two curves that are one configuration share it."""
+        return f"scaling/{self.method}/{self.spec.size}/{identity(self.run.config)}"
 
 
 def points(profile: str, spec: ImageSpec, device: str, methods: Methods = METHODS, path: Path = SCALING) -> list[Point]:
@@ -82,10 +82,11 @@ def varied(config: Any, axis: str, value: float) -> Any:
 
 
 def scaling_jobs(found: Sequence[Point], effort: Effort, device: str, threads: int | None) -> list[Job]:
-    """A job for each point."""
+    """A job for each configuration among the points, with half the patience: there are many."""
+    half = replace(effort, rounds=max(LEAST, effort.rounds // 2), seconds=effort.seconds / 2)
     return [
-        Job(point.key, device, replace(effort, spec=point.spec), point.run, whole=False, threads=threads)
-        for point in found
+        Job(point.key, device, replace(half, spec=point.spec), point.run, whole=False, threads=threads)
+        for point in {point.key: point for point in found}.values()
     ]
 
 

@@ -95,6 +95,14 @@ def _columns(values: pd.DataFrame, best: Mapping[str, tuple[float, str]], notes:
                 f"{significant(row['iteration_ms'])} ({significant(row['iteration_ms_q3'] - row['iteration_ms_q1'])})"
             ),
         ),
+        _Column(
+            column(
+                "of it in",
+                "Langevin steps",
+                mark="What K steps take, from iterations of K steps and of one.",
+            ),
+            lambda row: _percent(row["chain_share"]),
+        ),
         _Column(column("an image,", "ms", mark="An iteration's time divided by its batch."), _show("image_ms")),
         _Column(column("images/s"), _show("images_per_s")),
         _Column(
@@ -137,10 +145,10 @@ def _columns(values: pd.DataFrame, best: Mapping[str, tuple[float, str]], notes:
     ]
     for dtype, (rate, product) in best.items():
         mark = (
-            f"Of {rate:,.0f} GFLOP/s, which a large product reached on this device in this run ({product}), the best "
-            "of several matrix products and convolutions."
+            f"Of an iteration; then of its Langevin steps alone. The ceiling is {rate:,.0f} GFLOP/s, which a large "
+            f"product reached on this device in this run ({product}), the best of several matrix products and convolutions."
         )
-        found.append(_Column(column("share of", f"{dtype} ceiling", mark=mark), _percent(f"share_{dtype}")))
+        found.append(_Column(column("share of", f"{dtype} ceiling", mark=mark), _shares(dtype)))
     found.append(
         _Column(
             column(
@@ -192,5 +200,15 @@ def _show(name: str) -> Callable[[pd.Series], str]:
     return lambda row: significant(row[name])
 
 
-def _percent(name: str) -> Callable[[pd.Series], str]:
-    return lambda row: "" if pd.isna(row[name]) else f"{number(row[name], 0, 100.0)} %"
+def _shares(dtype: str) -> Callable[[pd.Series], str]:
+    """The iteration's share of the ceiling, then that of its Langevin steps."""
+
+    def show(row: pd.Series) -> str:
+        whole, steps = (_percent(row[f"{name}_{dtype}"]) for name in ("share", "step_share"))
+        return f"{whole}; {steps}" if steps else whole
+
+    return show
+
+
+def _percent(value: float) -> str:
+    return "" if pd.isna(value) else f"{number(value, 0, 100.0)} %"

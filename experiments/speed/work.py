@@ -39,7 +39,7 @@ class Work:
     ) -> None:
         if steps is not None:
             run = replace(run, config=with_steps(run.config, steps))
-        self.device = device
+        self.device, self.number = device, number
         self.method = build(run, methods, spec, device)
         n = POOL * self.method.images_per_step
         generator = torch.Generator().manual_seed(run.seed)
@@ -55,6 +55,12 @@ class Work:
         """One iteration as the trainer takes it: batch, step, backward, optimisers, average, guard; until done."""
         self.losses = self.trainer.step()
         now(self.device)
+
+    def entered(self) -> Work:
+        """Itself, in its stage: a later one begins with its first iteration, which may prepare what it needs."""
+        if self.number:
+            self.iteration()
+        return self
 
     @torch.no_grad()
     def sample(self, steps: int | None) -> None:
