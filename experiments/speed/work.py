@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from baselines import METHODS
+from clel.config import choose
 from clel.data import Images, ImageSpec
+from clel.method import Method
 from clel.networks import parameter_count
 from clel.random import stream
 from clel.resources import now
@@ -89,5 +91,8 @@ def with_steps(config: Any, steps: int) -> Any:
 
 def stages_of(run: Run[Any], spec: ImageSpec, methods: Methods = METHODS) -> list[tuple[int, Stage]]:
     """(number, stage) of the stages that have iterations."""
-    method = build(run, methods, spec, torch.device("meta"))
-    return [(k, s) for k, s in enumerate(method.stages(run.train.iterations)) if s.iterations > 0]
+    kind = choose(methods, run.method, "method")
+    # stages follow from the settings, so the networks, which take seconds to make, are left out
+    bare = kind.__new__(kind)
+    Method.__init__(bare, run.config, spec)
+    return [(k, s) for k, s in enumerate(bare.stages(run.train.iterations)) if s.iterations > 0]
