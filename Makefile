@@ -53,7 +53,7 @@ test-fast: $(READY) ## Run the tests that take less than a few seconds each
 .PHONY: speed-memory
 speed-memory: $(READY) ## Measure time, memory and operations of every method: results/PROFILE/speed_memory.md and figures
 	@$(RUN) -m experiments speed-memory --profile $(PROFILE) --out '$(OUT)' $(if $(METHODS),--methods '$(METHODS)') \
-		$(if $(DEVICE),--device $(DEVICE)) $(if $(BATCH),--batch $(BATCH)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(DEVICE),--device $(DEVICE)) $(if $(BATCH),--batch $(BATCH)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(THREADS),--threads $(THREADS)) $(if $(filter 0 no false,$(SCALING)),--no-scaling) \
 		$(if $(filter-out 0 no false,$(REPORT)),--report)
 

@@ -21,7 +21,7 @@ from experiments.speed.records import read_records, write_records
 from experiments.speed.report import write_speed_report
 from experiments.speed.rows import Row, speed_rows
 from experiments.speed.scaling import Point, points, scaling_jobs
-from experiments.speed.work import stages_of
+from experiments.speed.work import stages_of, with_engine
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class SpeedMemory:
     """cpu, cuda, cuda:1, ..., auto. The profile's own if not given."""
     batch: int | None = None
     """Images of an iteration, the same for every method. Each method's own if not given."""
+    engine: str | None = None
+    """The engine of all methods' chains, as in their configuration. The presets' own if not given."""
     rounds: int | None = None
     """Measured rounds of each quantity, at most. The profile's own if not given."""
     threads: int | None = None
@@ -57,6 +59,9 @@ def main(options: SpeedMemory) -> int:
     device = str(choose_device(options.device or effort.device))
     rows = speed_rows(options.profile, _names(options.methods), device, options.batch)
     found = points(options.profile, effort.spec, device) if options.scaling else []
+    if options.engine is not None:
+        rows = [replace(row, run=with_engine(row.run, options.engine)) for row in rows]
+        found = [replace(point, run=with_engine(point.run, options.engine)) for point in found]
     folder = options.out / folder_name(options)
     if options.report:
         records = read_records(folder)
@@ -107,7 +112,13 @@ def measure(
     measurements = measured(jobs_of(options, effort, device, rows, found), "speed-memory")
     about = next((m["machine"] for m in measurements.values() if m["machine"]), machine(place))
     return {
-        "options": {"profile": options.profile, "batch": options.batch, "rounds": effort.rounds, "device": device},
+        "options": {
+            "profile": options.profile,
+            "batch": options.batch,
+            "engine": options.engine,
+            "rounds": effort.rounds,
+            "device": device,
+        },
         "machine": about,
         "provenance": origin,
         "load": watch.read() | {"processors": os.cpu_count()},
@@ -124,6 +135,8 @@ def folder_name(options: SpeedMemory) -> str:
         parts.append(slug(options.device))
     if options.batch is not None:
         parts.append(f"batch-{options.batch}")
+    if options.engine is not None:
+        parts.append(slug(options.engine))
     if options.threads is not None:
         parts.append(f"{options.threads}-threads")
     return "-".join(parts)
@@ -132,7 +145,8 @@ def folder_name(options: SpeedMemory) -> str:
 def command(options: SpeedMemory) -> str:
     """The command that makes this table again."""
     given: dict[str, object] = {"PROFILE": options.profile, "METHODS": options.methods or None}
-    given |= {"DEVICE": options.device, "BATCH": options.batch, "ROUNDS": options.rounds, "THREADS": options.threads}
+    given |= {"DEVICE": options.device, "BATCH": options.batch, "ENGINE": options.engine}
+    given |= {"ROUNDS": options.rounds, "THREADS": options.threads}
     given |= {"SCALING": None if options.scaling else 0}
     defaults = {"PROFILE": "quick"}
     return " ".join(

@@ -19,7 +19,7 @@ from experiments.speed.ceiling import Product, products
 from experiments.speed.flops import FlopCount
 from experiments.speed.job import Job
 from experiments.speed.memory import start_of_peak
-from experiments.speed.work import Work
+from experiments.speed.work import PLAIN_ENGINE, Work, with_engine
 
 
 class Session:
@@ -49,12 +49,13 @@ class Session:
     def session(self) -> Session:
         return self
 
-    def work(self, steps: int | None = None) -> Work:
-        """The job's method, once what was there before is gone."""
+    def work(self, steps: int | None = None, plain_engine: bool = False) -> Work:
+        """The job's method, once what was there before is gone; on request with the engine that hides no operation."""
         gc.collect()
         if self.job.run is None:
             pytest.skip("a job without a method")
-        return Work(self.job.run, self.job.effort.spec, self.job.stage, self.device, steps)
+        run = with_engine(self.job.run, PLAIN_ENGINE) if plain_engine else self.job.run
+        return Work(run, self.job.effort.spec, self.job.stage, self.device, steps)
 
     def timed(self, work: Callable[[], object]) -> float:
         """Seconds of one call."""
@@ -136,7 +137,7 @@ def test_operations(session: Session) -> None:
 
 
 def _operations(session: Session, steps: int) -> int:
-    work = session.work(steps).entered()
+    work = session.work(steps, plain_engine=True).entered()
     with FlopCount() as count:
         work.iteration()
     return count.total

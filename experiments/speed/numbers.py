@@ -79,7 +79,7 @@ def stage_numbers(measurement: Mapping[str, Any]) -> StageNumbers:
         )
     start = Spread.of(rounds["sampling_start"]) if "sampling_start" in rounds else None
     sampling_step = None
-    if start is not None and "sampling" in rounds:
+    if start is not None and total and "sampling" in rounds:
         sampling_step = (Spread.of(rounds["sampling"]).median - start.median) / found["sampled_steps"]
     counted = "flop_short" in found
     return StageNumbers(

@@ -82,6 +82,8 @@ def about(records: Mapping[str, Any], spec: ImageSpec, command: str) -> list[str
     gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
     batch = records["options"]["batch"]
     batches = "each method's own" if batch is None else f"{batch} for every method"
+    engine = records["options"].get("engine")
+    batches += f"; engine {engine}" if engine else ""
     others = [m["load"]["others"] for m in records["measurements"].values() if m["load"].get("others") is not None]
     lines = [
         f"Speed and memory: one training iteration and one sampling step, profile {records['options']['profile']}, "

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from baselines import METHODS
-from clel.config import choose
+from clel.config import choose, from_dict, to_dict
 from clel.data import Images, ImageSpec
 from clel.method import Method
 from clel.networks import parameter_count
@@ -19,6 +19,8 @@ from clel.run import Methods, Run, build
 from clel.stages import Stage
 from clel.trainer import Trainer
 
+PLAIN_ENGINE = "float32"
+"""Calls every operation from Python, where it can be counted; a captured graph replays them unseen."""
 POOL = 4
 """Random training images, in batches."""
 
@@ -87,6 +89,17 @@ def with_steps(config: Any, steps: int) -> Any:
     if not hasattr(config, "langevin"):
         return config
     return replace(config, langevin=replace(config.langevin, steps=steps))
+
+
+def with_engine(run: Run[Any], engine: str) -> Run[Any]:
+    """The run with its chains on another engine; as it is where its method has no choice of one.
+
+    Raises:
+        ConfigError: an engine that the method does not have.
+    """
+    if not hasattr(run.config, "engine"):
+        return run
+    return replace(run, config=from_dict(type(run.config), to_dict(run.config) | {"engine": engine}))
 
 
 def stages_of(run: Run[Any], spec: ImageSpec, methods: Methods = METHODS) -> list[tuple[int, Stage]]:
