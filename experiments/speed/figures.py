@@ -75,7 +75,7 @@ def distance_against_cost(
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlabel(label)
         if len(missing) < len(good):
-            axes.set_xscale("log")
+            axes.set_xlim(left=0)
             log_distances(axes)
     panels[0].set_ylabel(name)
     if len(missing) < len(good):

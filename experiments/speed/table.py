@@ -97,9 +97,9 @@ def _columns(values: pd.DataFrame, best: Mapping[str, tuple[float, str]], notes:
         ),
         _Column(
             column(
-                "of it in",
-                "Langevin steps",
-                mark="What K steps take, from iterations of K steps and of one.",
+                "chains'",
+                "share",
+                mark="Of an iteration: what its K Langevin steps take, from iterations of K steps and of one.",
             ),
             lambda row: _percent(row["chain_share"]),
         ),
@@ -149,12 +149,12 @@ def _columns(values: pd.DataFrame, best: Mapping[str, tuple[float, str]], notes:
             f"product reached on this device in this run ({product}), the best of several matrix products and "
             "convolutions."
         )
-        found.append(_Column(column("share of", f"{dtype} ceiling", mark=mark), _shares(dtype)))
+        found.append(_Column(column("share of", f"{dtype}", "ceiling", mark=mark), _shares(dtype)))
     found.append(
         _Column(
             column(
-                "hours for the",
-                "paper's schedule",
+                "paper's",
+                "schedule, h",
                 mark="Time of an iteration here times the iterations that the preset "
                 "at the paper's size trains; for presets that stand in for it, no forecast of what the paper's takes.",
             ),
