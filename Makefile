@@ -83,9 +83,27 @@ test: $(READY) ## Run the whole test suite
 test-fast: $(READY) ## Run the tests that take less than a few seconds each
 	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile -m "not slow"
 
+.PHONY: speed-memory
+speed-memory: $(READY) ## Measure time, memory and operations of every method: results/PROFILE/speed_memory.md and figures
+	@$(PY) -m experiments speed-memory --profile $(PROFILE) --out '$(OUT)' $(if $(METHODS),--methods '$(METHODS)') \
+		$(if $(DEVICE),--device $(DEVICE)) $(if $(BATCH),--batch $(BATCH)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(THREADS),--threads $(THREADS)) $(if $(filter 0 no false,$(SCALING)),--no-scaling) \
+		$(if $(filter-out 0 no false,$(REPORT)),--report)
+
+BENCH = -m experiments bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SELECT),--select '$(SELECT)') \
+	$(if $(BASELINE),--baseline '$(BASELINE)')
+
 .PHONY: bench
-bench: $(READY) ## Time the Langevin engine against the naive one (ratios of one run)
-	@$(PY) -m pytest tests/benchmarks --benchmark-enable --benchmark-only
+bench: $(READY) ## Run every benchmark; ROUNDS=1 only sees that they run, SELECT=... takes some of them
+	@$(PY) $(BENCH)
+
+.PHONY: bench-save
+bench-save: $(READY) ## Keep the benchmarks' times in results/bench/baseline.json, or BASELINE=...
+	@$(PY) $(BENCH) --save
+
+.PHONY: bench-compare
+bench-compare: $(READY) ## Run the benchmarks again: ratios to the baseline; refused on another machine
+	@$(PY) $(BENCH) --compare $(if $(LIMIT),--limit $(LIMIT))
 
 .PHONY: data
 data: $(READY) ## Download and check a data set: make data DATASET=cifar10

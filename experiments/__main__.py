@@ -15,11 +15,15 @@ from clel.lock import Busy
 from experiments import latex, readme, table1
 from experiments.slurm import again, commands
 from experiments.slurm.clients import SchedulerError
+from experiments.speed import bench
+from experiments.speed import command as speed
 from experiments.study import command as chains
 
 COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "table1": (table1.Table1, table1.main),
     "chains": (chains.Chains, chains.main),
+    "speed-memory": (speed.SpeedMemory, speed.main),
+    "bench": (bench.Bench, bench.main),
     "readme": (readme.Readme, readme.main),
     "latex": (latex.Latex, latex.main),
     "status": (commands.Status, commands.status),

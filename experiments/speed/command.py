@@ -1,0 +1,158 @@
+"""python -m experiments speed-memory: time, memory and operations of every method, measured (the paper's Table 1b)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from clel.config import choose, require
+from clel.provenance import provenance
+from clel.run import choose_device, slug
+from experiments.speed.frame import CEILING, job_key
+from experiments.speed.job import Job
+from experiments.speed.launch import measured
+from experiments.speed.machine import LoadWatch, machine
+from experiments.speed.profiles import EFFORTS, LEAST, Effort
+from experiments.speed.records import read_records, write_records
+from experiments.speed.report import write_speed_report
+from experiments.speed.rows import Row, speed_rows
+from experiments.speed.scaling import Point, points, scaling_jobs
+from experiments.speed.work import stages_of, with_engine
+
+
+@dataclass(frozen=True)
+class SpeedMemory:
+    """Measure what an iteration, a sampling step and training take in time, memory and operations, method by method.
+
+    Everything is measured anew each time; a machine that does nothing else is needed.
+    """
+
+    profile: str = "quick"
+    """smoke (to see that all works), quick (8x8, CPU, five minutes), small or paper (32x32, GPU where there is one)."""
+    methods: str = ""
+    """Rows, separated by commas: a method, with its rungs of the ladder, or method:preset. All if not given."""
+    device: str | None = None
+    """cpu, cuda, cuda:1, ..., auto. The profile's own if not given."""
+    batch: int | None = None
+    """Images of an iteration, the same for every method. Each method's own if not given."""
+    engine: str | None = None
+    """The engine of all methods' chains, as in their configuration. The presets' own if not given."""
+    rounds: int | None = None
+    """Measured rounds of each quantity, at most. The profile's own if not given."""
+    threads: int | None = None
+    """Threads of the CPU. As many as torch takes if not given."""
+    scaling: bool = True
+    """Also measure how time and memory grow with batch, image side, Langevin steps and width."""
+    out: Path = Path("results")
+    """Folder for <profile>/speed_memory.md, .tex, .csv, .json and figures/."""
+    report: bool = False
+    """Only make tables and figures again from the records that are there."""
+
+
+def main(options: SpeedMemory) -> int:
+    """Exit status: 0 all measured, 1 if a row could not be (the table says why)."""
+    effort = effort_of(options)
+    device = str(choose_device(options.device or effort.device))
+    rows = speed_rows(options.profile, _names(options.methods), device, options.batch)
+    found = points(options.profile, effort.spec, device) if options.scaling else []
+    if options.engine is not None:
+        rows = [replace(row, run=with_engine(row.run, options.engine)) for row in rows]
+        found = [replace(point, run=with_engine(point.run, options.engine)) for point in found]
+    folder = options.out / folder_name(options)
+    if options.report:
+        records = read_records(folder)
+    else:
+        records = measure(options, effort, device, rows, found)
+        write_records(folder, records)
+    runs_csv = options.out / options.profile / "runs.csv"
+    for path in write_speed_report(folder, rows, found, effort.spec, records, command(options), runs_csv):
+        print(path)
+    print((folder / "speed_memory.md").read_text())
+    bad = {key: m["reason"] for key, m in records["measurements"].items() if m["status"] != "ok"}
+    for key, reason in bad.items():
+        print(f"{key}: {reason}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+def effort_of(options: SpeedMemory) -> Effort:
+    """The profile's effort with what the command changes; raises ConfigError for what cannot be measured."""
+    effort = choose(EFFORTS, options.profile, "profile")
+    require(options.batch is None or options.batch >= 2, f"batch is {options.batch}; expected at least 2")
+    require(options.threads is None or options.threads >= 1, f"threads is {options.threads}; expected at least 1")
+    if options.rounds is None:
+        return effort
+    require(options.rounds >= LEAST, f"rounds is {options.rounds}; expected at least {LEAST}, to have quartiles")
+    return replace(effort, rounds=options.rounds)
+
+
+def jobs_of(options: SpeedMemory, effort: Effort, device: str, rows: list[Row], found: list[Point]) -> list[Job]:
+    """The ceiling, every stage of every row, and the points of the scaling curves, in this order."""
+    jobs = [Job(CEILING, device, effort, threads=options.threads)]
+    jobs += [
+        Job(job_key(row, stage.name), device, effort, row.run, number, threads=options.threads)
+        for row in rows
+        for number, stage in stages_of(row.run, effort.spec)
+    ]
+    return jobs + scaling_jobs(found, effort, device, options.threads)
+
+
+def measure(
+    options: SpeedMemory, effort: Effort, device: str, rows: list[Row], found: list[Point]
+) -> dict[str, object]:
+    """Carry out all jobs; the records."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    place = torch.device(device)
+    # taken before anything is measured: what is committed meanwhile is not what runs
+    origin, watch = provenance(place), LoadWatch()
+    measurements = measured(jobs_of(options, effort, device, rows, found), "speed-memory")
+    about = next((m["machine"] for m in measurements.values() if m["machine"]), machine(place))
+    return {
+        "options": {
+            "profile": options.profile,
+            "batch": options.batch,
+            "engine": options.engine,
+            "rounds": effort.rounds,
+            "device": device,
+        },
+        "machine": about,
+        "provenance": origin,
+        "load": watch.read() | {"processors": os.cpu_count()},
+        "measurements": measurements,
+    }
+
+
+def folder_name(options: SpeedMemory) -> str:
+    """Folder of the table: the profile's, and another one for whatever else was asked for."""
+    parts = [options.profile]
+    if options.methods:
+        parts.append(slug(options.methods))
+    if options.device is not None:
+        parts.append(slug(options.device))
+    if options.batch is not None:
+        parts.append(f"batch-{options.batch}")
+    if options.engine is not None:
+        parts.append(slug(options.engine))
+    if options.threads is not None:
+        parts.append(f"{options.threads}-threads")
+    return "-".join(parts)
+
+
+def command(options: SpeedMemory) -> str:
+    """The command that makes this table again."""
+    given: dict[str, object] = {"PROFILE": options.profile, "METHODS": options.methods or None}
+    given |= {"DEVICE": options.device, "BATCH": options.batch, "ENGINE": options.engine}
+    given |= {"ROUNDS": options.rounds, "THREADS": options.threads}
+    given |= {"SCALING": None if options.scaling else 0}
+    defaults = {"PROFILE": "quick"}
+    return " ".join(
+        ["make speed-memory", *(f"{k}={v}" for k, v in given.items() if v is not None and v != defaults.get(k))]
+    )
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

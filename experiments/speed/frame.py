@@ -1,0 +1,95 @@
+"""The table's values: a row for each method, preset or rung, every number in full precision, from the records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from baselines import METHODS
+from clel.data import ImageSpec
+from clel.run import Methods
+from experiments import published
+from experiments.published import Figures
+from experiments.speed.numbers import ceiling, schedule_hours, stage_numbers, together
+from experiments.speed.rows import Row, schedule
+from experiments.speed.work import stages_of
+
+REPORTED = ("hours", "memory")
+NUMBERS = (
+    *("iterations", "images", "langevin_steps", "iteration_ms", "iteration_ms_q1", "iteration_ms_q3", "image_ms"),
+    *("images_per_s", "step_ms", "steps_per_s", "chain_share", "sampling_step_ms", "sampling_ms"),
+    *("peak_memory_bytes", "parameters", "gflop", "gflop_per_s", "gflop_step", "step_gflop_per_s", "own_hours"),
+    *("share_float32", "share_bfloat16", "step_share_float32", "step_share_bfloat16", "schedule_iterations", "hours"),
+    "reported_hours",
+    "reported_memory",
+    "others",
+)
+CEILING = "ceiling"
+"""Key of the ceiling's measurement."""
+
+
+def job_key(row: Row, stage: str) -> str:
+    """Key of the measurement of a row's stage."""
+    return f"{row.key}/{stage}"
+
+
+def speed_frame(
+    rows: Sequence[Row],
+    measurements: Mapping[str, Mapping[str, Any]],
+    spec: ImageSpec,
+    methods: Methods = METHODS,
+    figures: Figures | None = None,
+) -> pd.DataFrame:
+    """One row a row of the table, indexed by its key; where a measurement failed, its reason in place of numbers."""
+    best = ceiling(measurements.get(CEILING))
+    values = pd.DataFrame(
+        [_values(row, measurements, spec, best, methods, figures) for row in rows],
+        index=pd.Index([row.key for row in rows], name="row"),
+    )
+    for name in NUMBERS:
+        values[name] = pd.to_numeric(values[name]).astype(float) if name in values else float("nan")
+    return values
+
+
+def _values(
+    row: Row,
+    measurements: Mapping[str, Mapping[str, Any]],
+    spec: ImageSpec,
+    best: Mapping[str, tuple[float, str]],
+    methods: Methods,
+    figures: Figures | None,
+) -> dict[str, Any]:
+    found = [measurements.get(job_key(row, stage.name)) for _, stage in stages_of(row.run, spec, methods)]
+    bad = [m for m in found if m is None or m["status"] != "ok"]
+    result: dict[str, Any] = {"title": row.title, "method": row.run.method, "preset": row.run.preset, "rung": row.rung}
+    result |= {"published": row.published, "status": "ok", "reason": None}
+    later, preset = schedule(row, methods)
+    iterations = {stage.name: stage.iterations for _, stage in stages_of(later, spec, methods)}
+    result |= {"schedule": preset, "schedule_iterations": sum(iterations.values())}
+    for name in REPORTED:
+        figure = published.reported(row.published, name, figures=figures)
+        result[f"reported_{name}"] = figure.value if figure else None
+        result[f"reported_{name}_notes"] = figure.notes if figure else None
+        result[f"reported_{name}_source"] = figure.source if figure else None
+    if bad:
+        first = bad[0]
+        result |= (
+            {"status": "missing", "reason": "not measured"}
+            if first is None
+            else {
+                "status": first["status"],
+                "reason": first["reason"],
+            }
+        )
+        return result
+    good = [m for m in found if m is not None]
+    stages = [stage_numbers(m) for m in good]
+    result |= together(stages) | {"hours": schedule_hours(stages, iterations)}
+    others = [m["load"]["others"] for m in good if m["load"].get("others") is not None]
+    result["others"] = max(others) if others else None
+    for dtype, (rate, _) in best.items():
+        for name, achieved in (("share", result["gflop_per_s"]), ("step_share", result["step_gflop_per_s"])):
+            result[f"{name}_{dtype}"] = None if achieved is None else achieved / rate
+    return result

@@ -1,0 +1,95 @@
+"""Carry out jobs, each in a fresh process, one after the other and never side by side, and read what they found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from clel.config import ConfigError
+from clel.log import Progress
+from experiments.speed.job import Job, write_job
+from experiments.speed.machine import LoadWatch
+
+LINES = 5
+"""Lines of the output of a process that came to nothing, for its reason."""
+OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "can't allocate", "not enough memory")
+
+
+def measured(
+    jobs: Sequence[Job], name: str, run: Callable[[Job, Path], int] | None = None
+) -> dict[str, dict[str, Any]]:
+    """A measurement of each job by its key.
+
+    Each has key, status ("ok", "oom", "error"), reason, rounds (seconds, a list a benchmark), found (sizes, memory,
+    operations), extra (what a benchmark says of itself), load, machine and provenance.
+
+    Args:
+        run: carries out a job in a folder and returns the exit status; starts a process by default.
+    """
+    progress, result = Progress(name, len(jobs)), {}
+    for number, job in enumerate(jobs):
+        progress.show(number, job.key)
+        with tempfile.TemporaryDirectory() as folder:
+            result[job.key] = _measured(job, Path(folder), run or _process)
+    progress.show(len(jobs), "measured")
+    return result
+
+
+def _measured(job: Job, folder: Path, run: Callable[[Job, Path], int]) -> dict[str, Any]:
+    watch = LoadWatch()
+    status = run(job, folder)
+    load = watch.read()
+    found: dict[str, Any] = {"found": {}, "failures": [], "machine": {}, "provenance": {}}
+    rounds: dict[str, Any] = {"benchmarks": []}
+    if (folder / "found.json").exists():
+        found = json.loads((folder / "found.json").read_text())
+        path = folder / "rounds.json"
+        rounds = json.loads(path.read_text()) if path.exists() and path.stat().st_size else rounds
+    else:
+        ended = f"ended by signal {-status}" if status < 0 else f"exit status {status}"
+        found["failures"] = [f"no result ({ended}): {_last_lines(folder)}"]
+    reason = found["failures"][0] if found["failures"] else None
+    return {
+        "key": job.key,
+        "status": "ok" if reason is None else "oom" if any(text in reason for text in OUT_OF_MEMORY) else "error",
+        "reason": reason,
+        "rounds": {_name(b): b["stats"]["data"] for b in rounds["benchmarks"]},
+        "extra": {_name(b): b["extra_info"] for b in rounds["benchmarks"] if b["extra_info"]},
+        "found": found["found"],
+        "load": load,
+        "machine": found["machine"],
+        "provenance": found["provenance"],
+    }
+
+
+def _process(job: Job, folder: Path) -> int:
+    write_job(job, folder / "job.json")
+    with open(folder / "output.log", "wb") as output:
+        done = subprocess.run(
+            [sys.executable, "-m", "experiments.speed.child", str(folder / "job.json"), str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    text = (folder / "output.log").read_text(errors="replace")
+    if "pytest" in text and "ModuleNotFoundError" in text:
+        raise ConfigError("timing needs the packages pytest and pytest-benchmark: pip install 'clel-benchmark[dev]'")
+    return done.returncode
+
+
+def _name(benchmark: dict[str, Any]) -> str:
+    """test_short -> short; test_product[matrix-512-float32] -> matrix-512-float32."""
+    name = str(benchmark["name"])
+    return name.split("[", 1)[1].rstrip("]") if "[" in name else name.removeprefix("test_")
+
+
+def _last_lines(folder: Path) -> str:
+    path = folder / "output.log"
+    lines = path.read_text(errors="replace").split("\n") if path.exists() else []
+    return " | ".join([line for line in lines if line.strip()][-LINES:])

@@ -1,0 +1,95 @@
+"""The machine that a time was measured on: what tells it from another, and how busy others kept it meanwhile."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clel.provenance import device_name
+
+IDLE = 0.1
+"""Cores that other programs may keep busy, on average, on a machine that counts as quiet."""
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What a time depends on besides the code: CPU, cores and threads, GPU, and the versions of torch and Python.
+
+    Two results compare only where all of these agree. Nothing here names a machine.
+    """
+    about: dict[str, Any] = {
+        "cpu": device_name(torch.device("cpu")),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "device": device.type,
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        about |= {"gpu": properties.name, "gpu_memory_bytes": properties.total_memory, "cuda": torch.version.cuda}
+        about["cudnn"] = torch.backends.cudnn.version()
+    return about | {"torch": torch.__version__, "python": platform.python_version(), "system": platform.system()}
+
+
+def machine_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Lines "cores: 2 -> 8" for everything in which two machines differ."""
+    keys = [*old, *(key for key in new if key not in old)]
+    return [f"{k}: {old.get(k, 'absent')} -> {new.get(k, 'absent')}" for k in keys if old.get(k) != new.get(k)]
+
+
+class LoadWatch:
+    """Load averages before and after, and how many cores other programs kept busy in between.
+
+    The load average counts this program's own threads, and those that just ended; `others` does not: it is the busy
+    time of all cores in /proc/stat without that of this process and of the children that it waited for. None where
+    there is no /proc/stat.
+    """
+
+    def __init__(self) -> None:
+        self.began, self.before = time.monotonic(), load_average()
+        self.busy, self.own = _busy_seconds(), _own_seconds()
+
+    def read(self) -> dict[str, Any]:
+        """load_before, load_after (of one minute) and others (cores)."""
+        seconds, busy = time.monotonic() - self.began, _busy_seconds()
+        others = None
+        if busy is not None and self.busy is not None and seconds > 0:
+            others = max(0.0, busy - self.busy - (_own_seconds() - self.own)) / seconds
+        return {"load_before": self.before, "load_after": load_average(), "others": others}
+
+
+def busy(load: dict[str, Any], about: dict[str, Any]) -> bool:
+    """Whether other programs may have taken time from a measurement: their cores and ours together are not there."""
+    others = load.get("others")
+    if others is None:
+        return load.get("load_before") is not None and load["load_before"] > about["cores"]
+    # a job with a share of a larger node has cores of its own
+    return others > IDLE and others + about["threads"] > (os.cpu_count() or 1)
+
+
+def load_average() -> float | None:
+    """The load average over one minute, None where the system has none."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+
+
+def _busy_seconds() -> float | None:
+    """Seconds that all cores were busy since the machine started."""
+    path = Path("/proc/stat")
+    if not path.exists():
+        return None
+    user, nice, system, _, _, interrupts, soft, steal, *_ = map(int, path.read_text().split("\n", 1)[0].split()[1:])
+    return (user + nice + system + interrupts + soft + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_seconds() -> float:
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    )

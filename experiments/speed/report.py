@@ -1,0 +1,139 @@
+"""Everything that is made of the records: speed_memory.md, .tex, .csv, scaling.csv and the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from clel.data import ImageSpec
+from clel.files import write_atomically
+from experiments.drawing import png
+from experiments.markup import escape_markdown, to_latex, to_markdown
+from experiments.speed import figures
+from experiments.speed.claims import load_claims, sentences
+from experiments.speed.frame import CEILING, speed_frame
+from experiments.speed.machine import busy
+from experiments.speed.numbers import ceiling
+from experiments.speed.rows import Row
+from experiments.speed.scaling import Point, curves, exponents
+from experiments.speed.table import scaling_grid, speed_grid
+
+FIGURES = "figures/speed_{}.png"
+
+
+def write_speed_report(
+    folder: Path,
+    rows: Sequence[Row],
+    points: Sequence[Point],
+    spec: ImageSpec,
+    records: Mapping[str, Any],
+    command: str,
+    runs_csv: Path,
+) -> list[Path]:
+    """Write the report of a profile into its folder; returns the paths.
+
+    Args:
+        runs_csv: Table 1's runs of the same profile, for the distances; it may be missing.
+    """
+    measurements = records["measurements"]
+    values = speed_frame(rows, measurements, spec)
+    best = ceiling(measurements.get(CEILING))
+    curve = curves(points, measurements)
+    fits = exponents(curve)
+    lines = about(records, spec, command)
+    paper = records["options"]["profile"] == "paper" and records["options"]["batch"] is None
+    claims = sentences(values, load_claims(), _place(records, spec), paper)
+    grid, growth = speed_grid(values, best), scaling_grid(fits)
+    distances, name = trained(runs_csv)
+    comment = "".join(f"% {line}\n" for line in [*lines, *claims, r"\usepackage{booktabs}"])
+    parts = [
+        *(_markdown(line) for line in lines),
+        to_markdown(grid).rstrip("\n"),
+        "**What the papers claim, measured here:**",
+    ]
+    parts.append("\n".join(f"- {escape_markdown(text)}" for text in claims or ["No claim has both its rows here."]))
+    if fits:
+        parts += ["**Growth with size:**", to_markdown(growth)]
+    contents: dict[str, str | bytes] = {
+        "speed_memory.md": "\n\n".join(parts).rstrip("\n") + "\n",
+        "speed_memory.tex": comment + to_latex(grid) + (to_latex(growth) if fits else ""),
+        "speed_memory.csv": values.to_csv(lineterminator="\n"),
+        FIGURES.format("iteration"): png(figures.iteration_bars(values)),
+        FIGURES.format("memory"): png(figures.memory_bars(values)),
+        FIGURES.format("distance"): png(figures.distance_against_cost(values, distances, name, _short(runs_csv))),
+    }
+    if curve:
+        contents["speed_scaling.csv"] = pd.DataFrame(curve).to_csv(index=False, lineterminator="\n")
+        contents["speed_exponents.csv"] = pd.DataFrame(fits).to_csv(index=False, lineterminator="\n")
+        contents[FIGURES.format("scaling")] = png(figures.growth(curve, fits))
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    return [folder / name for name in contents]
+
+
+def about(records: Mapping[str, Any], spec: ImageSpec, command: str) -> list[str]:
+    """The lines above the table, "Name: text"; the last is a warning where other programs were at work."""
+    machine, origin, load = records["machine"], records["provenance"], records["load"]
+    commit = str(origin.get("git_sha") or "not recorded")[:12]
+    dirty = " with uncommitted changes" if origin.get("git_dirty") else ""
+    gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
+    batch = records["options"]["batch"]
+    batches = "each method's own" if batch is None else f"{batch} for every method"
+    engine = records["options"].get("engine")
+    batches += f"; engine {engine}" if engine else ""
+    others = [m["load"]["others"] for m in records["measurements"].values() if m["load"].get("others") is not None]
+    lines = [
+        f"Speed and memory: one training iteration and one sampling step, profile {records['options']['profile']}, "
+        f"random images {spec.channels}x{spec.size}x{spec.size}; batch {batches}. One method at a time, "
+        "each in a fresh process.",
+        f"Command: {command}",
+        f"Commit: {commit}{dirty}. Machine: {gpu}{machine['cpu']}, {machine['cores']} cores, "
+        f"threads {machine['threads']}, torch {machine['torch']}, python {machine['python']}.",
+        f"Load: average {_load(load['load_before'])} before and {_load(load['load_after'])} after (of one minute, this "
+        f"program's own included); cores kept busy by other programs: at most "
+        f"{_load(max(others) if others else None)}.",
+    ]
+    disturbed = [key for key, m in records["measurements"].items() if busy(m["load"], machine)]
+    if disturbed:
+        lines.append(
+            f"Warning: other programs were at work during {len(disturbed)} of "
+            f"{len(records['measurements'])} measurements, so that times are too long and "
+            "shares too low; measure again on a quiet machine."
+        )
+    return lines
+
+
+def trained(runs_csv: Path) -> tuple[dict[str, list[float]], str]:
+    """Distances of fresh chains of Table 1's runs that ended well, by "method:preset", and the distance's name."""
+    if not runs_csv.exists():
+        return {}, "Fréchet distance, fresh chains"
+    runs = pd.read_csv(runs_csv)
+    good = runs[(runs["status"] == "ok") & runs["fid_fresh"].notna()]
+    found: dict[str, list[float]] = {}
+    for _, run in good.iterrows():
+        found.setdefault(f"{run['method']}:{run['preset']}", []).append(float(run["fid_fresh"]))
+    spaces = sorted(set(good["protocol_features"].dropna())) if "protocol_features" in good else []
+    return found, f"Fréchet distance, fresh chains\n({' / '.join(spaces) or 'unnamed'} features)"
+
+
+def _place(records: Mapping[str, Any], spec: ImageSpec) -> str:
+    machine = records["machine"]
+    threads = f"{machine['threads']} thread{'' if machine['threads'] == 1 else 's'}"
+    device = machine.get("gpu") or f"{threads} of {machine['cpu']}"
+    return f"{device}, images {spec.channels}x{spec.size}x{spec.size}"
+
+
+def _short(path: Path) -> str:
+    return str(Path(*path.parts[-3:])) if len(path.parts) >= 3 else str(path)
+
+
+def _load(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"
+
+
+def _markdown(line: str) -> str:
+    name, text = line.split(": ", 1)
+    return f"**{name}:** `{text}`" if name == "Command" else f"**{name}:** {escape_markdown(text)}"

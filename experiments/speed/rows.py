@@ -1,0 +1,111 @@
+"""The rows of the table of speed and memory: every method's presets of a profile, and rungs of a scaled-down ladder.
+
+ladder.csv has the rungs, one a line: a method and a preset with fields of its configuration replaced.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from baselines import METHODS
+from clel.config import ConfigError, choose, from_dict, to_dict
+from clel.run import Methods, Run, resolve
+from experiments.grid import PROFILES, table1_cells
+
+LADDER = Path(__file__).with_name("ladder.csv")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: what is measured, and what it stands for.
+
+    Attributes:
+        key: of the row: "method", "method:preset", or a rung's own.
+        published: key in experiments/published.csv of what this is, or is a stand-in for; None where no paper has it.
+        rung: whether it comes from ladder.csv; it then goes before a preset with the same `published` in a claim.
+    """
+
+    key: str
+    title: str
+    run: Run[Any]
+    published: str | None = None
+    rung: bool = False
+
+
+def speed_rows(
+    profile: str, wanted: Sequence[str], device: str, batch: int | None, methods: Methods = METHODS
+) -> list[Row]:
+    """The rows of a profile, in the order of Table 1 and then of the ladder.
+
+    Args:
+        wanted: only these, as "method" (with its rungs), "method:preset" or a rung's key; all by default.
+        batch: images of an iteration, for every method; the presets' own if None.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    rungs = ladder(profile, device, methods)
+    named = {row.key for row in rungs}
+    plain = [name for name in wanted if name not in named]
+    cells = table1_cells(profile, 1, plain, device=device, methods=methods) if plain or not wanted else []
+    rows = [Row(c.row, c.title, c.run, c.published) for c in cells if isinstance(c.run, Run)]
+    rows += [row for row in rungs if not wanted or row.key in wanted or row.run.method in wanted]
+    if batch is None:
+        return rows
+    return [replace(row, run=replace(row.run, config=with_batch(row.run.config, batch))) for row in rows]
+
+
+def ladder(profile: str, device: str, methods: Methods = METHODS, path: Path = LADDER) -> list[Row]:
+    """The rungs of a profile."""
+    rows = []
+    with path.open(newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file, strict=True):
+            if line["profile"] == profile:
+                run = resolve(methods, line["method"], line["preset"], device=device)
+                config = changed(run.config, json.loads(line["changes"]))
+                rows.append(
+                    Row(line["row"], line["title"], replace(run, config=config), line["published"] or None, True)
+                )
+    return rows
+
+
+def changed(config: Any, changes: Mapping[str, Any]) -> Any:
+    """The configuration with fields, also those of tables within it, replaced; raises ConfigError for unknown ones."""
+    return from_dict(type(config), _merged(to_dict(config), changes))
+
+
+def with_batch(config: Any, batch: int) -> Any:
+    """The configuration with every batch size set to `batch`, and a buffer that holds as many chains."""
+    changes = {name: batch for name in to_dict(config) if "batch_size" in name}
+    buffer = getattr(config, "buffer", None)
+    nested = {"buffer": {"size": batch}} if buffer is not None and buffer.size < batch else {}
+    return changed(config, changes | nested)
+
+
+def schedule(row: Row, methods: Methods = METHODS) -> tuple[Run[Any], str]:
+    """(run, preset) at the papers' size that a row stands for: of the same `published`, else the row's own."""
+    kind = choose(methods, row.run.method, "method")
+    for preset in PROFILES["paper"].presets:
+        if preset in kind.recipes():
+            recipe = kind.recipe(preset)
+            if row.published is not None and recipe.published == row.published:
+                return resolve(methods, row.run.method, preset), preset
+    # a preset whose papers have no row of their own still has a schedule at their size
+    if row.run.preset == PROFILES["quick"].presets[0] and "paper" in kind.recipes():
+        return resolve(methods, row.run.method, "paper"), "paper"
+    return row.run, row.run.preset
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(old)
+    for name, value in new.items():
+        if name not in result:
+            raise ConfigError(f"unknown key {name!r}; known: {', '.join(sorted(result))}")
+        both = isinstance(value, Mapping) and isinstance(result[name], Mapping)
+        result[name] = _merged(result[name], value) if both else value
+    return result

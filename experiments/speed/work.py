@@ -1,0 +1,111 @@
+"""What is timed: one iteration of the trainer itself in any stage of a method, and its sampler, on random images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from baselines import METHODS
+from clel.config import choose, from_dict, to_dict
+from clel.data import Images, ImageSpec
+from clel.method import Method
+from clel.networks import parameter_count
+from clel.random import stream
+from clel.resources import now
+from clel.run import Methods, Run, build
+from clel.stages import Stage
+from clel.trainer import Trainer
+
+PLAIN_ENGINE = "float32"
+"""Calls every operation from Python, where it can be counted; a captured graph replays them unseen."""
+POOL = 4
+"""Random training images, in batches."""
+
+
+class Work:
+    """A method at the start of stage `number`, ready to be trained and sampled.
+
+    Args:
+        steps: Langevin steps of a chain, where the stage has chains; the configuration's own if None.
+    """
+
+    def __init__(
+        self,
+        run: Run[Any],
+        spec: ImageSpec,
+        number: int,
+        device: torch.device,
+        steps: int | None = None,
+        methods: Methods = METHODS,
+    ) -> None:
+        if steps is not None:
+            run = replace(run, config=with_steps(run.config, steps))
+        self.device, self.number = device, number
+        self.method = build(run, methods, spec, device)
+        n = POOL * self.method.images_per_step
+        generator = torch.Generator().manual_seed(run.seed)
+        pixels = torch.randint(0, 256, (n, *spec.shape), dtype=torch.uint8, generator=generator).to(device)
+        # the folder is not written to: only `run` would
+        self.trainer = Trainer(self.method, Images(pixels, name="random"), run.train, Path("."), run.seed)
+        self.method.reset_chains(stream(device, run.seed, "chains", 0))
+        self.stage: Stage = self.trainer.ledger.stages[number]
+        self.images = self.trainer.ledger.batches[number]
+        self.trainer.iteration = self.trainer.ledger.ends[number] - self.stage.iterations
+
+    def iteration(self) -> None:
+        """One iteration as the trainer takes it: batch, step, backward, optimisers, average, guard; until done."""
+        self.losses = self.trainer.step()
+        now(self.device)
+
+    def entered(self) -> Work:
+        """Itself, in its stage: a later one begins with its first iteration, which may prepare what it needs."""
+        if self.number:
+            self.iteration()
+        return self
+
+    @torch.no_grad()
+    def sample(self, steps: int | None) -> None:
+        """As many new samples as an iteration has images, with `steps` steps of the sampler; then wait for them."""
+        self.method.eval()
+        self.method.sample(self.images, stream(self.device, 0, "sample"), steps)
+        now(self.device)
+
+    @property
+    def loss(self) -> float:
+        """The last iteration's."""
+        return float(self.losses["loss"])
+
+    @property
+    def parameters(self) -> int:
+        """Scalars in the modules that tables count."""
+        return sum(parameter_count(module) for module in self.method.counted())
+
+
+def with_steps(config: Any, steps: int) -> Any:
+    """The configuration with chains of so many Langevin steps; as it is where it has none."""
+    if not hasattr(config, "langevin"):
+        return config
+    return replace(config, langevin=replace(config.langevin, steps=steps))
+
+
+def with_engine(run: Run[Any], engine: str) -> Run[Any]:
+    """The run with its chains on another engine; as it is where its method has no choice of one.
+
+    Raises:
+        ConfigError: an engine that the method does not have.
+    """
+    if not hasattr(run.config, "engine"):
+        return run
+    return replace(run, config=from_dict(type(run.config), to_dict(run.config) | {"engine": engine}))
+
+
+def stages_of(run: Run[Any], spec: ImageSpec, methods: Methods = METHODS) -> list[tuple[int, Stage]]:
+    """(number, stage) of the stages that have iterations."""
+    kind = choose(methods, run.method, "method")
+    # stages follow from the settings, so the networks, which take seconds to make, are left out
+    bare = kind.__new__(kind)
+    Method.__init__(bare, run.config, spec)
+    return [(k, s) for k, s in enumerate(bare.stages(run.train.iterations)) if s.iterations > 0]

@@ -1,0 +1,266 @@
+"""The table of speed and memory from made-up measurements: composition, stages, claims, failures, records, figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from baselines import METHODS
+from clel.config import ConfigError
+from clel.run import resolve
+from experiments.speed import launch
+from experiments.speed.claims import Claim, load_claims, sentences
+from experiments.speed.command import SpeedMemory, command, effort_of, folder_name, jobs_of
+from experiments.speed.frame import CEILING, job_key, speed_frame
+from experiments.speed.job import Job, read_job, write_job
+from experiments.speed.launch import measured
+from experiments.speed.machine import busy, machine_differences
+from experiments.speed.numbers import ceiling, schedule_hours, stage_numbers, together
+from experiments.speed.profiles import COLOUR32, DIGITS, EFFORTS
+from experiments.speed.records import read_records, write_records
+from experiments.speed.report import write_speed_report
+from experiments.speed.rows import ladder, schedule, speed_rows
+from experiments.speed.scaling import points, scaling_jobs
+from experiments.speed.table import significant
+from experiments.speed.work import stages_of, with_engine
+
+QUIET = {"load_before": 0.1, "load_after": 2.0, "others": 0.01}
+MACHINE = {"cpu": "A CPU", "cores": 2, "threads": 2, "device": "cpu", "torch": "2", "python": "3", "system": "Linux"}
+
+
+def measurement(
+    short: float = 0.1, iteration: float = 0.39, steps: int = 30, taken: int | None = None, **more: Any
+) -> dict[str, Any]:
+    """Rounds of 90, 100 and 110 % of the median; a step of 10 ms."""
+    taken = steps if taken is None else taken
+    rounds = {"short": short, "iteration": iteration, "sampling_start": 0.01, "sampling": 0.01 + 0.02 * taken}
+    found = {"stage": "training", "stage_iterations": 900, "images": 64, "parameters": 1000, "steps": steps}
+    found |= {"measured_steps": taken, "peak_memory_bytes": 50_000_000, "loss": 0.5, "sampled_steps": taken}
+    found |= {"flop_short": 2_000_000_000, "flop_step": 500_000_000} | more
+    return {
+        "key": "x",
+        "status": "ok",
+        "reason": None,
+        "rounds": {name: [0.9 * t, t, 1.1 * t] for name, t in rounds.items()},
+        "extra": {},
+        "found": found,
+        "load": QUIET,
+        "machine": MACHINE,
+        "provenance": {},
+    }
+
+
+def products() -> dict[str, Any]:
+    rounds = {"matrix-512-float32": [0.01] * 3, "convolution-16-float32": [0.02] * 3}
+    extra = {name: {"flop": 2_000_000_000, "dtype": "float32"} for name in rounds}
+    return measurement() | {"rounds": rounds, "extra": extra, "found": {}}
+
+
+def test_a_whole_iteration_and_one_composed_of_shorter_ones_agree() -> None:
+    whole = stage_numbers(measurement())
+    composed = stage_numbers(measurement(iteration=0.1 + 4 * 0.01, taken=5))
+    assert not whole.composed and composed.composed
+    assert whole.iteration.median == pytest.approx(0.39) == pytest.approx(composed.iteration.median)
+    assert whole.step == pytest.approx(0.01) and composed.step == pytest.approx(0.01)
+    assert whole.sampling_step == pytest.approx(0.02) == pytest.approx(composed.sampling_step)
+    assert whole.flop == composed.flop == 2_000_000_000 + 29 * 500_000_000
+    # what was measured on 4 steps more is 29/4 as uncertain
+    assert composed.iteration.high - composed.iteration.median == pytest.approx(0.05 * 0.14 * 29 / 4)
+
+
+def test_numbers_of_a_row() -> None:
+    row = together([stage_numbers(measurement())])
+    assert row["iteration_ms"] == pytest.approx(390) and row["images_per_s"] == pytest.approx(64 / 0.39)
+    assert row["iteration_ms_q3"] - row["iteration_ms_q1"] == pytest.approx(39)
+    assert row["steps_per_s"] == pytest.approx(100) and row["chain_share"] == pytest.approx(0.3 / 0.39)
+    assert row["gflop"] == pytest.approx(16.5) and row["gflop_per_s"] == pytest.approx(16.5 / 0.39)
+    assert row["step_gflop_per_s"] == pytest.approx(50) and row["own_hours"] == pytest.approx(900 * 0.39 / 3600)
+    assert ceiling(products()) == {"float32": (pytest.approx(200.0), "matrix-512-float32")}
+
+
+def test_stages_mix_as_the_schedule_does() -> None:
+    first = measurement(0.2, 0.2, 0, stage="vae", stage_iterations=300, images=64, peak_memory_bytes=90_000_000)
+    second = measurement(stage="energy", stage_iterations=100, images=32)
+    del first["rounds"]["sampling"]
+    stages = [stage_numbers(m) for m in (first, second)]
+    row = together(stages)
+    assert row["iteration_ms"] == pytest.approx(0.75 * 200 + 0.25 * 390) and row["images"] == 56
+    assert row["peak_memory_bytes"] == 90_000_000 and row["langevin_steps"] == 30
+    assert schedule_hours(stages, {"vae": 3600, "energy": 7200}) == pytest.approx(0.2 + 2 * 0.39)
+    assert schedule_hours(stages, {"vae": 3600, "another": 1}) is None
+
+
+def test_rows_are_the_profiles_and_stand_for_the_papers() -> None:
+    quick = speed_rows("quick", [], "cpu", None)
+    assert {r.run.method for r in quick} >= {"clel", "plain"} and len({r.key for r in quick}) == len(quick)
+    rungs = {row.published: row for row in ladder("quick", "cpu")}
+    assert rungs["clel-large"].run.config.network.widths == (64, 64)
+    assert schedule(rungs["clel-large"])[1] == "large" and schedule(rungs["clel-multiscale"])[1] == "multiscale"
+    assert schedule(rungs["drl-n2"])[0].train.iterations == 240_000
+    # the paper profile has the ladder itself
+    paper = {row.published for row in speed_rows("paper", [], "cpu", None)}
+    assert paper >= {"plain", "clel-base", "clel-multiscale", "clel-multiscale-256", "clel-large"}
+    assert paper >= {"drl-n2", "drl-n8", "vaebm"} and not ladder("paper", "cpu")
+    assert [row.key for row in speed_rows("quick", ["plain", "clel:+batch"], "cpu", None)] == ["plain", "clel:+batch"]
+    # stages come from a method's settings: as it says when it is built whole
+    for row in quick:
+        built = METHODS[row.run.method].build(row.run.config, DIGITS).stages(row.run.train.iterations)
+        assert [stage for _, stage in stages_of(row.run, DIGITS)] == [s for s in built if s.iterations]
+    (same,) = speed_rows("quick", ["clel:quick"], "cpu", 16)
+    assert same.run.config.batch_size == same.run.config.contrastive_batch_size == 16
+    with pytest.raises(ConfigError, match="clel"):
+        speed_rows("quick", ["clle"], "cpu", None)
+
+
+@pytest.mark.parametrize("profile", ["quick", "small", "paper"])
+def test_every_job_of_a_profile_can_be_built(profile: str, tmp_path: Path) -> None:
+    """Without a step taken: configurations are valid, keys differ, and what a process reads is what was written."""
+    options = SpeedMemory(profile)
+    effort = effort_of(options)
+    rows, found = speed_rows(profile, [], "cpu", None), points(profile, effort.spec, "cpu")
+    jobs = jobs_of(options, effort, "cpu", rows, found)
+    assert len({job.key for job in jobs}) == len(jobs)
+    if profile == "quick":  # where building them takes no time: images large enough for the networks
+        for point in found:
+            METHODS[point.method].build(point.run.config, point.spec)
+        for row in rows:
+            METHODS[row.run.method].build(row.run.config, effort.spec)
+    write_job(jobs[-1], tmp_path / "job.json")
+    assert read_job(tmp_path / "job.json") == jobs[-1]
+    assert len(scaling_jobs(found, effort, "cpu", None)) < len(found)  # the preset itself is on every curve
+
+
+def report(tmp_path: Path, measurements: dict[str, Any], profile: str = "quick") -> Path:
+    rows = speed_rows(profile, ["plain", "clel"], "cpu", None)
+    records = {
+        "options": {"profile": profile, "batch": None},
+        "machine": MACHINE,
+        "provenance": {"git_sha": "0123456789abcdef", "git_dirty": False},
+        "load": QUIET,
+        "measurements": measurements,
+    }
+    write_records(tmp_path, records)
+    found = points("quick", DIGITS, "cpu")
+    write_speed_report(tmp_path, rows, found, DIGITS, read_records(tmp_path), "make x", tmp_path / "runs.csv")
+    return tmp_path
+
+
+def made() -> dict[str, Any]:
+    rows = speed_rows("quick", ["plain", "clel"], "cpu", None)
+    found = {job_key(row, "training"): measurement() for row in rows} | {CEILING: products()}
+    found["clel/training"] = measurement(0.2, 0.49)
+    for point in points("quick", DIGITS, "cpu"):
+        found[point.key] = measurement(iteration=0.1 + point.value, short=0.05)
+    return found
+
+
+def test_the_report(tmp_path: Path) -> None:
+    runs = {"method": ["clel", "clel"], "preset": ["quick"] * 2, "status": ["ok"] * 2, "fid_fresh": [0.2, 0.4]}
+    pd.DataFrame(runs).to_csv(tmp_path / "runs.csv")
+    folder = report(tmp_path, made())
+    text = (folder / "speed_memory.md").read_text()
+    assert "Warning" not in text and "**Load:**" in text
+    plain = next(line for line in text.splitlines() if line.startswith("| Plain EBM |")).split("|")
+    cells = [cell.split("<sup>")[0].strip() for cell in plain[1:-1]]
+    assert cells[1:3] == ["64", "390 (39.0)"] and "77 %" in cells and "21 %; 25 %" in cells
+    assert cells[-2:] == ["38", "6"] and "10.8" in cells  # 100,000 iterations of 390 ms
+    assert "1.26 times the time" in text and "1.08 times; what is measured is 1.16 of that" in text
+    assert "small stand-ins" in text
+    assert "steps" in text and "Growth with size" in text
+    values = pd.read_csv(folder / "speed_memory.csv", index_col="row")
+    assert values.loc["clel:+channels", "schedule"] == "large"
+    figures = {path.name for path in (folder / "figures").iterdir()}
+    assert figures == {f"speed_{name}.png" for name in ("iteration", "memory", "distance", "scaling")}
+    tex = (folder / "speed_memory.tex").read_text()
+    assert tex.count(r"\begin{tabular}{@{}l") == 2 and r"\usepackage{booktabs}" in tex
+
+
+def test_what_failed_and_who_disturbed(tmp_path: Path) -> None:
+    found = made()
+    found["clel/training"] |= {"status": "oom", "reason": "can't allocate 9 GB | _"}
+    found["plain/training"]["load"] = QUIET | {"others": 1.5}
+    text = (report(tmp_path, found) / "speed_memory.md").read_text()
+    assert "**Warning:** other programs were at work during 1 of" in text
+    assert "CLEL: oom (can't allocate 9 GB \\| \\_)" in text
+    assert "not measured here (CLEL has no result)" in text
+    del found["plain/training"]
+    rows = speed_rows("quick", ["plain"], "cpu", None)
+    assert speed_frame(rows, found, DIGITS).loc["plain", "status"] == "missing"
+
+
+def test_a_rung_of_the_ladder_stands_for_a_published_row_before_a_preset() -> None:
+    columns = {"title": ["A", "A8", "L"], "published": ["drl-n8", "drl-n8", "clel-large"], "rung": [False, True, True]}
+    columns |= {"hours": [1.0, 20.0, 4.0], "peak_memory_bytes": [1.0, 8.0, 2.0]}  # type: ignore[dict-item]
+    columns |= {f"iteration_ms{q}": [1.0, 1.0, 1.0] for q in ("", "_q1", "_q3")}  # type: ignore[dict-item]
+    (time, memory) = (s for s in sentences(pd.DataFrame(columns), load_claims(), "x", True) if "N = 8" in s)
+    assert "5.00 times the time" in time and "A8 against L" in time and "4.90 times (from an estimate)" in time
+    assert "the paper's networks and sizes, on x" in time
+    assert "4.00 times the peak memory" in memory
+    assert sentences(pd.DataFrame(columns), [Claim("c", ("no",), ("such",), "hours", "", "")], "x", True) == []
+
+
+def test_a_process_that_came_to_nothing(tmp_path: Path) -> None:
+    job = Job("a", "cpu", EFFORTS["smoke"])
+
+    def killed(job: Job, folder: Path) -> int:
+        (folder / "output.log").write_text("one\ntwo\n")
+        return -9
+
+    result = measured([job], "x", killed)["a"]
+    assert result["status"] == "error" and "signal 9" in result["reason"] and "one | two" in result["reason"]
+
+    def full(job: Job, folder: Path) -> int:
+        found = {"found": {}, "failures": ["RuntimeError: can't allocate memory"], "machine": {}, "provenance": {}}
+        (folder / "found.json").write_text(json.dumps(found))
+        return 0
+
+    assert measured([job], "x", full)["a"]["status"] == "oom"
+    assert launch._name({"name": "test_product[matrix-512-float32]"}) == "matrix-512-float32"
+
+
+def test_records_of_another_kind_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not there"):
+        read_records(tmp_path)
+    (tmp_path / "speed_memory.json").write_text('{"schema": 0}')
+    with pytest.raises(ConfigError, match="schema 0"):
+        read_records(tmp_path)
+    with pytest.raises(ValueError, match="machine is not a table"):
+        write_records(tmp_path, {"options": {}})
+
+
+def test_options() -> None:
+    options = SpeedMemory("small", methods="clel, plain", device="cuda:0", batch=8, threads=3)
+    assert folder_name(options) == "small-clel-plain-cuda-0-batch-8-3-threads"
+    assert command(options) == "make speed-memory PROFILE=small METHODS=clel, plain DEVICE=cuda:0 BATCH=8 THREADS=3"
+    assert command(SpeedMemory(scaling=False)) == "make speed-memory SCALING=0"
+    with pytest.raises(ConfigError, match="rounds is 1"):
+        effort_of(replace(options, rounds=1))
+    assert effort_of(options).spec == COLOUR32
+    assert folder_name(SpeedMemory(engine="bfloat16")) == "quick-bfloat16"
+    run = resolve(METHODS, "plain", "quick")
+    assert with_engine(run, "bfloat16").config.engine == "bfloat16"
+    with pytest.raises(ConfigError, match="engine is 'none'"):
+        with_engine(run, "none")
+    vae = resolve(METHODS, "vae", "quick")
+    assert with_engine(vae, "bfloat16") == vae
+
+
+def test_machines_and_their_load() -> None:
+    assert machine_differences(MACHINE, MACHINE | {"threads": 8}) == ["threads: 2 -> 8"]
+    assert machine_differences(MACHINE, MACHINE | {"gpu": "G"}) == ["gpu: absent -> G"]
+    assert not busy(QUIET, MACHINE)
+    assert busy(QUIET | {"others": 1e3}, MACHINE | {"threads": 1000})
+    assert busy({"load_before": 2.5, "others": None}, MACHINE) and not busy({"others": None}, MACHINE)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(390.4, "390"), (3.456, "3.46"), (0.01234, "0.0123"), (12345.6, "12,346"), (None, ""), (0, "0.00")],
+)
+def test_significant(value: float | None, text: str) -> None:
+    assert significant(value) == text
