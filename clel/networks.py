@@ -149,7 +149,8 @@ class EnergyNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """f(x)."""
         scales = [F.avg_pool2d(x, 2**k) if k else x for k in range(len(self.towers))]
-        return self.head(torch.cat([tower(s) for tower, s in zip(self.towers, scales, strict=True)], dim=1))
+        features = torch.cat([tower(s) for tower, s in zip(self.towers, scales, strict=True)], dim=1)
+        return outside_autocast(self.head, features)
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,15 @@ class Encoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.backbone(self.normalise(x)))
+        return outside_autocast(self.head, self.backbone(self.normalise(x)))
+
+
+def outside_autocast(module: nn.Module, x: Tensor) -> Tensor:
+    """module(x), in float32 where autocast is on: heads are cheap, and what they say is an energy or a latent."""
+    if not torch.is_autocast_enabled(x.device.type):
+        return module(x)
+    with torch.autocast(x.device.type, enabled=False):
+        return module(x.float())
 
 
 def _resnet18(channels: int) -> tuple[nn.Module, int]:
