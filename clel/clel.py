@@ -25,7 +25,7 @@ from clel.energy import direction, norm_energy
 from clel.full import full_evaluate
 from clel.langevin import BufferConfig
 from clel.method import Optimisation
-from clel.networks import NETWORKS, Encoder, EncoderConfig, EnergyNetwork, NetworkConfig
+from clel.networks import NETWORKS, Encoder, EncoderConfig, EnergyNetwork, NetworkConfig, frozen_statistics, recompute
 from clel.norm_gradient import NormGradient, norm_gradient
 from clel.quick import DIGIT_VIEWS, quick_ebm, quick_evaluate, quick_train
 from clel.settings import Recipe, TrainConfig
@@ -149,6 +149,7 @@ class CLEL(LangevinEBM):
 
     def encode(self, views: Tensor) -> Tensor:
         """h(views) [N, d] as the engine computes it in training."""
+        recompute(self.encoder, self.switches.recomputed)
         with self.training_pass(self.encoder):
             return self.encoder(self.laid_out(views))
 
@@ -157,7 +158,7 @@ class CLEL(LangevinEBM):
         """sg h(t(x)) / |h(t(x))|: unit latents [N, d], with the batch's own normalisation statistics."""
         if self.config.guidance_statistics:
             return F.normalize(self.encode(views), dim=1)
-        with _frozen_statistics(self.encoder):
+        with frozen_statistics(self.encoder):
             return F.normalize(self.encode(views), dim=1)
 
     def ood_score(self, images: Tensor, beta: float = 0.1) -> Tensor:
@@ -167,22 +168,6 @@ class CLEL(LangevinEBM):
         """
         f = self.network(images)
         return norm_energy(f) - beta * (direction(self.network, f) * F.normalize(self.encoder(images), dim=1)).sum(1)
-
-
-class _frozen_statistics:
-    """Inside, batch-norm layers use the batch's statistics and leave their running ones alone."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-
-    def __enter__(self) -> None:
-        self.saved = [(m.running_mean, m.running_var, m.num_batches_tracked) for m in self.layers]
-        for m in self.layers:
-            m.running_mean = m.running_var = m.num_batches_tracked = None
-
-    def __exit__(self, *error: object) -> None:
-        for m, (mean, var, count) in zip(self.layers, self.saved, strict=True):
-            m.running_mean, m.running_var, m.num_batches_tracked = mean, var, count
 
 
 def clel_recipes() -> dict[str, Recipe]:

@@ -1,9 +1,9 @@
 """What `engine` stands for: the switches by which chains and training passes are made fast, each on its own.
 
-    exact     float32, the live network, a power iteration of spectral norm a forward: what the others are held to
-    float32   chains on a frozen view (clel/frozen.py)
-    bfloat16  the same, its network in bfloat16
-    fast      every switch that pays on this device (docs/performance.md has what each was found to bring)
+exact     float32, the live network, a power iteration of spectral norm a forward: what the others are held to
+float32   chains on a frozen view (clel/frozen.py)
+bfloat16  the same, its network in bfloat16
+fast      every switch that pays on this device (docs/performance.md has what each was found to bring)
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class Switches:
     """Number format of the convolutions of training passes (autocast); heads and losses stay float32."""
     shared_views: bool = False
     """One encoder pass an iteration: the latent that guides x+ is that of its first contrastive view."""
+    recomputed: bool = False
+    """The encoder's largest activations are computed again in the backward pass and not kept."""
     fused_optimisers: bool = False
     """One kernel for all weights of an optimiser."""
     graph_steps: int = 0
@@ -61,6 +63,7 @@ def switches(engine: Engine, device: torch.device) -> Switches:
         in_pieces=device.type == "cpu",
         training_dtype=dtype,
         shared_views=True,
+        recomputed=True,
         fused_optimisers=known,
         graph_steps=10 if device.type == "cuda" else 0,
     )

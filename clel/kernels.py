@@ -88,6 +88,36 @@ class Convolution:
         return F.conv_transpose2d(g, self.weight, None, self.stride, self.padding)
 
 
+class FirstConvolution(Convolution):
+    """The convolution of the image itself, its input and weight split in two where `dtype` has few digits.
+
+    With v = v1 + v2, v1 = round(v), W * x is W1 * x1 + W1 * x2 + W2 * x1 but for the square of the rounding: one
+    convolution of three times the channels, which for an image's few channels costs no more.
+    """
+
+    def _weight(self) -> Tensor:
+        weight = super()._weight()
+        if self.dtype == weight.dtype:
+            return weight
+        high, low = _split(weight, self.dtype)
+        return torch.cat([high, high, low], dim=1)
+
+    def __call__(self, x: Tensor, slope: float | None = None, add: Tensor | None = None) -> Tensor:
+        if self.dtype != x.dtype:
+            high, low = _split(x, self.dtype)
+            x = torch.cat([high, low, high], dim=1)
+        return super().__call__(x.contiguous(memory_format=torch.channels_last), slope, add)
+
+    def transposed(self, g: Tensor) -> Tensor:
+        weight = self.weight[:, : self.layer.in_channels]
+        return F.conv_transpose2d(g, weight, None, self.stride, self.padding)
+
+
+def _split(v: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    high = v.to(dtype)
+    return high, (v - high).to(dtype)
+
+
 def through_activation(g: Tensor, y: Tensor, slope: float) -> Tensor:
     """g <- g L'(x), in place, for y = L(x) = leaky_relu(x, slope > 0), whose sign is x's."""
     ops: Any = torch.ops.aten

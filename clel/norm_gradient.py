@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clel.kernels import Convolution, spread, through_activation
+from clel.kernels import Convolution, FirstConvolution, spread, through_activation
 from clel.networks import EnergyNetwork, ResidualBlock, Tower
 
 CACHE = 2 << 20
@@ -95,7 +95,7 @@ class _Tower:
         self.dtype, self.slope = dtype, tower.slope
         self.normalise, layer = tower.stem
         # zero padding is of normalised images, so the mean is taken off first; the division is part of the weight
-        self.stem = Convolution(layer, dtype, scale=1 / self.normalise.std)  # type: ignore[arg-type, operator]
+        self.stem = FirstConvolution(layer, dtype, scale=1 / self.normalise.std)  # type: ignore[arg-type, operator]
         self.blocks: list[_Block] = []
         for number, stage in enumerate(tower.stages):
             blocks = [m for m in stage if isinstance(m, ResidualBlock)]  # type: ignore[union-attr]
@@ -107,8 +107,7 @@ class _Tower:
 
     def forward(self, x: Tensor) -> tuple[Tensor, Record]:
         """Features [N, width] in the network's own format, and the record."""
-        centred = x - self.normalise.mean  # type: ignore[operator]
-        y = self.stem(centred.to(self.dtype, memory_format=torch.channels_last))
+        y = self.stem(x - self.normalise.mean)  # type: ignore[operator]
         record = []
         for block in self.blocks:
             y, pair = block.forward(y)
