@@ -1,4 +1,4 @@
-"""The energy that chains run on: the live network's, or a frozen view's, with the input gradient its switches ask for."""
+"""The energy of chains: the live network's or a frozen view's, and the input gradient that switches ask for."""
 
 from __future__ import annotations
 

@@ -25,9 +25,10 @@ from clel.energy import direction, norm_energy
 from clel.full import full_evaluate
 from clel.langevin import BufferConfig
 from clel.method import Optimisation
-from clel.networks import NETWORKS, Encoder, EncoderConfig, EnergyNetwork, NetworkConfig, frozen_statistics, recompute
+from clel.networks import NETWORKS, Encoder, EncoderConfig, EnergyNetwork, NetworkConfig
 from clel.norm_gradient import NormGradient, norm_gradient
 from clel.quick import DIGIT_VIEWS, quick_ebm, quick_evaluate, quick_train
+from clel.recompute import frozen_statistics, recompute
 from clel.settings import Recipe, TrainConfig
 
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from clel.augment import NONE
+from clel.chain_energy import ChainEnergy, HandGradient
 from clel.config import require, to_dict
 from clel.data import ImageSpec
 from clel.engine import Engine, Switches, stated, switches, training_pass
 from clel.graph import Recordings
-from clel.chain_energy import ChainEnergy, HandGradient
 from clel.langevin import BufferConfig, LangevinConfig, ReplayBuffer, langevin
 from clel.method import Method, Optimisation, adam
 

@@ -62,7 +62,7 @@ class Convolution:
     def refresh(self) -> None:
         """Take the layer's present weight, pooled and scaled in its own format, then rounded. Nothing moves."""
         self.weight.copy_(self._weight())
-        if self.bias is not None:
+        if self.bias is not None and self.layer.bias is not None:
             self.bias.copy_(self.layer.bias)
 
     def _weight(self) -> Tensor:

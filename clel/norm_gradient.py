@@ -98,7 +98,7 @@ class _Tower:
         self.stem = FirstConvolution(layer, dtype, scale=1 / self.normalise.std)  # type: ignore[arg-type, operator]
         self.blocks: list[_Block] = []
         for number, stage in enumerate(tower.stages):
-            blocks = [m for m in stage if isinstance(m, ResidualBlock)]  # type: ignore[union-attr]
+            blocks = [m for m in stage.children() if isinstance(m, ResidualBlock)]
             last_stage = number == len(tower.stages) - 1
             self.blocks += [_Block(b, dtype, b is blocks[-1] and not last_stage) for b in blocks]
 

@@ -24,7 +24,7 @@ from clel.data import ImageSpec
 from clel.energy import norm_energy
 from clel.engine import Switches, cpu_multiplies_bfloat16, stated, switches
 from clel.langevin import LangevinConfig, autograd_gradient, langevin
-from clel.networks import RecomputedStage, recompute
+from clel.recompute import RecomputedStage, recompute
 
 SPEC = ImageSpec(1, 8, (0.3,), (0.35,))
 ENGINES = ("exact", "float32", "bfloat16", "fast")
