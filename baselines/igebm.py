@@ -92,8 +92,9 @@ class IGEBMNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         maps = F.relu(self.body(x))
-        kind = torch.promote_types(maps.dtype, torch.float32)  # chains may run in bfloat16, energies never
-        return F.linear(maps.sum((2, 3), dtype=kind), self.last.weight.to(kind), self.last.bias.to(kind)).flatten()
+        kind = torch.promote_types(maps.dtype, torch.float32)  # maps may be in bfloat16, energies never
+        with torch.autocast(x.device.type, enabled=False):
+            return F.linear(maps.sum((2, 3), dtype=kind), self.last.weight.to(kind), self.last.bias.to(kind)).flatten()
 
 
 class IGEBM(LangevinEBM):

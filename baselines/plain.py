@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor, nn
 
 from clel.augment import STRONG
@@ -14,6 +15,7 @@ from clel.energy import norm_energy
 from clel.full import full_evaluate
 from clel.langevin import BufferConfig
 from clel.networks import NETWORKS, EnergyNetwork, NetworkConfig
+from clel.norm_gradient import NormGradient, norm_gradient
 from clel.quick import quick_ebm, quick_evaluate, quick_train
 from clel.settings import Recipe, TrainConfig
 
@@ -52,3 +54,6 @@ class PlainEBM(LangevinEBM):
 
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
         return norm_energy(network(x))
+
+    def hand_gradient(self, network: nn.Module, dtype: torch.dtype, in_pieces: bool) -> NormGradient | None:
+        return norm_gradient(network, dtype, in_pieces, self.spec.size)

@@ -26,7 +26,9 @@ from clel.full import full_evaluate
 from clel.langevin import BufferConfig
 from clel.method import Optimisation
 from clel.networks import NETWORKS, Encoder, EncoderConfig, EnergyNetwork, NetworkConfig
+from clel.norm_gradient import NormGradient, norm_gradient
 from clel.quick import DIGIT_VIEWS, quick_ebm, quick_evaluate, quick_train
+from clel.recompute import frozen_statistics, recompute
 from clel.settings import Recipe, TrainConfig
 
 
@@ -98,6 +100,9 @@ class CLEL(LangevinEBM):
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
         return norm_energy(network(x))
 
+    def hand_gradient(self, network: nn.Module, dtype: torch.dtype, in_pieces: bool) -> NormGradient | None:
+        return norm_gradient(network, dtype, in_pieces, self.spec.size)
+
     def optimisers(self, iterations: int) -> list[Optimisation]:
         c = self.config
         sgd = SGD(
@@ -105,6 +110,7 @@ class CLEL(LangevinEBM):
             lr=c.encoder_lr,
             momentum=c.encoder_momentum,
             weight_decay=c.encoder_weight_decay,
+            fused=self.switches.fused_optimisers or None,
         )
         cosine = CosineAnnealingLR(sgd, iterations)
         return [self.network_optimisation(iterations), (sgd, cosine)]
@@ -114,28 +120,47 @@ class CLEL(LangevinEBM):
         require_images(images, self.images_per_step)
         positives, negatives = images[: c.batch_size], self.negatives(generator)
 
-        f_positive, f_negative = self.network(torch.cat([positives, negatives])).split(c.batch_size)
+        with self.training_pass(self.network):
+            f = self.network(self.laid_out(torch.cat([positives, negatives])))
+        f_positive, f_negative = f.split(c.batch_size)
         losses = contrastive_divergence(norm_energy(f_positive), norm_energy(f_negative), c.alpha)
 
-        z = self.guidance(augment(positives, c.views, generator))
-        agreement = (direction(self.network, f_positive) * z).sum(1).mean()
-
         u_negative = direction(self.network, f_negative.detach()).detach() if c.generated_negatives else None
-        first, second = augment(images, c.views, generator), augment(images, c.views, generator)
-        h_first, h_second = self.encoder(torch.cat([first, second])).chunk(2)
+        z, h_first, h_second = self.latents(images, generator)
+        agreement = (direction(self.network, f_positive) * z).sum(1).mean()
         contrastive = nt_xent(h_first, h_second, c.temperature, u_negative)
 
         losses |= {"agreement": agreement.detach(), "contrastive": contrastive.detach()}
         losses["loss"] = losses["divergence"] - c.beta * agreement + contrastive
         return losses
 
+    def latents(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """sg h(t(x+)) / |h|, h(t(x)) and h(t'(x)): unit latents [batch_size, d], latents [N, d] twice.
+
+        With the switch `shared_views` the first is made of the second, whose t is as random, and h runs once.
+        """
+        c = self.config
+        if self.switches.shared_views:
+            h_first, h_second = self.encode(augment(torch.cat([images, images]), c.views, generator)).chunk(2)
+            return F.normalize(h_first[: c.batch_size].detach(), dim=1), h_first, h_second
+        z = self.guidance(augment(images[: c.batch_size], c.views, generator))
+        first, second = augment(images, c.views, generator), augment(images, c.views, generator)
+        h_first, h_second = self.encode(torch.cat([first, second])).chunk(2)
+        return z, h_first, h_second
+
+    def encode(self, views: Tensor) -> Tensor:
+        """h(views) [N, d] as the engine computes it in training."""
+        recompute(self.encoder, self.switches.recomputed)
+        with self.training_pass(self.encoder):
+            return self.encoder(self.laid_out(views))
+
     @torch.no_grad()
     def guidance(self, views: Tensor) -> Tensor:
         """sg h(t(x)) / |h(t(x))|: unit latents [N, d], with the batch's own normalisation statistics."""
         if self.config.guidance_statistics:
-            return F.normalize(self.encoder(views), dim=1)
-        with _frozen_statistics(self.encoder):
-            return F.normalize(self.encoder(views), dim=1)
+            return F.normalize(self.encode(views), dim=1)
+        with frozen_statistics(self.encoder):
+            return F.normalize(self.encode(views), dim=1)
 
     def ood_score(self, images: Tensor, beta: float = 0.1) -> Tensor:
         """s(x) = 1/2 |f(x)|^2 - beta u(x).h(x)/|h(x)| [N] (CLEL equation 5): higher is further from the data.
@@ -144,22 +169,6 @@ class CLEL(LangevinEBM):
         """
         f = self.network(images)
         return norm_energy(f) - beta * (direction(self.network, f) * F.normalize(self.encoder(images), dim=1)).sum(1)
-
-
-class _frozen_statistics:
-    """Inside, batch-norm layers use the batch's statistics and leave their running ones alone."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-
-    def __enter__(self) -> None:
-        self.saved = [(m.running_mean, m.running_var, m.num_batches_tracked) for m in self.layers]
-        for m in self.layers:
-            m.running_mean = m.running_var = m.num_batches_tracked = None
-
-    def __exit__(self, *error: object) -> None:
-        for m, (mean, var, count) in zip(self.layers, self.saved, strict=True):
-            m.running_mean, m.running_var, m.num_batches_tracked = mean, var, count
 
 
 def clel_recipes() -> dict[str, Recipe]:

@@ -4,17 +4,19 @@ IGEBM have in common. A method adds its network and whatever else it learns."""
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from clel.augment import NONE
+from clel.chain_energy import ChainEnergy, HandGradient
 from clel.config import require, to_dict
 from clel.data import ImageSpec
-from clel.energy import Energy
-from clel.frozen import FrozenView
+from clel.engine import Engine, Switches, stated, switches, training_pass
+from clel.graph import Recordings
 from clel.langevin import BufferConfig, LangevinConfig, ReplayBuffer, langevin
 from clel.method import Method, Optimisation, adam
 
@@ -39,8 +41,9 @@ class EBMConfig:
     """Iterations of linear warm-up of the learning rate. [CLEL Appendix B: 2,000]"""
     cooldown: float = 0.0
     """Share of the iterations, the last ones, over which the learning rate falls linearly to 0. [this suite]"""
-    engine: Literal["float32", "bfloat16"] = "float32"
-    """Number format of the network while chains run; images, noise and energies stay float32. [this suite]"""
+    engine: Engine = "float32"
+    """How chains and training passes are computed: exact, float32, bfloat16 (the network in chains), or fast, every
+    switch of clel/engine.py that pays; images, noise and energies stay float32. [this suite]"""
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, f"batch_size is {self.batch_size}; expected at least 1")
@@ -62,11 +65,31 @@ class LangevinEBM(Method):
     def __init__(self, config: EBMConfig, spec: ImageSpec) -> None:
         super().__init__(config, spec)
         self.buffer = ReplayBuffer(config.buffer, spec.shape)
-        self._view: FrozenView | None = None
+        self._chain_energy: ChainEnergy | None = None
+        self._recordings = Recordings()
 
     @abstractmethod
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
         """E(x) [N] by the given network: the live one, or its frozen view."""
+
+    def hand_gradient(self, network: nn.Module, dtype: torch.dtype, in_pieces: bool) -> HandGradient | None:
+        """dE/dx of a folded float32 network by the method's own code, in number format `dtype`; None: by autograd."""
+        return None
+
+    @property
+    def switches(self) -> Switches:
+        """What the engine comes down to on the present device."""
+        return switches(self.config.engine, self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the method lies."""
+        return self.buffer.chains.device
+
+    @property
+    def engine(self) -> str:
+        """The engine in words, for the protocol of samples."""
+        return stated(self.config.engine, self.device)
 
     @property
     def gradient_evaluations_per_step(self) -> int:
@@ -79,13 +102,16 @@ class LangevinEBM(Method):
     def network_optimisation(self, iterations: int) -> Optimisation:
         """Adam on the energy network, with warm-up and cool-down."""
         c = self.config
-        return adam(self.network.parameters(), c.lr, c.betas, c.warmup, c.cooldown, iterations)
+        fused = self.switches.fused_optimisers
+        return adam(self.network.parameters(), c.lr, c.betas, c.warmup, c.cooldown, iterations, fused)
 
     def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Contrastive divergence alone: mean(E+ - E-) + alpha mean(E+^2 + E-^2)."""
         require_images(images, self.images_per_step)
         negatives = self.negatives(generator)
-        positive, negative = self.energy(torch.cat([images, negatives])).split(len(images))
+        with self.training_pass(self.network):
+            energies = self.energy(self.laid_out(torch.cat([images, negatives])))
+        positive, negative = energies.split(len(images))
         losses = contrastive_divergence(positive, negative, self.config.alpha)
         return losses | {"loss": losses["divergence"]}
 
@@ -110,29 +136,38 @@ class LangevinEBM(Method):
     def energy(self, images: Tensor) -> Tensor:
         return self.network_energy(self.network, images)
 
-    def frozen_energy(self) -> Energy:
-        """E of the present weights on the frozen view, for Langevin chains: [N, C, H, W] -> [N]."""
-        dtype = getattr(torch, self.config.engine)
-        device = self.buffer.chains.device
-        if self._view is None or self._view.device != device:
-            self._view = FrozenView(self.network, dtype)
-        network = self._view.refresh()
-        return lambda x: self.network_energy(network, x.to(dtype))
+    def training_pass(self, network: nn.Module) -> AbstractContextManager[None]:
+        """Inside, a forward of `network` that is to be differentiated runs as the engine has it."""
+        return training_pass(network, self.switches.training_dtype, self.device)
+
+    def laid_out(self, images: Tensor) -> Tensor:
+        """The images [N, C, H, W] in the memory format in which the engine lets networks have them."""
+        return images.to(memory_format=torch.channels_last) if self.switches.channels_last else images
+
+    def frozen_energy(self) -> ChainEnergy:
+        """E of the present weights, which stands still under Langevin chains: [N, C, H, W] -> [N]; has `gradient`."""
+        current = self._chain_energy
+        if current is None or (current.device, current.switches) != (self.device, self.switches):
+            current = ChainEnergy(self.network, self.network_energy, self.switches, self.hand_gradient)
+            self._chain_energy, self._recordings = current, Recordings()
+        return current.refresh()
 
     def negatives(self, generator: torch.Generator) -> Tensor:
         """x- [batch_size, C, H, W]: chains drawn from the buffer, run on, and written back."""
         x, places = self.buffer.draw(self.config.batch_size, generator)
-        x = langevin(self.frozen_energy(), x, self.config.langevin, generator)
+        x = self.continue_chains(x, generator)
         self.buffer.put(places, x)
         return x
 
     def sample(self, n: int, generator: torch.Generator, steps: int | None = None) -> Tensor:
-        shape, device = self.spec.shape, self.buffer.chains.device
-        x = torch.rand(n, *shape, generator=generator, device=device)
+        x = torch.rand(n, *self.spec.shape, generator=generator, device=self.device)
         return self.continue_chains(x, generator, steps)
 
     def continue_chains(self, x: Tensor, generator: torch.Generator, steps: int | None = None) -> Tensor:
-        return langevin(self.frozen_energy(), x, self.config.langevin, generator, steps)
+        energy, chunk = self.frozen_energy(), self.switches.graph_steps
+        if chunk > 0:
+            return self._recordings.langevin(energy, x, self.config.langevin, generator, steps, chunk)
+        return langevin(energy, x, self.config.langevin, generator, steps)
 
 
 def require_images(images: Tensor, n: int) -> None:

@@ -59,8 +59,8 @@ class Subject:
 
     @property
     def engine(self) -> str:
-        """Number format of the network while chains run."""
-        return str(getattr(self.method.config, "engine", "float32"))
+        """Number format of the network while chains run; of an engine that fits the machine, what it came down to."""
+        return str(getattr(self.method, "engine", None) or getattr(self.method.config, "engine", "float32"))
 
 
 def evaluate(subject: Subject, real: Reference, config: EvaluateConfig) -> dict[str, dict[str, Any]]:

@@ -41,7 +41,16 @@ class LangevinConfig:
 
 
 def input_gradient(energy: Energy, x: Tensor) -> Tensor:
-    """dE(x_i)/dx_i for each image: [N, C, H, W], float32 or x's dtype; no parameter receives a gradient."""
+    """dE(x_i)/dx_i for each image: [N, C, H, W], float32 or x's dtype; no parameter receives a gradient.
+
+    An energy that knows better than automatic differentiation has a method `gradient`.
+    """
+    own = getattr(energy, "gradient", None)
+    return autograd_gradient(energy, x) if own is None else own(x)
+
+
+def autograd_gradient(energy: Energy, x: Tensor) -> Tensor:
+    """dE(x_i)/dx_i for each image by automatic differentiation: [N, C, H, W]."""
     with torch.enable_grad():
         x = x.detach().requires_grad_(True)
         (gradient,) = torch.autograd.grad(energy(x).sum(), x)
@@ -63,18 +72,30 @@ def langevin(
     x = x.detach().clone()
     noise = torch.empty_like(x)
     for k in range(config.steps if steps is None else steps):
-        if config.noise_first:
-            x.add_(noise.normal_(generator=generator), alpha=config.noise)
-        gradient = input_gradient(energy, x)
-        if config.gradient_clip is not None:
-            gradient = gradient.clamp(-config.gradient_clip, config.gradient_clip)
-        x.add_(gradient, alpha=-config.step_size)
-        if not config.noise_first and config.noise > 0:
-            x.add_(noise.normal_(generator=generator), alpha=config.noise)
-        x.clamp_(0, 1)
+        if draws_noise(config):
+            noise.normal_(generator=generator)
+        langevin_step(energy, x, noise, config)
         if on_step is not None:
             on_step(k + 1, x)
     return x
+
+
+def draws_noise(config: LangevinConfig) -> bool:
+    """Whether a step takes random numbers."""
+    return config.noise_first or config.noise > 0
+
+
+def langevin_step(energy: Energy, x: Tensor, noise: Tensor, config: LangevinConfig) -> None:
+    """One step of x [N, C, H, W] in place, with `noise` from N(0, I)."""
+    if config.noise_first:
+        x.add_(noise, alpha=config.noise)
+    gradient = input_gradient(energy, x)
+    if config.gradient_clip is not None:
+        gradient = gradient.clamp(-config.gradient_clip, config.gradient_clip)
+    x.add_(gradient, alpha=-config.step_size)
+    if not config.noise_first and config.noise > 0:
+        x.add_(noise, alpha=config.noise)
+    x.clamp_(0, 1)
 
 
 def restarted(x: Tensor, probability: float, generator: torch.Generator) -> Tensor:

@@ -145,10 +145,19 @@ class Method(nn.Module, ABC):
 
 
 def adam(
-    parameters: Any, lr: float, betas: tuple[float, float], warmup: int, cooldown: float = 0.0, iterations: int = 0
+    parameters: Any,
+    lr: float,
+    betas: tuple[float, float],
+    warmup: int,
+    cooldown: float = 0.0,
+    iterations: int = 0,
+    fused: bool = False,
 ) -> Optimisation:
-    """Adam whose rate rises linearly over `warmup` iterations and falls to 0 over the share `cooldown` of them all."""
-    optimiser = Adam(list(parameters), lr=lr, betas=betas)
+    """Adam whose rate rises linearly over `warmup` iterations and falls to 0 over the share `cooldown` of them all.
+
+    `fused`: one kernel updates all weights; the last bits differ from those of the other form.
+    """
+    optimiser = Adam(list(parameters), lr=lr, betas=betas, fused=fused or None)
     up, down = warmup_factor(warmup), cooldown_factor(cooldown, iterations)
     return optimiser, LambdaLR(optimiser, lambda t: min(up(t), down(t)))
 

@@ -14,6 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from clel.config import require
 from clel.data import ImageSpec
+from clel.recompute import RecomputedStage
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,8 @@ class EnergyNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """f(x)."""
         scales = [F.avg_pool2d(x, 2**k) if k else x for k in range(len(self.towers))]
-        return self.head(torch.cat([tower(s) for tower, s in zip(self.towers, scales, strict=True)], dim=1))
+        features = torch.cat([tower(s) for tower, s in zip(self.towers, scales, strict=True)], dim=1)
+        return outside_autocast(self.head, features)
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,15 @@ class Encoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.backbone(self.normalise(x)))
+        return outside_autocast(self.head, self.backbone(self.normalise(x)))
+
+
+def outside_autocast(module: nn.Module, x: Tensor) -> Tensor:
+    """module(x), in float32 where autocast is on: heads are cheap, and what they say is an energy or a latent."""
+    if not torch.is_autocast_enabled(x.device.type):
+        return module(x)
+    with torch.autocast(x.device.type, enabled=False):
+        return module(x.float())
 
 
 def _resnet18(channels: int) -> tuple[nn.Module, int]:
@@ -198,6 +208,7 @@ def _resnet18(channels: int) -> tuple[nn.Module, int]:
     net = resnet18(zero_init_residual=True)
     net.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
     net.maxpool, net.fc = nn.Identity(), nn.Identity()  # type: ignore[assignment]
+    net.layer1 = RecomputedStage(*net.layer1)  # at full resolution: half of all activations, a quarter of the work
     return net, 512
 
 

@@ -1,0 +1,115 @@
+"""What `engine` stands for: the switches by which chains and training passes are made fast, each on its own.
+
+exact     float32, the live network, a power iteration of spectral norm a forward: what the others are held to
+float32   chains on a frozen view (clel/frozen.py)
+bfloat16  the same, its network in bfloat16
+fast      every switch that pays on this device (docs/performance.md has what each was found to bring)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+Engine = Literal["float32", "bfloat16", "exact", "fast"]
+
+
+@dataclass(frozen=True)
+class Switches:
+    """How chains and training passes are computed. Images, noise, updates and energies are float32 whatever is set."""
+
+    frozen: bool = True
+    """Chains run on a frozen view: spectral norm folded once an iteration; otherwise on the live network."""
+    chain_dtype: torch.dtype = torch.float32
+    """Number format of the network in chains."""
+    by_hand: bool = False
+    """Input gradients by a method's own code, where it has some for its network, in the place of autograd."""
+    channels_last: bool = False
+    """Images enter networks channels-last, in chains and in training."""
+    in_pieces: bool = False
+    """Chains evaluate as many images at a time as fit a core's cache, where the gradient is made by hand."""
+    training_dtype: torch.dtype = torch.float32
+    """Number format of the convolutions of training passes (autocast); heads and losses stay float32."""
+    shared_views: bool = False
+    """One encoder pass an iteration: the latent that guides x+ is that of its first contrastive view."""
+    recomputed: bool = False
+    """The encoder's largest activations are computed again in the backward pass and not kept."""
+    fused_optimisers: bool = False
+    """One kernel for all weights of an optimiser."""
+    graph_steps: int = 0
+    """Langevin steps in one recorded CUDA graph; 0: none."""
+
+
+def switches(engine: Engine, device: torch.device) -> Switches:
+    """The switches of an engine on `device`."""
+    if engine == "exact":
+        return Switches(frozen=False)
+    if engine != "fast":
+        return Switches(chain_dtype=getattr(torch, engine))
+    dtype = torch.bfloat16 if native_bfloat16(device) else torch.float32
+    known = device.type in ("cpu", "cuda")
+    return Switches(
+        chain_dtype=dtype,
+        by_hand=True,
+        channels_last=known,
+        in_pieces=device.type == "cpu",
+        training_dtype=dtype,
+        shared_views=True,
+        recomputed=True,
+        fused_optimisers=known,
+        graph_steps=10 if device.type == "cuda" else 0,
+    )
+
+
+def native_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 itself: AMX or AVX512-BF16 on a CPU, compute capability 8 on CUDA.
+
+    Without it bfloat16 is emulated, and slower than float32.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return device.type == "cpu" and cpu_multiplies_bfloat16()
+
+
+@cache
+def cpu_multiplies_bfloat16(description: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether Linux lists amx_bf16 or avx512_bf16 among the processor's flags; False where it says nothing."""
+    try:
+        lines = description.read_text().splitlines()
+    except OSError:
+        return False
+    flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), [])
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def stated(engine: Engine, device: torch.device) -> str:
+    """The engine in words for a protocol: what `fast` came down to depends on the machine."""
+    if engine != "fast":
+        return engine
+    return f"fast ({str(switches(engine, device).chain_dtype).removeprefix('torch.')})"
+
+
+@contextmanager
+def training_pass(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Iterator[None]:
+    """Inside, one forward of `network` multiplies in `dtype`, by autocast unless that is float32.
+
+    Parametrised weights are computed before autocast begins: it would round spectral norm's power iteration too.
+    """
+    if dtype == torch.float32:
+        yield
+        return
+    with parametrize.cached():
+        for module in network.modules():
+            if parametrize.is_parametrized(module):
+                for name in module.parametrizations:  # type: ignore[union-attr]
+                    getattr(module, name)
+        with torch.autocast(device.type, dtype):
+            yield

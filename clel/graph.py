@@ -1,0 +1,101 @@
+"""Langevin steps recorded once and replayed: on CUDA a step of a small network costs more to launch than to compute.
+
+Everything that a recording reads or writes has a fixed place: the chain, the noise of its steps, and the weights of the
+energy, which are refreshed in place. Noise is drawn outside, by the caller's generator, so that samples are the same
+with and without recordings.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from clel.energy import Energy
+from clel.langevin import LangevinConfig, draws_noise, langevin_step
+
+Recorder = Callable[[Callable[[], None]], Callable[[], None]]
+"""work -> what replays it; work reads and writes the same memory at every call."""
+
+WARM_UP = 3
+"""Runs before recording, in which libraries choose their algorithms and allocate workspaces (torch's CUDA notes)."""
+
+
+def cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
+    """Record `work` as a CUDA graph and return its replay; raises RuntimeError where it cannot be captured."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(WARM_UP):
+            work()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        work()
+    return graph.replay
+
+
+class Recordings:
+    """Recorded Langevin chains of one energy, one recording for each shape and setting met.
+
+    Args:
+        record: how to record; CUDA graphs by default, anything that replays in tests.
+    """
+
+    def __init__(self, record: Recorder = cuda_graph) -> None:
+        self.record = record
+        self.known: dict[tuple[object, ...], _Steps] = {}
+
+    def langevin(
+        self,
+        energy: Energy,
+        x: Tensor,
+        config: LangevinConfig,
+        generator: torch.Generator,
+        steps: int | None,
+        chunk: int,
+    ) -> Tensor:
+        """clel.langevin.langevin, `chunk` steps a replay; the steps left over are taken one by one."""
+        steps = config.steps if steps is None else steps
+        key = (id(energy), tuple(x.shape), x.dtype, x.device, config, chunk)
+        if steps >= chunk and key not in self.known:
+            self.known[key] = _Steps(energy, x, config, chunk, self.record)
+        recorded, state = self.known.get(key), x.detach().clone()
+        for _ in range(steps // chunk):
+            assert recorded is not None
+            recorded.run(state, generator)
+        noise = torch.empty_like(state)
+        for _ in range(steps % chunk):
+            if draws_noise(config):
+                noise.normal_(generator=generator)
+            langevin_step(energy, state, noise, config)
+        return state
+
+
+class _Steps:
+    """`chunk` steps with memory of their own; plain steps where recording fails, which is said once."""
+
+    def __init__(self, energy: Energy, x: Tensor, config: LangevinConfig, chunk: int, record: Recorder) -> None:
+        self.energy, self.config = energy, config
+        self.x = x.detach().clone()
+        self.noise = [torch.zeros_like(x) for _ in range(chunk)]
+        try:
+            self.replay = record(self.steps)
+        except RuntimeError as error:
+            warnings.warn(f"chains run step by step: recording them failed ({error})", RuntimeWarning, stacklevel=4)
+            self.replay = self.steps
+
+    def steps(self) -> None:
+        for noise in self.noise:
+            langevin_step(self.energy, self.x, noise, self.config)
+
+    def run(self, x: Tensor, generator: torch.Generator) -> None:
+        """Take the steps from x, in place."""
+        if draws_noise(self.config):
+            for noise in self.noise:
+                noise.normal_(generator=generator)
+        self.x.copy_(x)
+        self.replay()
+        x.copy_(self.x)
