@@ -18,6 +18,7 @@ import pandas as pd
 from clel.execute import stands
 from clel.schema import LABELS, WHOLE, fault
 from clel.settings import EvaluateConfig
+from experiments.json_lines import json_lines
 
 
 class Cell(Protocol):
@@ -128,15 +129,7 @@ def read_log(run_dir: Path) -> list[dict[str, Any]]:
     A line that is not a JSON object is left out: a killed run tears its last line, and a resumed one goes on behind it.
     """
     path = run_dir / "log.jsonl"
-    lines = []
-    for line in path.read_bytes().splitlines() if path.is_file() else []:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            lines.append(value)
-    return lines
+    return json_lines(path.read_bytes().splitlines() if path.is_file() else [])
 
 
 def _load(run_dir: Path) -> Run:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from experiments.json_lines import json_lines
 
 FILE = "attempts.jsonl"
 FINISHED, FAILED, STOPPED, REQUEUED, GAVE_UP = "finished", "failed", "stopped", "requeued", "gave up"
@@ -70,17 +71,9 @@ def read(folder: Path) -> list[Attempt]:
     return found
 
 
-def _lines(path: Path) -> list[Mapping[str, Any]]:
+def _lines(path: Path) -> list[dict[str, Any]]:
     try:
         texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    found: list[Mapping[str, Any]] = []
-    for text in texts:
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict):
-            found.append(line)
-    return found
+    return json_lines(texts)

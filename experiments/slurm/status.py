@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clel.log import duration
+from experiments.json_lines import json_lines
 from experiments.slurm import attempts
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.evidence import Evidence, Verdict, gather, judge
@@ -112,15 +113,7 @@ def pace(folder: Path) -> tuple[str, str]:
 
 
 def _log(path: Path) -> list[dict[str, Any]]:
-    found = []
-    for text in tail(path, 200, WINDOW).splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict):
-            found.append(line)
-    return found
+    return json_lines(tail(path, 200, WINDOW).splitlines())
 
 
 def _node(e: Evidence) -> str:
