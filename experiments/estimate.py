@@ -15,7 +15,7 @@ from clel.method import Method
 from clel.random import stream
 from clel.resources import now
 from clel.run import Run, build, choose_device
-from clel.stages import Stage
+from clel.stages import Ledger, Stage
 
 PROBE = 4
 """Images in a first measured step."""
@@ -41,16 +41,16 @@ def estimate(run: Run[Any], spec: ImageSpec) -> Estimate:
     On a few images at first; where the whole batch would take seconds only, on the whole batch, since small steps have
     a fixed cost. A full step then costs the measured one and the gradients that were left out.
     """
-    whole = build(run, METHODS, spec, torch.device("meta"))
-    stages = whole.stages(run.train.iterations)
+    iterations = run.train.iterations
+    stages = build(run, METHODS, spec, torch.device("meta")).stages(iterations)
+    ledger = Ledger(stages, iterations, run.config.batch_size)
     seconds, memory = 0.0, 0
-    for number, stage in enumerate(stages):
+    for number, (stage, images) in enumerate(zip(stages, ledger.batches, strict=True)):
         if stage.iterations == 0:
             continue
-        images = run.config.batch_size if stage.images is None else stage.images
-        measured = _measure(run, spec, number, min(PROBE, images))
+        measured = _measure(run, spec, number, images, min(PROBE, images))
         if measured.seconds * images / measured.images < PATIENCE:
-            measured = _measure(run, spec, number, images)
+            measured = _measure(run, spec, number, images, images)
         share = images / measured.images
         step = measured.seconds + (stage.gradient_evaluations - measured.gradients) * measured.gradient_seconds
         seconds += share * step * stage.iterations
@@ -77,11 +77,9 @@ class _Measured:
     saved_bytes: int
 
 
-def _measure(run: Run[Any], spec: ImageSpec, number: int, images: int) -> _Measured:
-    """Measure stage `number`, with all batches in the proportion in which `images` are to that stage's."""
+def _measure(run: Run[Any], spec: ImageSpec, number: int, batch: int, images: int) -> _Measured:
+    """Measure stage `number`, with all batches in the proportion in which `images` are to that stage's own `batch`."""
     device = choose_device(run.device)
-    whole = build(run, METHODS, spec, torch.device("meta")).stages(run.train.iterations)[number]
-    batch = run.config.batch_size if whole.images is None else whole.images
     method = build(replace(run, config=shrunk(run.config, batch / images)), METHODS, spec, device)
     method.reset_chains(stream(device, run.seed, "plan"))
     x = torch.rand(method.images_per_step, *spec.shape, device=device)
@@ -121,9 +119,14 @@ def _sampling(method: Method, stage: Stage, images: int, steps: int, device: tor
 def shrunk(config: Any, share: float) -> Any:
     """A method's configuration with batch sizes divided by `share`, at least 2 for batch norm, and one-step chains."""
     changes = {f.name: max(2, round(getattr(config, f.name) / share)) for f in fields(config) if "batch_size" in f.name}
-    if hasattr(config, "langevin"):
-        changes["langevin"] = replace(config.langevin, steps=1)
-    return replace(config, **changes)
+    return with_steps(replace(config, **changes), 1)
+
+
+def with_steps(config: Any, steps: int) -> Any:
+    """The configuration with chains of so many Langevin steps; as it is where it has none."""
+    if not hasattr(config, "langevin"):
+        return config
+    return replace(config, langevin=replace(config.langevin, steps=steps))
 
 
 class _SavedBytes:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clel.config import ConfigError, require
+from clel.config import ConfigError, differences, require
 from clel.files import write_atomically
 from clel.log import plain
 from clel.provenance import provenance
 from clel.run import choose_device
-from experiments.speed.machine import LoadWatch, busy, machine, machine_differences
+from experiments.speed.machine import LoadWatch, busy, machine
 from experiments.speed.numbers import Spread
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,7 +105,7 @@ def read_baseline(path: Path) -> dict[str, Any]:
 
 def refuse_another_machine(old: Mapping[str, Any], about: dict[str, Any], path: Path) -> None:
     """Raise ConfigError, naming the differences, where the baseline was not made on this machine."""
-    differ = machine_differences(old["machine"], about)
+    differ = differences(old["machine"], about)
     if differ:
         raise ConfigError(
             f"{path} was made on another machine, and times of two machines do not compare: {'; '.join(differ)}. "

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from clel.provenance import device_name
+from experiments.local import available_cores
 
 IDLE = 0.1
 """Cores that other programs may keep busy, on average, on a machine that counts as quiet."""
@@ -24,7 +25,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     """
     about: dict[str, Any] = {
         "cpu": device_name(torch.device("cpu")),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": available_cores(),
         "threads": torch.get_num_threads(),
         "device": device.type,
     }
@@ -33,12 +34,6 @@ def machine(device: torch.device) -> dict[str, Any]:
         about |= {"gpu": properties.name, "gpu_memory_bytes": properties.total_memory, "cuda": torch.version.cuda}
         about["cudnn"] = torch.backends.cudnn.version()
     return about | {"torch": torch.__version__, "python": platform.python_version(), "system": platform.system()}
-
-
-def machine_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Lines "cores: 2 -> 8" for everything in which two machines differ."""
-    keys = [*old, *(key for key in new if key not in old)]
-    return [f"{k}: {old.get(k, 'absent')} -> {new.get(k, 'absent')}" for k in keys if old.get(k) != new.get(k)]
 
 
 class LoadWatch:

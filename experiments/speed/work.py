@@ -18,6 +18,7 @@ from clel.resources import now
 from clel.run import Methods, Run, build
 from clel.stages import Stage
 from clel.trainer import Trainer
+from experiments.estimate import with_steps
 
 PLAIN_ENGINE = "float32"
 """Calls every operation from Python, where it can be counted; a captured graph replays them unseen."""
@@ -82,13 +83,6 @@ class Work:
     def parameters(self) -> int:
         """Scalars in the modules that tables count."""
         return sum(parameter_count(module) for module in self.method.counted())
-
-
-def with_steps(config: Any, steps: int) -> Any:
-    """The configuration with chains of so many Langevin steps; as it is where it has none."""
-    if not hasattr(config, "langevin"):
-        return config
-    return replace(config, langevin=replace(config.langevin, steps=steps))
 
 
 def with_engine(run: Run[Any], engine: str) -> Run[Any]:

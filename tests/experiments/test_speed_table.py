@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from baselines import METHODS
-from clel.config import ConfigError
+from clel.config import ConfigError, differences
 from clel.run import resolve
 from experiments.speed import launch
 from experiments.speed.claims import Claim, load_claims, sentences
@@ -19,7 +19,7 @@ from experiments.speed.command import SpeedMemory, command, effort_of, folder_na
 from experiments.speed.frame import CEILING, job_key, speed_frame
 from experiments.speed.job import Job, read_job, write_job
 from experiments.speed.launch import measured
-from experiments.speed.machine import busy, machine_differences
+from experiments.speed.machine import busy
 from experiments.speed.numbers import ceiling, schedule_hours, stage_numbers, together
 from experiments.speed.profiles import COLOUR32, DIGITS, EFFORTS
 from experiments.speed.records import read_records, write_records
@@ -251,8 +251,8 @@ def test_options() -> None:
 
 
 def test_machines_and_their_load() -> None:
-    assert machine_differences(MACHINE, MACHINE | {"threads": 8}) == ["threads: 2 -> 8"]
-    assert machine_differences(MACHINE, MACHINE | {"gpu": "G"}) == ["gpu: absent -> G"]
+    assert differences(MACHINE, MACHINE | {"threads": 8}) == ["threads: 2 -> 8"]
+    assert differences(MACHINE, MACHINE | {"gpu": "G"}) == ["gpu: absent -> G"]
     assert not busy(QUIET, MACHINE)
     assert busy(QUIET | {"others": 1e3}, MACHINE | {"threads": 1000})
     assert busy({"load_before": 2.5, "others": None}, MACHINE) and not busy({"others": None}, MACHINE)
