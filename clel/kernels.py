@@ -102,11 +102,12 @@ class FirstConvolution(Convolution):
         high, low = _split(weight, self.dtype)
         return torch.cat([high, high, low], dim=1)
 
-    def __call__(self, x: Tensor, slope: float | None = None, add: Tensor | None = None) -> Tensor:
+    def prepared(self, x: Tensor) -> Tensor:
+        """The images x [N, C, H, W] as `__call__` takes them."""
         if self.dtype != x.dtype:
             high, low = _split(x, self.dtype)
             x = torch.cat([high, low, high], dim=1)
-        return super().__call__(x.contiguous(memory_format=torch.channels_last), slope, add)
+        return x.contiguous(memory_format=torch.channels_last)
 
     def transposed(self, g: Tensor) -> Tensor:
         weight = self.weight[:, : self.layer.in_channels]

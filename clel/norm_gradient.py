@@ -2,7 +2,7 @@
 
 Automatic differentiation stores what it may need and goes over memory once for every activation, addition and pooling.
 For this one family of networks the chain rule is a page; test_norm_gradient holds it to autograd's answer in float64.
-Activations of one piece of the batch exist at a time, and small pieces stay in the cache.
+Each stage takes as many images at a time as stay in the cache: few where they are large, many where they are small.
 """
 
 from __future__ import annotations
@@ -14,8 +14,15 @@ from torch import Tensor, nn
 from clel.kernels import Convolution, FirstConvolution, spread, through_activation
 from clel.networks import EnergyNetwork, ResidualBlock, Tower
 
-CACHE = 2 << 20
-"""Bytes that one activation of a piece may take; 1 to 4 MiB are equally good where a core has 2 MiB of its own."""
+CACHE = 1 << 20
+"""Bytes that one activation of a piece may take for each thread: a convolution reads one and writes one, in the 2 MiB
+that a core has of its own."""
+
+WHOLE = 1 << 30
+"""More images than there are: all at once."""
+
+BATCH = 64
+"""Images whose activations are held at a time, where they are evaluated in pieces."""
 
 
 def norm_gradient(network: nn.Module, dtype: torch.dtype, in_pieces: bool, side: int) -> NormGradient | None:
@@ -29,7 +36,7 @@ def norm_gradient(network: nn.Module, dtype: torch.dtype, in_pieces: bool, side:
     halvings = len(tower.stages) - 1 + len(network.towers) - 1  # type: ignore[arg-type]
     if side % 2**halvings != 0 or tower.slope <= 0:  # type: ignore[operator]
         return None
-    return NormGradient(network, dtype, None if in_pieces else side**2 * 2**20)
+    return NormGradient(network, dtype, None if in_pieces else WHOLE)
 
 
 class NormGradient:
@@ -38,12 +45,12 @@ class NormGradient:
     Args:
         network: a folded EnergyNetwork in float32 (or float64), whose present weights `refresh` reads.
         dtype: number format of convolutions and activations. Means, head and energy keep the network's.
-        piece: images evaluated at a time; by CACHE if None.
+        piece: images evaluated at a time. If None, on a CPU: BATCH, and in each stage as many as CACHE has room for.
     """
 
     def __init__(self, network: EnergyNetwork, dtype: torch.dtype, piece: int | None = None) -> None:
-        self.network, self.dtype, self.piece = network, dtype, piece
-        self.towers = [_Tower(tower, dtype) for tower in network.towers]  # type: ignore[arg-type]
+        self.network, self.piece = network, piece
+        self.towers = [_Tower(tower, dtype, piece) for tower in network.towers]  # type: ignore[arg-type]
 
     def refresh(self) -> None:
         """Take over the network's present weights."""
@@ -53,17 +60,11 @@ class NormGradient:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        return torch.cat([self._piece(part) for part in x.split(self.piece or self.images_at_once(x))])
+        return _joined(
+            [self._batch(part) for part in x.split(WHOLE if x.device.type != "cpu" else self.piece or BATCH)]
+        )
 
-    def images_at_once(self, x: Tensor) -> int:
-        """Images whose widest activation takes CACHE bytes on a CPU; all of them on another device."""
-        if x.device.type != "cpu":
-            return len(x)
-        width = self.towers[0].stem.layer.out_channels
-        image = width * x.shape[2] * x.shape[3] * torch.finfo(self.dtype).bits // 8
-        return max(1, CACHE // image)
-
-    def _piece(self, x: Tensor) -> Tensor:
+    def _batch(self, x: Tensor) -> Tensor:
         records, pooled = [], []
         for k, tower in enumerate(self.towers):
             y, record = tower.forward(F.avg_pool2d(x, 2**k) if k else x)
@@ -84,47 +85,123 @@ class NormGradient:
         return g @ first.weight  # type: ignore[operator]
 
 
-Record = tuple[list[tuple[Tensor, Tensor]], Tensor]
-"""(a, b) of every block, both activated, and the last activation: all that the way back needs."""
+Pairs = list[tuple[Tensor, Tensor]]
+"""(a, b) of every block, both activated: all that the way back through a piece needs."""
+Record = tuple[list[list[Pairs]], Tensor]
+"""The pairs of every piece of every stage, and the last activation."""
 
 
 class _Tower:
     """A tower forwards and backwards; images come and go in float32, channels-last inside."""
 
-    def __init__(self, tower: Tower, dtype: torch.dtype) -> None:
-        self.dtype, self.slope = dtype, tower.slope
-        self.normalise, layer = tower.stem
-        # zero padding is of normalised images, so the mean is taken off first; the division is part of the weight
-        self.stem = FirstConvolution(layer, dtype, scale=1 / self.normalise.std)  # type: ignore[arg-type, operator]
-        self.blocks: list[_Block] = []
-        for number, stage in enumerate(tower.stages):
-            blocks = [m for m in stage.children() if isinstance(m, ResidualBlock)]
-            last_stage = number == len(tower.stages) - 1
-            self.blocks += [_Block(b, dtype, b is blocks[-1] and not last_stage) for b in blocks]
+    def __init__(self, tower: Tower, dtype: torch.dtype, piece: int | None) -> None:
+        self.slope = tower.slope
+        stages = [[m for m in stage.children() if isinstance(m, ResidualBlock)] for stage in tower.stages]
+        last = len(stages) - 1
+        self.stages = [_Stage(blocks, dtype, k != last, piece) for k, blocks in enumerate(stages) if k]
+        first = _ImageStage(tower.stem, stages[0], dtype, last != 0, piece)  # type: ignore[arg-type]
+        self.stages.insert(0, first)
 
     def convolutions(self) -> list[Convolution]:
-        return [self.stem, *(c for block in self.blocks for c in block.convolutions())]
+        return [c for stage in self.stages for c in stage.convolutions()]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Record]:
         """Features [N, width] in the network's own format, and the record."""
-        y = self.stem(x - self.normalise.mean)  # type: ignore[operator]
-        record = []
-        for block in self.blocks:
-            y, pair = block.forward(y)
-            record.append(pair)
+        y, record = x, []
+        for stage in self.stages:
+            y, pieces = stage.forward(y)
+            record.append(pieces)
         y = F.leaky_relu_(y, self.slope)
-        wide = torch.promote_types(self.dtype, torch.float32)
-        return y.mean((2, 3), dtype=wide), (record, y)
+        return y.mean((2, 3), dtype=torch.promote_types(y.dtype, torch.float32)), (record, y)
 
     def backward(self, g: Tensor, record: Record) -> Tensor:
         """dE/dx of the image from g = dE/d features."""
-        pairs, y = record
-        share = (g / (y.shape[2] * y.shape[3])).to(self.dtype)[:, :, None, None]
+        pieces, y = record
+        share = (g / (y.shape[2] * y.shape[3])).to(y.dtype)[:, :, None, None]
         g = share.expand_as(y).contiguous(memory_format=torch.channels_last)
         g = through_activation(g, y, self.slope)
+        for stage, pairs in zip(reversed(self.stages), reversed(pieces), strict=True):
+            g = stage.backward(g, pairs)
+        return g
+
+
+class _Stage:
+    """Residual blocks on images of one side, then the next stage's pooling if `pooled`; piece by piece."""
+
+    def __init__(self, blocks: list[ResidualBlock], dtype: torch.dtype, pooled: bool, piece: int | None) -> None:
+        self.dtype, self.piece = dtype, piece
+        self.blocks = [_Block(b, dtype, pooled and b is blocks[-1]) for b in blocks]
+        self.width = blocks[0].conv1.out_channels
+
+    def convolutions(self) -> list[Convolution]:
+        return [c for block in self.blocks for c in block.convolutions()]
+
+    def at_once(self, x: Tensor) -> int:
+        """Images whose widest activation takes CACHE bytes for each thread; all of them elsewhere than on a CPU."""
+        if self.piece is not None or x.device.type != "cpu":
+            return self.piece or WHOLE
+        image = int(self.width) * x.shape[2] * x.shape[3] * torch.finfo(self.dtype).bits // 8  # type: ignore[arg-type]
+        return max(1, torch.get_num_threads() * CACHE // image)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Pairs]]:
+        parts = [self.forward_piece(part) for part in x.split(self.at_once(x))]
+        return _joined([y for y, _ in parts]), [pairs for _, pairs in parts]
+
+    def backward(self, g: Tensor, pieces: list[Pairs]) -> Tensor:
+        parts = g.split([len(pairs[0][0]) for pairs in pieces])
+        return _joined([self.backward_piece(part, pairs) for part, pairs in zip(parts, pieces, strict=True)])
+
+    def forward_piece(self, x: Tensor) -> tuple[Tensor, Pairs]:
+        pairs = []
+        for block in self.blocks:
+            x, pair = block.forward(x)
+            pairs.append(pair)
+        return x, pairs
+
+    def backward_piece(self, g: Tensor, pairs: Pairs) -> Tensor:
         for block, pair in zip(reversed(self.blocks), reversed(pairs), strict=True):
             g = block.backward(g, *pair)
-        return self.stem.transposed(g)
+        return g
+
+
+class _ImageStage(_Stage):
+    """The first stage with the stem before it: x [n, C, H, W] and dE/dx in the images' own format.
+
+    Where the stage is a single block, its shortcut is pool(W * x): a convolution of the image as well, which spares the
+    large unactivated W * x on the way there and its gradient on the way back.
+    """
+
+    def __init__(
+        self, stem: nn.Sequential, blocks: list[ResidualBlock], dtype: torch.dtype, pooled: bool, piece: int | None
+    ) -> None:
+        super().__init__(blocks, dtype, pooled, piece)
+        self.normalise, layer = stem
+        # zero padding is of normalised images, so the mean is taken off first; the division is part of the weight
+        scale = 1 / self.normalise.std  # type: ignore[operator]
+        self.stem = FirstConvolution(layer, dtype, scale=scale)  # type: ignore[arg-type]
+        self.shortcut: FirstConvolution | None = None
+        if pooled and len(blocks) == 1 and self.blocks[0].shortcut is None:
+            self.shortcut = FirstConvolution(layer, dtype, pooled=True, scale=scale)  # type: ignore[arg-type]
+
+    def convolutions(self) -> list[Convolution]:
+        own = [self.stem] if self.shortcut is None else [self.stem, self.shortcut]
+        return [*own, *super().convolutions()]
+
+    def forward_piece(self, x: Tensor) -> tuple[Tensor, Pairs]:
+        x = self.stem.prepared(x - self.normalise.mean)  # type: ignore[operator]
+        if self.shortcut is None:
+            return super().forward_piece(self.stem(x))
+        block = self.blocks[0]
+        a = self.stem(x, slope=block.slope)
+        b = block.first(a, slope=block.slope)
+        return block.second(b, add=self.shortcut(x)), [(a, b)]
+
+    def backward_piece(self, g: Tensor, pairs: Pairs) -> Tensor:
+        wide = torch.promote_types(g.dtype, torch.float32)
+        if self.shortcut is None:
+            return self.stem.transposed(super().backward_piece(g, pairs)).to(wide)
+        through = self.blocks[0].through(g, *pairs[0])
+        return self.stem.transposed(through).to(wide) + self.shortcut.transposed(g)
 
 
 class _Block:
@@ -148,8 +225,16 @@ class _Block:
             s = self.shortcut(s)
         return self.second(b, add=s), (a, b)
 
-    def backward(self, g: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    def through(self, g: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """dE/dx by way of the convolutions alone."""
         through = through_activation(self.second.transposed(g), b, self.slope)
-        through = through_activation(self.first.transposed(through), a, self.slope)
+        return through_activation(self.first.transposed(through), a, self.slope)
+
+    def backward(self, g: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        through = self.through(g, a, b)
         s = g if self.shortcut is None else self.shortcut.transposed(g)
         return through.add_(spread(s, 2) if self.pooled else s)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines import METHODS
+from clel.allocator import tune_allocator
 from clel.config import from_dict
 from clel.data import load
 from clel.execute import execute, stands
@@ -128,4 +129,5 @@ def task(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    tune_allocator()
     sys.exit(task(sys.argv[1:]))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from clel.allocator import tune_allocator
 from clel.config import to_dict
 from clel.files import write_atomically
 from clel.log import plain
@@ -21,6 +22,7 @@ from experiments.speed.memory import limit_memory, warm_up
 
 def main(job_path: Path, out: Path) -> int:
     """Write OUT/rounds.json, which is pytest-benchmark's, and OUT/found.json, with what went wrong if something did."""
+    tune_allocator()  # as a program that trains has it
     job = read_job(job_path)
     device = torch.device(job.device)
     if job.threads is not None:

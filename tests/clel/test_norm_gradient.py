@@ -125,9 +125,11 @@ def test_first_convolution_keeps_the_image_whole() -> None:
     layer = nn.Conv2d(3, 5, 3, padding=1)
     x = torch.rand(2, 3, 6, 6)
     expected = layer(x).detach()
-    rounded = kernels.FirstConvolution(layer, torch.bfloat16)(x).float()
+    own = kernels.FirstConvolution(layer, torch.bfloat16)
+    rounded = own(own.prepared(x)).float()
     assert float((rounded - expected).abs().max()) < 2**-8 * float(expected.abs().max())
-    whole = kernels.FirstConvolution(layer, torch.float32)(x)
+    own = kernels.FirstConvolution(layer, torch.float32)
+    whole = own(own.prepared(x))
     torch.testing.assert_close(whole, expected, rtol=1e-5, atol=1e-6)
 
 
