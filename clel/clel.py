@@ -121,7 +121,7 @@ class CLEL(LangevinEBM):
         positives, negatives = images[: c.batch_size], self.negatives(generator)
 
         with self.training_pass(self.network):
-            f = self.network(self.laid_out(torch.cat([positives, negatives])))
+            f = self.trained_network()(self.laid_out(torch.cat([positives, negatives])))
         f_positive, f_negative = f.split(c.batch_size)
         losses = contrastive_divergence(norm_energy(f_positive), norm_energy(f_negative), c.alpha)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from clel.engine import Engine, Switches, stated, switches, training_pass
 from clel.graph import Recordings
 from clel.langevin import BufferConfig, LangevinConfig, ReplayBuffer, langevin
 from clel.method import Method, Optimisation, adam
+from clel.pieces import InPieces, divisible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,7 @@ class LangevinEBM(Method):
         self.buffer = ReplayBuffer(config.buffer, spec.shape)
         self._chain_energy: ChainEnergy | None = None
         self._recordings = Recordings()
+        self._in_pieces: InPieces | None = None
 
     @abstractmethod
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
@@ -110,7 +112,7 @@ class LangevinEBM(Method):
         require_images(images, self.images_per_step)
         negatives = self.negatives(generator)
         with self.training_pass(self.network):
-            energies = self.energy(self.laid_out(torch.cat([images, negatives])))
+            energies = self.network_energy(self.trained_network(), self.laid_out(torch.cat([images, negatives])))
         positive, negative = energies.split(len(images))
         losses = contrastive_divergence(positive, negative, self.config.alpha)
         return losses | {"loss": losses["divergence"]}
@@ -139,6 +141,15 @@ class LangevinEBM(Method):
     def training_pass(self, network: nn.Module) -> AbstractContextManager[None]:
         """Inside, a forward of `network` that is to be differentiated runs as the engine has it."""
         return training_pass(network, self.switches.training_dtype, self.device)
+
+    def trained_network(self) -> nn.Module:
+        """The network as a training pass calls it: itself, or itself a few images at a time."""
+        images = self.switches.training_images
+        if images == 0 or not divisible(self.network):
+            return self.network
+        if self._in_pieces is None or self._in_pieces.images != images:
+            self._in_pieces = InPieces(self.network, images)
+        return cast(nn.Module, self._in_pieces)
 
     def laid_out(self, images: Tensor) -> Tensor:
         """The images [N, C, H, W] in the memory format in which the engine lets networks have them."""

@@ -29,7 +29,9 @@ class FrozenView:
         self.network.to(dtype)
         if channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._pairs = _pairs(network, self.network)
+        # not a registered submodule of anything: the original keeps its place in the method's state
+        self.original = network
+        self._targets = {**dict(self.network.named_parameters()), **dict(self.network.named_buffers())}
         self.device = next(self.network.parameters()).device
 
     @torch.no_grad()
@@ -38,9 +40,17 @@ class FrozenView:
 
         In training mode a spectrally normalised weight makes one power iteration here. Static memory: nothing moves.
         """
-        for source, name, target in self._pairs:
-            target.copy_(getattr(source, name))
+        for path, target in self._targets.items():
+            target.copy_(self._present(path))
         return self.network
+
+    def present(self) -> dict[str, torch.Tensor]:
+        """Every weight and buffer of the original, through its parametrizations, by its name in the view."""
+        return {path: self._present(path) for path in self._targets}
+
+    def _present(self, path: str) -> torch.Tensor:
+        module, _, name = path.rpartition(".")
+        return getattr(self.original.get_submodule(module), name)
 
 
 def _fold(module: nn.Module) -> nn.Module:
@@ -63,12 +73,3 @@ def _fold(module: nn.Module) -> nn.Module:
     for name in module.parametrizations:  # type: ignore[union-attr]
         plain.register_parameter(name, nn.Parameter(getattr(module, name).detach().clone()))
     return plain
-
-
-def _pairs(source: nn.Module, view: nn.Module) -> list[tuple[nn.Module, str, torch.Tensor]]:
-    tensors = [*view.named_parameters(), *view.named_buffers()]
-    pairs = []
-    for path, tensor in tensors:
-        parent, _, name = path.rpartition(".")
-        pairs.append((source.get_submodule(parent), name, tensor))
-    return pairs

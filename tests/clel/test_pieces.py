@@ -1,0 +1,95 @@
+"""Training in pieces against a pass of the whole batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.igebm import IGEBM
+from baselines.plain import PlainEBM
+from clel.data import ImageSpec
+from clel.networks import EnergyNetwork, NetworkConfig
+from clel.pieces import InPieces, divisible
+
+SPEC = ImageSpec(1, 8, (0.3,), (0.35,))
+
+
+def network() -> EnergyNetwork:
+    torch.manual_seed(0)
+    return EnergyNetwork(NetworkConfig((4, 8), 1, hidden=16, features=4), SPEC).double().train()
+
+
+def images(n: int = 7) -> Tensor:
+    return torch.rand(n, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def passed(call: Any, of: nn.Module, x: Tensor) -> list[Tensor]:
+    """Outputs, the gradients of all weights that have one, and the buffers afterwards."""
+    y = call(x)
+    weights = torch.arange(1.0, len(x) + 1, dtype=x.dtype)[:, None]
+    (weights * y.square()).sum().backward()
+    gradients = [p.grad for p in of.parameters() if p.grad is not None]
+    return [y.detach(), *gradients, *of.buffers()]  # type: ignore[list-item]
+
+
+def test_outputs_gradients_and_power_iterations_are_those_of_the_whole_batch() -> None:
+    whole, parts = network(), network()
+    pieces = InPieces(parts, 3)
+    for _ in range(2):  # in the second pass the first one's weights would be old
+        expected, found = passed(whole, whole, images()), passed(pieces, parts, images())
+        assert len(found) == len(expected) > 10
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+        with torch.no_grad():
+            for p in [*whole.parameters(), *parts.parameters()]:
+                p.mul_(1.1)
+
+
+def test_one_piece_is_computed_at_a_time() -> None:
+    net, sizes = network(), []
+    pieces = InPieces(net, 3)
+    pieces.view.network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    y = pieces(images())
+    assert sizes == [3, 3, 1]
+    y.sum().backward()
+    assert sizes == [3, 3, 1] * 2 or sizes == [3, 3, 1, 1, 3, 3]
+
+
+def test_no_activation_is_kept() -> None:
+    """Of the tensors saved for the backward pass none is as large as an activation of the batch."""
+    saved: list[int] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        saved.append(tensor.numel())
+        return tensor
+
+    net, x = network(), images(64)
+    pieces, activation = InPieces(net, 16), 64 * 4 * 8 * 8
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        net(x)
+        assert max(saved) >= activation
+        saved.clear()
+        pieces(x)
+    assert max(saved, default=0) < activation // 4
+
+
+def test_what_is_not_divisible() -> None:
+    assert divisible(network())
+    assert not divisible(nn.Sequential(nn.Conv2d(1, 1, 3), nn.BatchNorm2d(1)))
+    assert not divisible(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1)))
+
+
+def test_methods_train_in_pieces_where_they_may() -> None:
+    for kind in (PlainEBM, IGEBM):
+        config = kind.recipe("quick").config
+        kept = kind.build(replace(config, engine="float32"), SPEC, 0)
+        assert kept.trained_network() is kept.network
+        fast = kind.build(replace(config, engine="fast"), SPEC, 0)
+        assert isinstance(fast.trained_network(), InPieces)
+        assert fast.trained_network() is fast.trained_network()
+        assert fast.state_dict().keys() == kept.state_dict().keys()
+    dropping = IGEBM.build(replace(config, engine="fast", dropout=0.1), SPEC, 0)
+    assert dropping.trained_network() is dropping.network
