@@ -19,7 +19,7 @@ from clel.engine import Engine, Switches, stated, switches, training_pass
 from clel.graph import Recordings
 from clel.langevin import BufferConfig, LangevinConfig, ReplayBuffer, langevin
 from clel.method import Method, Optimisation, adam
-from clel.pieces import InPieces, divisible
+from clel.pieces import InPieces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class EBMConfig:
     """Iterations of linear warm-up of the learning rate. [CLEL Appendix B: 2,000]"""
     cooldown: float = 0.0
     """Share of the iterations, the last ones, over which the learning rate falls linearly to 0. [this suite]"""
-    engine: Engine = "float32"
+    engine: Engine = "fast"
     """How chains and training passes are computed: exact, float32, bfloat16 (the network in chains), or fast, every
     switch of clel/engine.py that pays; images, noise and energies stay float32. [this suite]"""
 
@@ -62,6 +62,9 @@ class LangevinEBM(Method):
 
     network: nn.Module
     config: EBMConfig
+    widest: int = 0
+    """Values in the largest activation of an image; 0 where a training pass does not treat each image by itself, as
+    with batch statistics or dropout."""
 
     def __init__(self, config: EBMConfig, spec: ImageSpec) -> None:
         super().__init__(config, spec)
@@ -143,9 +146,10 @@ class LangevinEBM(Method):
         return training_pass(network, self.switches.training_dtype, self.device)
 
     def trained_network(self) -> nn.Module:
-        """The network as a training pass calls it: itself, or itself a few images at a time."""
-        images = self.switches.training_images
-        if images == 0 or not divisible(self.network):
+        """The network as a training pass calls it: itself, or itself a few images at a time if the batch is large."""
+        s, value = self.switches, torch.finfo(self.switches.training_dtype).bits // 8
+        images = s.training_piece // (value * self.widest) if self.widest else 0
+        if not 0 < images < 2 * self.config.batch_size:
             return self.network
         if self._in_pieces is None or self._in_pieces.images != images:
             self._in_pieces = InPieces(self.network, images)

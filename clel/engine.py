@@ -42,8 +42,9 @@ class Switches:
     """One encoder pass an iteration: the latent that guides x+ is that of its first contrastive view."""
     recomputed: bool = False
     """The encoder's largest activations are computed again in the backward pass and not kept."""
-    training_images: int = 0
-    """Images at a time in a training pass of the energy network, computed again on the way back; 0: all, and kept."""
+    training_piece: int = 0
+    """Bytes of the largest activation of as many images as a training pass of the energy network takes at a time, to
+    compute them again on the way back; 0: all images, and their activations kept."""
     fused_optimisers: bool = False
     """One kernel for all weights of an optimiser."""
     graph_steps: int = 0
@@ -66,7 +67,7 @@ def switches(engine: Engine, device: torch.device) -> Switches:
         training_dtype=dtype,
         shared_views=True,
         recomputed=True,
-        training_images=16 if device.type == "cpu" else 0,
+        training_piece=2 << 20 if device.type == "cpu" else 0,
         fused_optimisers=known,
         graph_steps=10 if device.type == "cuda" else 0,
     )

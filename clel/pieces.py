@@ -1,4 +1,4 @@
-"""Training passes over a few images at a time, whose activations stay in the cache and are computed again on the way back.
+"""Training passes over a few images at a time, whose activations stay in the cache and are computed twice.
 
 The energies of a batch do not depend on each other, so nothing but the order of sums changes. Of a small network the
 activations of a whole batch take longer to be written and read than to be computed.
@@ -13,15 +13,13 @@ from torch.utils.checkpoint import checkpoint
 
 from clel.frozen import FrozenView
 
-MIXING = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
-"""Layers for which a batch is more than its images: they share statistics, or a stream of random numbers."""
-
 
 class InPieces:
     """x [N, C, H, W] -> network(x) [N, ...], `images` at a time, differentiable to the weights and once to x.
 
-    Weights pass through their parametrizations once a call, so that a spectral norm iterates once as it does in a pass
-    of the whole batch.
+    For networks that treat each image by itself: no batch statistics, and no dropout, which the view leaves out.
+    Weights pass through their parametrizations once a call, so that a spectral norm iterates once, as it does in a
+    pass of the whole batch.
     """
 
     def __init__(self, network: nn.Module, images: int) -> None:
@@ -36,8 +34,3 @@ class InPieces:
 
         parts = [checkpoint(piece, p, use_reentrant=False, preserve_rng_state=False) for p in x.split(self.images)]
         return torch.cat(parts)
-
-
-def divisible(network: nn.Module) -> bool:
-    """Whether a batch may be evaluated in pieces."""
-    return not any(isinstance(m, MIXING) for m in network.modules())

@@ -18,6 +18,7 @@ from clel.langevin import BufferConfig, LangevinConfig
 
 RGB8 = ImageSpec(3, 8, (0.5, 0.25, 0.75), (0.25, 0.5, 0.125))
 SMALL = IGEBMConfig(
+    engine="float32",
     widths=(3, 5),
     blocks=2,
     batch_size=4,

@@ -47,7 +47,7 @@ TRAINING = {
     "channels_last": (Switches(), Switches(channels_last=True)),
     "training_dtype": (Switches(channels_last=True), Switches(channels_last=True, training_dtype=HALF)),
     "shared_views": (Switches(training_dtype=HALF), Switches(training_dtype=HALF, shared_views=True)),
-    "training_images": (Switches(training_dtype=HALF), Switches(training_dtype=HALF, training_images=16)),
+    "training_piece": (Switches(training_dtype=HALF), Switches(training_dtype=HALF, training_piece=2 << 20)),
     "recomputed": (Switches(training_dtype=HALF), Switches(training_dtype=HALF, recomputed=True)),
     "all": (Switches(frozen=False), switches("fast", CPU)),
 }

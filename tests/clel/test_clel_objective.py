@@ -24,6 +24,7 @@ SPEC = ImageSpec(1, 8, (0.3,), (0.35,))
 NETWORK = NetworkConfig((4, 8), 1, hidden=16, features=6)
 VIEWS = AugmentConfig(crop_scale=(0.5, 1.0), jitter=(0.4, 0.4, 0.0, 0.0), jitter_probability=0.8)
 CONFIG = CLELConfig(
+    engine="float32",  # fast is held to it in test_engine
     network=NETWORK,
     encoder=EncoderConfig("tiny", width=4, hidden=8, features=6),
     langevin=LangevinConfig(steps=3, step_size=1.0, noise=0.01),
@@ -161,7 +162,10 @@ def test_beta_zero_is_the_plain_ebm() -> None:
     """Same weights, chains and draws: the energy network's gradient and energies are the plain EBM's."""
     method = build(beta=0.0)
     plain = PlainEBM(
-        PlainConfig(network=NETWORK, langevin=CONFIG.langevin, buffer=CONFIG.buffer, batch_size=5), SPEC
+        PlainConfig(
+            network=NETWORK, langevin=CONFIG.langevin, buffer=CONFIG.buffer, batch_size=5, engine=CONFIG.engine
+        ),
+        SPEC,
     ).train()
     plain.network.load_state_dict(method.network.state_dict())
     plain.reset_chains(torch.Generator().manual_seed(0))

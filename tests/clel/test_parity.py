@@ -95,6 +95,7 @@ class ScriptedCLEL(CLEL):
 @pytest.fixture(scope="module")
 def method() -> CLEL:
     config = CLELConfig(
+        engine="float32",
         network=replace(NETWORKS["small"], spectral_norm=False),
         encoder=EncoderConfig("tiny"),
         batch_size=N,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +13,7 @@ from baselines.igebm import IGEBM
 from baselines.plain import PlainEBM
 from clel.data import ImageSpec
 from clel.networks import EnergyNetwork, NetworkConfig
-from clel.pieces import InPieces, divisible
+from clel.pieces import InPieces
 
 SPEC = ImageSpec(1, 8, (0.3,), (0.35,))
 
@@ -76,20 +77,22 @@ def test_no_activation_is_kept() -> None:
     assert max(saved, default=0) < activation // 4
 
 
-def test_what_is_not_divisible() -> None:
-    assert divisible(network())
-    assert not divisible(nn.Sequential(nn.Conv2d(1, 1, 3), nn.BatchNorm2d(1)))
-    assert not divisible(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1)))
-
-
-def test_methods_train_in_pieces_where_they_may() -> None:
+def test_methods_train_in_pieces_where_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large batches, on fast, without dropout: 64 + 64 images of 32 x 8 x 8 values, of which a piece takes 64 KiB."""
     for kind in (PlainEBM, IGEBM):
         config = kind.recipe("quick").config
-        kept = kind.build(replace(config, engine="float32"), SPEC, 0)
-        assert kept.trained_network() is kept.network
-        fast = kind.build(replace(config, engine="fast"), SPEC, 0)
-        assert isinstance(fast.trained_network(), InPieces)
-        assert fast.trained_network() is fast.trained_network()
-        assert fast.state_dict().keys() == kept.state_dict().keys()
+        for engine, piece, expected in (("float32", 0, None), ("fast", 1 << 20, None), ("fast", 1 << 16, True)):
+            method = kind.build(replace(config, engine=engine), SPEC, 0)
+            chosen = replace(method.switches, training_piece=piece)
+            monkeypatch.setattr(kind, "switches", chosen)
+            network = method.trained_network()
+            if expected is None:
+                assert network is method.network
+            else:
+                assert isinstance(network, InPieces) and network is method.trained_network()
+                assert network.images in (8, 16)  # by the number format that this machine's fast engine has
+            monkeypatch.undo()
+        assert not any("view" in name for name in method.state_dict())
+    monkeypatch.setattr(IGEBM, "switches", replace(chosen, training_piece=1 << 16))
     dropping = IGEBM.build(replace(config, engine="fast", dropout=0.1), SPEC, 0)
     assert dropping.trained_network() is dropping.network

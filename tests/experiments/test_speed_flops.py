@@ -14,7 +14,7 @@ from clel.run import resolve
 from experiments.speed.flops import FlopCount
 from experiments.speed.profiles import DIGITS
 from experiments.speed.scaling import exponent
-from experiments.speed.work import Work
+from experiments.speed.work import PLAIN_ENGINE, Work, with_engine
 
 N, C, D, SIDE = 3, 2, 5, 6
 
@@ -54,7 +54,7 @@ def test_the_slope_of_a_chain_has_no_gradient_of_weights() -> None:
 
 def test_operations_of_an_iteration_grow_by_those_of_a_step() -> None:
     """The same for each step: a forward and a backward to the images, on the chains alone."""
-    run = resolve(METHODS, "plain", "quick", device="cpu")
+    run = with_engine(resolve(METHODS, "plain", "quick", device="cpu"), PLAIN_ENGINE)
     counts = []
     for steps in (1, 2, 4):
         work = Work(run, DIGITS, 0, torch.device("cpu"), steps)
