@@ -31,7 +31,7 @@ TABLE1 := $(PY) -m experiments table1 --profile $(PROFILE) --seeds $(SEEDS) --ou
 	$(if $(METHODS),--methods '$(METHODS)') $(if $(DATASET),--dataset '$(DATASET)') $(if $(DEVICE),--device $(DEVICE)) \
 	$(if $(WORKERS),--workers $(WORKERS)) $(if $(FEATURES),--features $(FEATURES)) \
 	$(if $(PROTOCOLS),--protocols '$(PROTOCOLS)') $(if $(SAMPLING_SEEDS),--sampling-seeds $(SAMPLING_SEEDS)) \
-	$(if $(EXTERNAL),--external '$(EXTERNAL)') $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT)
+	$(if $(ENGINE),--engine '$(ENGINE)') $(if $(EXTERNAL),--external '$(EXTERNAL)') $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT)
 
 SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')
 
@@ -39,7 +39,7 @@ SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo "  variables: PROFILE=smoke|quick|small|paper SEEDS=3 METHODS=clel,igebm DATASET=... DEVICE=cuda WORKERS=2 OUT=results PLAN=1"
-	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 EXTERNAL=my.csv"
+	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv"
 	@echo "  on Slurm:  CLUSTER=slurm PARTITION=gpu GPUS=1 CPUS=4 MEMORY=24 MINUTES=1440 SLURM='account=x,qos=y' SETUP='module load cuda'"
 	@echo "             PARALLEL=100 REQUEUES=20 NOTICE=180 FORCE=1; SWEEP=... RUN=... for status, logs, cancel, resume"
 
@@ -86,7 +86,7 @@ test-fast: $(READY) ## Run the tests that take less than a few seconds each
 .PHONY: speed-memory
 speed-memory: $(READY) ## Measure time, memory and operations of every method: results/PROFILE/speed_memory.md and figures
 	@$(PY) -m experiments speed-memory --profile $(PROFILE) --out '$(OUT)' $(if $(METHODS),--methods '$(METHODS)') \
-		$(if $(DEVICE),--device $(DEVICE)) $(if $(BATCH),--batch $(BATCH)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(DEVICE),--device $(DEVICE)) $(if $(BATCH),--batch $(BATCH)) $(if $(ENGINE),--engine '$(ENGINE)') $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(THREADS),--threads $(THREADS)) $(if $(filter 0 no false,$(SCALING)),--no-scaling) \
 		$(if $(filter-out 0 no false,$(REPORT)),--report)
 

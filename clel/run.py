@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 import tyro
@@ -67,6 +67,26 @@ def resolve(methods: Methods, method: str, preset: str, **changes: Any) -> Run[A
     """The run of a named method and preset, with fields of Run replaced; raises ConfigError for unknown names."""
     recipe = choose(methods, method, "method").recipe(preset)
     return replace(Run(method, preset, recipe.config, recipe.train, recipe.evaluate), **changes)
+
+
+def engines(run: Run[Any]) -> tuple[str, ...]:
+    """The names that the field `engine` of the run's configuration takes; none where it has no such field."""
+    kind = get_type_hints(type(run.config)).get("engine")
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def with_engine(run: Run[Any], engine: str) -> Run[Any]:
+    """The run on another engine; as it is where its method has none of that name."""
+    return replace(run, config=replace(run.config, engine=engine)) if engine in engines(run) else run
+
+
+def check_engine(runs: Iterable[Run[Any]], engine: str) -> None:
+    """Raise ConfigError, with the nearest name, unless one of the runs has such an engine."""
+    found = {run.method: engines(run) for run in runs}
+    known = {name for names in found.values() for name in names}
+    methods = ", ".join(found)
+    require(bool(known), f"engine {engine!r}: none to choose for {methods or 'rows without training'}; leave it out")
+    choose(dict.fromkeys(known), engine, f"engine of {methods}" if len(found) == 1 else "engine")
 
 
 def save_config(run: Any, folder: Path) -> None:

@@ -12,7 +12,7 @@ from clel.full import full_evaluate
 from clel.method import Method
 from clel.protocol import PROTOCOLS
 from clel.quick import quick_evaluate
-from clel.run import Methods, Run, resolve, slug
+from clel.run import Methods, Run, check_engine, resolve, slug, with_engine
 from clel.sampling import takes_up_chains
 from clel.settings import EvaluateConfig
 from experiments.external import External, ExternalRun
@@ -108,6 +108,7 @@ def table1_cells(
     methods: Methods = METHODS,
     evaluate: Mapping[str, Any] | None = None,
     external: Sequence[External] = (),
+    engine: str | None = None,
 ) -> list[Cell]:
     """The cells of Table 1: the references noise and held-out images, every method's rows with every seed, and others'.
 
@@ -115,9 +116,10 @@ def table1_cells(
         rows: only these, as "method" (all its presets of the profile) or "method:preset"; all by default.
         evaluate: fields of EvaluateConfig that replace every cell's.
         external: other people's samples, of which those of the data set have a row.
+        engine: of every method that has one of that name; the presets' own if None.
 
     Raises:
-        ConfigError: an unknown profile, method or preset, or no seed.
+        ConfigError: an unknown profile, method or preset, an engine that none of the methods has, or no seed.
     """
     chosen = choose(PROFILES, profile, "profile")
     if seeds < 1:
@@ -145,6 +147,9 @@ def table1_cells(
                 evaluate=replace(run.evaluate, **{**dict(chosen.cut_evaluate), **possible}),
             )
             cells.append(Cell(row, title, profile, run, recipe.published))
+    if engine is not None:
+        check_engine([cell.run for cell in cells if isinstance(cell.run, Run)], engine)
+        cells = [replace(c, run=with_engine(c.run, engine)) if isinstance(c.run, Run) else c for c in cells]
     taken = {cell.title for cell in cells}
     for other in external:
         if other.dataset == dataset:

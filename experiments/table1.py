@@ -50,6 +50,8 @@ class Table1:
     """Sampling protocols, separated by commas: clean, paper or clean,paper. The presets' if not given."""
     sampling_seeds: int | None = None
     """Times that each trained model is sampled, for the spread over sampling. The presets' if not given."""
+    engine: str | None = None
+    """Engine of every method that has one of that name (docs/design.md, section 5). The presets' own if not given."""
     workers: int | None = None
     """Runs side by side. As many as GPUs, or cores, if not given."""
     external: Path | None = None
@@ -108,6 +110,7 @@ def cells_of(options: Table1) -> list[Cell]:
         options.device,
         evaluate=evaluate_changes(options),
         external=load_external(options.external or EXTERNAL),
+        engine=options.engine,
     )
 
 
@@ -179,6 +182,8 @@ def table_name(options: Table1, cells: Sequence[Cell]) -> str:
         parts.append(slug(options.protocols))
     if options.sampling_seeds is not None:
         parts.append(f"{options.sampling_seeds}-samplings")
+    if options.engine is not None:
+        parts.append(slug(options.engine))
     if options.external is not None:
         parts.append(slug(options.external.stem))
     return "-".join(parts)
@@ -188,7 +193,7 @@ def command(options: Table1) -> str:
     """The command that makes this table again."""
     given = {"SEEDS": options.seeds, "PROFILE": options.profile, "METHODS": options.methods, "DATASET": options.dataset}
     given |= {"FEATURES": options.features, "PROTOCOLS": options.protocols, "SAMPLING_SEEDS": options.sampling_seeds}
-    given |= {"EXTERNAL": options.external}
+    given |= {"ENGINE": options.engine, "EXTERNAL": options.external}
     defaults = {"SEEDS": 1, "PROFILE": "quick", "METHODS": "", "DATASET": None}
-    defaults |= {"FEATURES": None, "PROTOCOLS": "", "SAMPLING_SEEDS": None, "EXTERNAL": None}
+    defaults |= {"FEATURES": None, "PROTOCOLS": "", "SAMPLING_SEEDS": None, "ENGINE": None, "EXTERNAL": None}
     return " ".join(["make table1", *(f"{k}={v}" for k, v in given.items() if v != defaults[k])])

@@ -67,6 +67,16 @@ def test_dry_run_prints_the_resolved_configuration_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_engine_is_short_for_the_field_of_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    names = []
+    for option in ("--engine", "--config.engine"):
+        assert main(["train", "clel", option, "fast", "--dry-run"]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert shown["config"]["engine"] == "fast" and "engine" not in shown
+        names.append(shown["name"])
+    assert names[0] == names[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -75,6 +85,9 @@ def test_dry_run_prints_the_resolved_configuration_and_writes_nothing(
         (["train", "clel:lrage"], "did you mean 'large'"),
         (["train", "clel", "--dataset", "digit"], "did you mean 'digits'"),
         (["train", "clel", "--seed", "-1"], "seed is -1"),
+        (["train", "clel", "--engine", "fsat"], "unknown engine of clel 'fsat'; did you mean 'fast'"),
+        (["train", "vae", "--engine", "fast"], "engine 'fast': none to choose for vae"),
+        (["train", "clel", "--engine", "exact", "--config.engine", "bfloat16"], "give one of the two"),
         (["train", "clel", "--device", "cdua"], "expected auto, cpu, cuda"),
         (["train", "clel", "--evaluate.samples", "60"], "evaluate.samples is 60 images"),
         (["train", "clel", "--train.evaluate-samples", "64"], "train.evaluate_samples is 64 images"),

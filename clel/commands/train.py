@@ -11,12 +11,13 @@ from typing import Annotated
 import tyro
 
 from clel.commands.options import parse
-from clel.config import to_dict
+from clel.config import require, to_dict
 from clel.data import DataError, load
 from clel.execute import execute
-from clel.run import Methods, Run, resolve
+from clel.run import Methods, Run, check_engine, resolve, with_engine
 
 OUT = tyro.conf.arg(help="The run's folder; runs/<name of the run> if not given. An interrupted run in it goes on.")
+ENGINE = tyro.conf.arg(help="Short for --config.engine, of methods that have a choice of engine.")
 DRY_RUN = tyro.conf.arg(help="Print the resolved configuration as JSON and stop.")
 
 
@@ -29,6 +30,7 @@ def train(arguments: list[str], methods: Methods) -> int:
     fields = [
         ("run", run_type, field(default=run)),
         ("out", Annotated[Path | None, OUT], field(default=None)),
+        ("engine", Annotated[str | None, ENGINE], field(default=None)),
         ("dry_run", Annotated[bool, DRY_RUN], field(default=False)),
     ]
     options = parse(
@@ -39,6 +41,14 @@ def train(arguments: list[str], methods: Methods) -> int:
         f"Train, evaluate and record {run.method} from its preset {run.preset}; goes on where a run was interrupted.",
     )
     chosen = replace(options.run, method=run.method, preset=run.preset)
+    if options.engine is not None:
+        check_engine([chosen], options.engine)
+        named = chosen.config.engine
+        require(
+            named in (run.config.engine, options.engine),
+            f"--engine is {options.engine!r} and --config.engine {named!r}; give one of the two",
+        )
+        chosen = with_engine(chosen, options.engine)
     if options.dry_run:
         print(json.dumps({"name": chosen.name, **to_dict(chosen)}, indent=1))
         try:

@@ -11,7 +11,7 @@ import torch
 
 from clel.config import choose, require
 from clel.provenance import provenance
-from clel.run import choose_device, slug
+from clel.run import check_engine, choose_device, slug, with_engine
 from experiments.speed.frame import CEILING, job_key
 from experiments.speed.job import Job
 from experiments.speed.launch import measured
@@ -21,7 +21,7 @@ from experiments.speed.records import read_records, write_records
 from experiments.speed.report import write_speed_report
 from experiments.speed.rows import Row, speed_rows
 from experiments.speed.scaling import Point, points, scaling_jobs
-from experiments.speed.work import stages_of, with_engine
+from experiments.speed.work import stages_of
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SpeedMemory:
     batch: int | None = None
     """Images of an iteration, the same for every method. Each method's own if not given."""
     engine: str | None = None
-    """The engine of all methods' chains, as in their configuration. The presets' own if not given."""
+    """Engine of every method that has one of that name (docs/design.md, section 5). The presets' own if not given."""
     rounds: int | None = None
     """Measured rounds of each quantity, at most. The profile's own if not given."""
     threads: int | None = None
@@ -60,6 +60,7 @@ def main(options: SpeedMemory) -> int:
     rows = speed_rows(options.profile, _names(options.methods), device, options.batch)
     found = points(options.profile, effort.spec, device) if options.scaling else []
     if options.engine is not None:
+        check_engine([row.run for row in rows], options.engine)
         rows = [replace(row, run=with_engine(row.run, options.engine)) for row in rows]
         found = [replace(point, run=with_engine(point.run, options.engine)) for point in found]
     folder = options.out / folder_name(options)

@@ -15,11 +15,12 @@ import torch
 
 from clel.log import plain
 from clel.resources import now, peak_memory
+from clel.run import with_engine
 from experiments.speed.ceiling import Product, products
 from experiments.speed.flops import FlopCount
 from experiments.speed.job import Job
 from experiments.speed.memory import start_of_peak
-from experiments.speed.work import PLAIN_ENGINE, Work, with_engine
+from experiments.speed.work import PLAIN_ENGINE, Work
 
 
 class Session:

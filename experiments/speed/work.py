@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from baselines import METHODS
-from clel.config import choose, from_dict, to_dict
+from clel.config import choose
 from clel.data import Images, ImageSpec
 from clel.method import Method
 from clel.networks import parameter_count
@@ -83,17 +83,6 @@ class Work:
     def parameters(self) -> int:
         """Scalars in the modules that tables count."""
         return sum(parameter_count(module) for module in self.method.counted())
-
-
-def with_engine(run: Run[Any], engine: str) -> Run[Any]:
-    """The run with its chains on another engine; as it is where its method has no choice of one.
-
-    Raises:
-        ConfigError: an engine that the method does not have.
-    """
-    if not hasattr(run.config, "engine"):
-        return run
-    return replace(run, config=from_dict(type(run.config), to_dict(run.config) | {"engine": engine}))
 
 
 def stages_of(run: Run[Any], spec: ImageSpec, methods: Methods = METHODS) -> list[tuple[int, Stage]]:

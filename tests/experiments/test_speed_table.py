@@ -12,7 +12,6 @@ import pytest
 
 from baselines import METHODS
 from clel.config import ConfigError, differences
-from clel.run import resolve
 from experiments.speed import launch
 from experiments.speed.claims import Claim, load_claims, sentences
 from experiments.speed.command import SpeedMemory, command, effort_of, folder_name, jobs_of
@@ -27,7 +26,7 @@ from experiments.speed.report import write_speed_report
 from experiments.speed.rows import ladder, schedule, speed_rows
 from experiments.speed.scaling import points, scaling_jobs
 from experiments.speed.table import significant
-from experiments.speed.work import stages_of, with_engine
+from experiments.speed.work import stages_of
 
 QUIET = {"load_before": 0.1, "load_after": 2.0, "others": 0.01}
 MACHINE = {"cpu": "A CPU", "cores": 2, "threads": 2, "device": "cpu", "torch": "2", "python": "3", "system": "Linux"}
@@ -242,12 +241,6 @@ def test_options() -> None:
         effort_of(replace(options, rounds=1))
     assert effort_of(options).spec == COLOUR32
     assert folder_name(SpeedMemory(engine="bfloat16")) == "quick-bfloat16"
-    run = resolve(METHODS, "plain", "quick")
-    assert with_engine(run, "bfloat16").config.engine == "bfloat16"
-    with pytest.raises(ConfigError, match="engine is 'none'"):
-        with_engine(run, "none")
-    vae = resolve(METHODS, "vae", "quick")
-    assert with_engine(vae, "bfloat16") == vae
 
 
 def test_machines_and_their_load() -> None:
