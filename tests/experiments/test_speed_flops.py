@@ -10,11 +10,11 @@ from torch import nn
 
 from baselines import METHODS
 from clel.langevin import input_gradient
-from clel.run import resolve
+from clel.run import resolve, with_engine
 from experiments.speed.flops import FlopCount
 from experiments.speed.profiles import DIGITS
 from experiments.speed.scaling import exponent
-from experiments.speed.work import PLAIN_ENGINE, Work, with_engine
+from experiments.speed.work import PLAIN_ENGINE, Work
 
 N, C, D, SIDE = 3, 2, 5, 6
 
