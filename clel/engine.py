@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -99,6 +99,11 @@ def stated(engine: Engine, device: torch.device) -> str:
     if engine != "fast":
         return engine
     return f"fast ({str(switches(engine, device).chain_dtype).removeprefix('torch.')})"
+
+
+def engine_of(method: Any) -> str:
+    """The engine of a method's chains in words; float32 where it has no choice of one."""
+    return str(getattr(method, "engine", None) or getattr(method.config, "engine", "float32"))
 
 
 @contextmanager

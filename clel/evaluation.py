@@ -22,6 +22,7 @@ from torch import Tensor
 
 from clel.config import identity
 from clel.data import to_uint8
+from clel.engine import engine_of
 from clel.evaluate import chain_protocol, common_protocol, distance_of, measure_images, score
 from clel.files import write_atomically
 from clel.grid import save_grid
@@ -60,7 +61,7 @@ class Subject:
     @property
     def engine(self) -> str:
         """Number format of the network while chains run; of an engine that fits the machine, what it came down to."""
-        return str(getattr(self.method, "engine", None) or getattr(self.method.config, "engine", "float32"))
+        return engine_of(self.method)
 
 
 def evaluate(subject: Subject, real: Reference, config: EvaluateConfig) -> dict[str, dict[str, Any]]:

@@ -87,6 +87,7 @@ def _values(
     good = [m for m in found if m is not None]
     stages = [stage_numbers(m) for m in good]
     result |= together(stages) | {"hours": schedule_hours(stages, iterations)}
+    result["engine"] = " and ".join(dict.fromkeys(str(m["found"]["engine"]) for m in good if "engine" in m["found"]))
     others = [m["load"]["others"] for m in good if m["load"].get("others") is not None]
     result["others"] = max(others) if others else None
     for dtype, (rate, _) in best.items():

@@ -79,6 +79,7 @@ def test_short(benchmark: Any, session: Session) -> None:
         "stage_iterations": work.stage.iterations,
         "images": work.images,
         "parameters": work.parameters,
+        "engine": work.engine,
     }
     work.iteration()
     session.short_seconds = session.timed(work.iteration)

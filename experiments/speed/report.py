@@ -43,7 +43,7 @@ def write_speed_report(
     best = ceiling(measurements.get(CEILING))
     curve = curves(points, measurements)
     fits = exponents(curve)
-    lines = about(records, spec, command)
+    lines = about(records, spec, command, engines(values))
     paper = records["options"]["profile"] == "paper" and records["options"]["batch"] is None
     claims = sentences(values, load_claims(), _place(records, spec), paper)
     grid, growth = speed_grid(values, best), scaling_grid(fits)
@@ -74,7 +74,19 @@ def write_speed_report(
     return [folder / name for name in contents]
 
 
-def about(records: Mapping[str, Any], spec: ImageSpec, command: str) -> list[str]:
+def engines(values: pd.DataFrame) -> str:
+    """The engine that most rows have, and which rows have others: "fast (bfloat16) (VAE, DRL: float32)"."""
+    named = values[values["engine"].fillna("") != ""] if "engine" in values else values[:0]
+    if named.empty:
+        return "not recorded"
+    most = named["engine"].value_counts().index[0]
+    others: dict[str, list[str]] = {}
+    for _, row in named[named["engine"] != most].iterrows():
+        others.setdefault(str(row["engine"]), []).append(str(row["title"]))
+    return most + "".join(f" ({', '.join(titles)}: {engine})" for engine, titles in others.items())
+
+
+def about(records: Mapping[str, Any], spec: ImageSpec, command: str, engine: str) -> list[str]:
     """The lines above the table, "Name: text"; the last is a warning where other programs were at work."""
     machine, origin, load = records["machine"], records["provenance"], records["load"]
     commit = str(origin.get("git_sha") or "not recorded")[:12]
@@ -82,13 +94,11 @@ def about(records: Mapping[str, Any], spec: ImageSpec, command: str) -> list[str
     gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
     batch = records["options"]["batch"]
     batches = "each method's own" if batch is None else f"{batch} for every method"
-    engine = records["options"].get("engine")
-    batches += f"; engine {engine}" if engine else ""
     others = [m["load"]["others"] for m in records["measurements"].values() if m["load"].get("others") is not None]
     lines = [
         f"Speed and memory: one training iteration and one sampling step, profile {records['options']['profile']}, "
-        f"random images {spec.channels}x{spec.size}x{spec.size}; batch {batches}. One method at a time, "
-        "each in a fresh process.",
+        f"random images {spec.channels}x{spec.size}x{spec.size}; batch {batches}; engine {engine}. One method "
+        "at a time, each in a fresh process.",
         f"Command: {command}",
         f"Commit: {commit}{dirty}. Machine: {gpu}{machine['cpu']}, {machine['cores']} cores, "
         f"threads {machine['threads']}, torch {machine['torch']}, python {machine['python']}.",

@@ -11,6 +11,7 @@ import torch
 from baselines import METHODS
 from clel.config import choose
 from clel.data import Images, ImageSpec
+from clel.engine import engine_of
 from clel.method import Method
 from clel.networks import parameter_count
 from clel.random import stream
@@ -73,6 +74,11 @@ class Work:
         self.method.eval()
         self.method.sample(self.images, stream(self.device, 0, "sample"), steps)
         now(self.device)
+
+    @property
+    def engine(self) -> str:
+        """The method's engine in words."""
+        return engine_of(self.method)
 
     @property
     def loss(self) -> float:

@@ -40,7 +40,7 @@ def measurement(
     rounds = {"short": short, "iteration": iteration, "sampling_start": 0.01, "sampling": 0.01 + 0.02 * taken}
     found = {"stage": "training", "stage_iterations": 900, "images": 64, "parameters": 1000, "steps": steps}
     found |= {"measured_steps": taken, "peak_memory_bytes": 50_000_000, "loss": 0.5, "sampled_steps": taken}
-    found |= {"flop_short": 2_000_000_000, "flop_step": 500_000_000} | more
+    found |= {"engine": "fast (bfloat16)", "flop_short": 2_000_000_000, "flop_step": 500_000_000} | more
     return {
         "key": "x",
         "status": "ok",
@@ -152,7 +152,7 @@ def report(tmp_path: Path, measurements: dict[str, Any], profile: str = "quick")
 def made() -> dict[str, Any]:
     rows = speed_rows("quick", ["plain", "clel"], "cpu", None)
     found = {job_key(row, "training"): measurement() for row in rows} | {CEILING: products()}
-    found["clel/training"] = measurement(0.2, 0.49)
+    found["clel/training"] = measurement(0.2, 0.49, engine="exact")
     for point in points("quick", DIGITS, "cpu"):
         found[point.key] = measurement(iteration=0.1 + point.value, short=0.05)
     return found
@@ -164,6 +164,7 @@ def test_the_report(tmp_path: Path) -> None:
     folder = report(tmp_path, made())
     text = (folder / "speed_memory.md").read_text()
     assert "Warning" not in text and "**Load:**" in text
+    assert "; engine fast (bfloat16) (CLEL: exact). One" in text
     plain = next(line for line in text.splitlines() if line.startswith("| Plain EBM |")).split("|")
     cells = [cell.split("<sup>")[0].strip() for cell in plain[1:-1]]
     assert cells[1:3] == ["64", "390 (39.0)"] and "77 %" in cells and "21 %; 25 %" in cells
