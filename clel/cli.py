@@ -15,7 +15,7 @@ from clel.commands.stats import stats
 from clel.commands.train import train
 from clel.config import ConfigError, choose
 from clel.data import DataError
-from clel.interrupt import Interrupted
+from clel.interrupt import Interrupted, exit_status
 from clel.lock import Busy
 from clel.method import Method
 from clel.metrics import TooFewSamples
@@ -50,7 +50,7 @@ def installed_methods() -> dict[str, type[Method]]:
 
 
 def main(arguments: Sequence[str] | None = None, methods: Methods | None = None) -> int:
-    """Run one command; returns the exit status: 0 done, 1 failed, 2 bad input, 3 diverged, 130 interrupted."""
+    """Run one command; returns the exit status: 0 done, 1 failed, 2 bad input, 3 diverged, 130 Ctrl-C, 143 SIGTERM."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     methods = installed_methods() if methods is None else methods
     if arguments[:1] == ["--version"]:
@@ -67,12 +67,12 @@ def main(arguments: Sequence[str] | None = None, methods: Methods | None = None)
         return command(rest, methods)
     except Interrupted as interrupted:
         print(f"\n{interrupted}; the same command goes on from there", file=sys.stderr)
-        return 130
+        return interrupted.exit_status
     except BrokenPipeError:  # the reader of a long output has left
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\ninterrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
+        return exit_status(stop)
     except (Busy, ConfigError, DataError, CheckpointError, TooFewSamples, OSError) as error:
         print(f"clel: {error}", file=sys.stderr)
         return 2

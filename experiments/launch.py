@@ -73,7 +73,7 @@ def run_here(cells: Sequence[Cell], runs: Path) -> None:
     Raises:
         KeyboardInterrupt: on Ctrl-C or SIGTERM, with the state saved.
     """
-    from experiments.cell import INTERRUPTED, main  # not needed by other launchers, and they by it
+    from experiments.cell import STOPPED, main  # not needed by other launchers, and they by it
 
     for cell in cells:
         if finished(cell, runs):
@@ -81,5 +81,5 @@ def run_here(cells: Sequence[Cell], runs: Path) -> None:
         save_config(cell.run, runs / cell.run_name)
         status = main(runs / cell.run_name)
         print(f"{cell.run_name}: exit status {status}", file=sys.stderr)
-        if status == INTERRUPTED:
-            raise KeyboardInterrupt
+        if status in STOPPED:
+            raise KeyboardInterrupt(STOPPED[status])
