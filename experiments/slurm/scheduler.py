@@ -42,6 +42,11 @@ def job_states(ids: Sequence[str]) -> dict[str, JobState]:
     if missing:
         accounted, complaints = _ask_accounting(list(dict.fromkeys(one.partition("_")[0] for one in missing)))
         if complaint and complaints and not found and not accounted:
+            if "squeue is not on PATH" in complaint:
+                raise SchedulerError(
+                    "there is no Slurm on this machine (no squeue on PATH): ask on a login node of the cluster, where "
+                    "a Slurm module may have to be loaded"
+                )
             raise SchedulerError(f"Slurm does not answer: {complaint}; {complaints}. Try again later")
         for one in missing:
             found[one] = _judged(one, accounted.get(one), complaint)

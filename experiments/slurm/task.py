@@ -106,6 +106,9 @@ class Task:
             return STOPPED[0]
         command = [sys.executable, "-m", "experiments.cell", self.folder, "--at", self.home]
         with open(folder / "output.log", "ab") as output:
+            # else the last line would be the attempt's before, until the child has one
+            output.write(f"-- job {job_id()} on {socket.gethostname()} starts\n".encode())
+            output.flush()
             # the child inherits the block and lifts it once it can answer: a signal to all processes of the job that
             # comes before does not kill it
             signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
