@@ -17,6 +17,7 @@ from clel.config import ConfigError, choose
 from clel.data import DataError
 from clel.interrupt import Interrupted, exit_status
 from clel.lock import Busy
+from clel.log import shown_notices
 from clel.method import Method
 from clel.metrics import TooFewSamples
 from clel.run import Methods
@@ -64,7 +65,8 @@ def main(arguments: Sequence[str] | None = None, methods: Methods | None = None)
         if command is train and (not rest or rest[0].startswith("-")):
             print(usage(methods))
             return 0 if rest else 2
-        return command(rest, methods)
+        with shown_notices():
+            return command(rest, methods)
     except Interrupted as interrupted:
         print(f"\n{interrupted}; the same command goes on from there", file=sys.stderr)
         return interrupted.exit_status

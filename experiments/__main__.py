@@ -13,6 +13,7 @@ from clel.config import ConfigError, choose
 from clel.data import DataError
 from clel.interrupt import exit_status
 from clel.lock import Busy
+from clel.log import shown_notices
 from experiments import latex, readme, table1
 from experiments.slurm import again, commands
 from experiments.slurm.clients import SchedulerError
@@ -43,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0 if arguments else 2
     try:
         options, run = choose(COMMANDS, arguments[0], "experiment")
-        return run(tyro.cli(options, args=arguments[1:], prog=f"python -m experiments {arguments[0]}"))
+        with shown_notices():
+            return run(tyro.cli(options, args=arguments[1:], prog=f"python -m experiments {arguments[0]}"))
     except (Busy, CheckpointError, ConfigError, DataError, SchedulerError, OSError) as error:
         print(f"experiments: {error}", file=sys.stderr)
         return 2

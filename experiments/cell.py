@@ -19,6 +19,7 @@ from clel.execute import execute, stands
 from clel.files import write_atomically
 from clel.interrupt import STOPS, Interrupted, exit_status, interrupt_on_stops
 from clel.lock import Busy, locked, wait_for_the_dead
+from clel.log import shown_notices
 from clel.metrics.cache import cache_root
 from clel.metrics.spaces import feature_space
 from clel.record import blank_record, finished, read_record, write_record
@@ -131,4 +132,5 @@ def task(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(task(sys.argv[1:]))
+    with shown_notices():
+        sys.exit(task(sys.argv[1:]))

@@ -33,6 +33,11 @@ def array_size() -> tuple[int, str]:
     return USUAL_SIZE, "Slurm's default; this host cannot ask"
 
 
+def amount(hours: float) -> str:
+    """10,398 or 0.25."""
+    return f"{hours:,.0f}" if hours >= 1000 else f"{hours:.4g}"
+
+
 def checked(
     cells: Sequence[Cell],
     pending: Sequence[Cell],
@@ -91,7 +96,8 @@ def describe(cells: Sequence[Cell], runs: Path, options: SlurmOptions) -> str:
     sources = sorted({needs_of(cell, needs).source for cell in pending})
     lines += ["", f"then one job that makes the table. Arrays have at most {size} runs ({known}),"]
     lines += [f"at most {options.parallel or PARALLEL} of an array at a time."]
-    lines += [f"estimated: {gpu_hours:,.4g} GPU hours, {core_hours:,.4g} core hours, the longest run {longest:,.4g} h"]
+    sums = f"{amount(gpu_hours)} GPU hours, {amount(core_hours)} core hours"
+    lines += [f"estimated: {sums}, the longest run {amount(longest)} h"]
     lines += [f"  ({source})" for source in sources]
     beyond = beyond_one_gpu(pending, options, needs)
     lines += ["", too_large(beyond, cells)] if beyond else []

@@ -133,7 +133,8 @@ def test_plan_counts_arrays_and_hours_without_slurm(tmp_path: Path, monkeypatch:
     assert line.split()[1:] == "2 runs of 133 h, 14 GB on the GPU, each about 6 jobs one after the other".split()
     hours = sum(needs_of(cell, NEEDS).hours for cell in cells("paper", seeds=2))
     longest = max(needs_of(cell, NEEDS).hours for cell in cells("paper", seeds=2))
-    assert f"estimated: {hours:,.4g} GPU hours, {4 * hours:,.4g} core hours, the longest run {longest:g} h" in text
+    assert f"estimated: {hours:,.0f} GPU hours, {4 * hours:,.0f} core hours, the longest run {longest:g} h" in text
+    assert [plan.amount(hours) for hours in (0.25, 163.0, 10_398.0)] == ["0.25", "163", "10,398"]
     assert "nothing was submitted" in text and "cannot ask" in text
     assert "more than REQUEUES=20 allows" in text
     patient = plan.describe(cells("paper", seeds=2), tmp_path / "runs", SlurmOptions(partition="gpu", requeues=50))
