@@ -45,7 +45,8 @@ def test_a_set_up_that_fails_fails_the_job_and_says_so(tree: Tree, tmp_path: Pat
     tree.run(*tree.table(out, "--cluster", "slurm", *broken, methods="clel", seeds=1))
     sweeps.wait_for_jobs(out)
     status = tree.run("status", "--out", out)
-    assert status.count("failed") == 6 and "SETUP failed with exit status 127: module_of_nobody load x; exp" in status
+    assert "3 runs: 3 failed" in status
+    assert status.count("SETUP failed with exit status 127: module_of_nobody load x; export PAUSE=0") == 3
     assert "module_of_nobody: command not found" in tree.run("logs", "--out", out, "--run", "clel")
     assert not list(out.glob("runs/*/log.jsonl"))
 
