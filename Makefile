@@ -48,19 +48,19 @@ table1: $(READY) ## Train every method and write results/PROFILE/table1.md and f
 	@$(TABLE1) $(if $(filter-out 0 no false,$(PLAN)),--plan)
 
 .PHONY: status
-status: $(READY) ## Where the runs of the latest sweep on Slurm stand, or of SWEEP=...
+status: $(READY) ## On Slurm: where the runs of the latest sweep stand, or of SWEEP=...
 	@$(PY) -m experiments status $(SWEEPING)
 
 .PHONY: logs
-logs: $(READY) ## The end of a run's output over all its attempts: make logs RUN=<beginning of its name>
+logs: $(READY) ## On Slurm: the end of a run's output over all its attempts: make logs RUN=<beginning of its name>
 	@$(PY) -m experiments logs $(SWEEPING) --run '$(RUN)'
 
 .PHONY: cancel
-cancel: $(READY) ## Cancel the jobs of the latest sweep, or of RUN=...; runs save their state and leave
+cancel: $(READY) ## On Slurm: cancel the jobs of the latest sweep, or of RUN=...; runs save their state and leave
 	@$(PY) -m experiments cancel $(SWEEPING) $(if $(RUN),--run '$(RUN)')
 
 .PHONY: resume
-resume: $(READY) ## Submit just what the latest sweep lacks; failed runs are listed
+resume: $(READY) ## On Slurm: submit just what the latest sweep lacks (here the same make table1 goes on)
 	@$(PY) -m experiments resume $(SWEEPING) $(SUBMIT)
 
 .PHONY: slurm-demo

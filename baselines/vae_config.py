@@ -23,7 +23,7 @@ class VAESettings:
     weight_decay: float = 3e-4
     """Adamax's weight decay. [NVAE: 3e-4]"""
     kl_warmup: int = 23_400
-    """Iterations over which the KL term's coefficient rises to 1. [NVAE: 30 % of the training]"""
+    """Iterations over which the KL term's coefficient rises to 1, however many there are. [NVAE: 30 % of 78,000]"""
     kl_least: float = 1e-4
     """Its least value. [authors' code: 1e-4]"""
     balance: bool = True

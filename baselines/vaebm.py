@@ -9,7 +9,7 @@ with R the sum of the convolutions' largest singular values.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Literal
 
 import torch
@@ -22,7 +22,7 @@ from baselines.vae import VAE
 from baselines.vae_config import VAEConfig
 from baselines.vae_decoder import image_mean, image_sample
 from baselines.vaebm_config import VAEBMConfig
-from baselines.vaebm_load import cost_of, load_vae
+from baselines.vaebm_load import DIGITS, content_hash, cost_of, load_vae
 from baselines.vaebm_network import VAEBMEnergy, initialise_from
 from baselines.vaebm_presets import vaebm_recipes
 from clel.data import ImageSpec
@@ -60,6 +60,20 @@ class VAEBM(Method):
     def recipes(cls) -> Mapping[str, Recipe]:
         return vaebm_recipes()
 
+    @classmethod
+    def settled(cls, config: VAEBMConfig) -> VAEBMConfig:
+        """With all digits of the VAE's content: a run has one name, however many of them were given."""
+        if not config.loads or len(config.vae_content) == DIGITS:
+            return config
+        state = load_vae(config.vae_run, config.vae_content, config.vae.network)
+        return replace(config, vae_content=content_hash(state))
+
+    @classmethod
+    def require_inputs(cls, config: VAEBMConfig) -> None:
+        """The VAE that is to be loaded."""
+        if config.loads:
+            load_vae(config.vae_run, config.vae_content, config.vae.network)
+
     @property
     def images_per_step(self) -> int:
         """As many as the larger stage takes; each stage uses the first of them."""
@@ -80,7 +94,7 @@ class VAEBM(Method):
     ) -> None:
         """Keep the VAE with its averaged weights, or load one, and initialise E from the images."""
         c = self.config
-        if c.vae_content:
+        if c.loads:
             self.vae.load_state_dict(load_vae(c.vae_run, c.vae_content, c.vae.network))
             cost = cost_of(c.vae_run)
             self._inherited = {0: cost} if cost else {}

@@ -24,7 +24,7 @@ class VAEBMConfig:
     vae_share: float = 78_000 / 108_000
     """Share of the iterations that train the VAE. [VAEBM: 400 epochs, about 78,000; then 30,000 for the energy]"""
     vae_content: str = ""
-    """Leave stage one out and take the VAE whose weights have this SHA-256 (or its first digits); empty for none."""
+    """Leave stage one out and take the VAE whose weights have this SHA-256, or its first digits; empty for none."""
     vae_run: str = field(default="", metadata=LOGISTICS)
     """Folder of the finished run that holds them; read once, when training starts."""
     energy: EnergyConfig = field(default_factory=EnergyConfig)
@@ -47,6 +47,7 @@ class VAEBMConfig:
     """Clamp each element of E's gradient to +-(3 sqrt(v) + 0.1), v Adam's mean square. [authors' code: yes]"""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "vae_content", self.vae_content.strip().lower())
         require(self.batch_size >= 1, f"batch_size is {self.batch_size}; expected at least 1")
         require(self.vae_batch_size >= 2, f"vae_batch_size is {self.vae_batch_size}; batch norm takes at least 2")
         decoder = self.vae.network.decoder.kind
@@ -54,7 +55,16 @@ class VAEBMConfig:
         temperature = self.vae.temperature
         require(temperature == 1, f"vae.temperature is {temperature}; the chains' density is that of temperature 1")
         require(0 <= self.vae_share < 1, f"vae_share is {self.vae_share}; expected a share below 1")
-        loaded = bool(self.vae_content)
-        require(loaded == (self.vae_share == 0), "vae_share is 0 exactly where vae_content names a VAE that is loaded")
+        named = bool(self.vae_content or self.vae_run)
+        require(
+            named == self.loads,
+            f"vae_share is {self.vae_share} and vae_run {self.vae_run!r}: the share is 0 exactly where vae_run and "
+            "vae_content name a VAE that is loaded",
+        )
         require(self.lr > 0, f"lr is {self.lr}; expected a positive number")
         require(self.spectral >= 0 and self.weight_decay >= 0, "spectral and weight_decay are 0 or more")
+
+    @property
+    def loads(self) -> bool:
+        """Whether a trained VAE takes the place of stage one."""
+        return self.vae_share == 0

@@ -15,6 +15,11 @@ from clel import checkpoint
 from clel.config import ConfigError, differences, to_dict
 from clel.stages import StageCost
 
+DIGITS = 64
+"""Of a content in full."""
+KIND = "vae"
+"""The method, as config.json names it, of the runs that hold one."""
+
 
 def load_vae(folder: str, content: str, network: VAENetworkConfig) -> dict[str, Tensor]:
     """State of a VAE method, its parameters the averaged ones, from the last checkpoint of a finished run.
@@ -25,8 +30,12 @@ def load_vae(folder: str, content: str, network: VAENetworkConfig) -> dict[str, 
         network: the network that the VAE must have.
 
     Raises:
-        ConfigError: no such run, an unfinished one, another network, or other weights; the message has their content.
+        ConfigError: no such run, one of another method, an unfinished one, another network, or other weights; then the
+            message has their content.
     """
+    kind = _method_of(Path(folder))
+    if kind is not None and kind != KIND:
+        raise ConfigError(f"{folder} is a run of {kind}; vae_run takes one of {KIND}, as `clel train {KIND}` makes it")
     found = checkpoint.latest(Path(folder) / "checkpoints")
     if found is None:
         raise ConfigError(f"vae_run is {folder!r}, which has no readable checkpoint; give the folder of a VAE's run")
@@ -36,16 +45,29 @@ def load_vae(folder: str, content: str, network: VAENetworkConfig) -> dict[str, 
         raise ConfigError(
             f"{folder}: at iteration {iteration} of {essence['train']['iterations']}; finish that run first"
         )
-    changed = differences(essence["method"].get("network", {}), to_dict(network))
+    if "latents" not in essence["method"].get("network", {}):
+        raise ConfigError(f"{folder} holds another method than a VAE; vae_run takes a run of {KIND}")
+    changed = differences(essence["method"]["network"], to_dict(network))
     if changed:
         raise ConfigError(f"{folder} holds another network than vae.network says: {'; '.join(changed)}")
     state = {**saved["method"], **saved["average"]}
     own = content_hash(state)
     if not content or not own.startswith(content):
         raise ConfigError(
-            f"the weights in {folder} have the content {own}; vae_content is {content!r}. Give {own[:12]}"
+            f"the weights in {folder} have the content {own}; vae_content is {content!r}. Give that, or its first "
+            f"digits: {own[:12]}"
         )
     return state
+
+
+def _method_of(folder: Path) -> str | None:
+    """The method, or what else, that a run's config.json names; None where there is none to be read."""
+    try:
+        values = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return None
+    named = (values.get(key) for key in ("method", "reference", "external", "study"))
+    return next((str(name) for name in named if name), None)
 
 
 def cost_of(folder: str) -> StageCost | None:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from clel.files import write_atomically
+from clel.log import Notice
 
 NAME = re.compile(r"iteration-(\d{9})-([0-9a-f]{12})\.pt")
 
@@ -95,7 +96,7 @@ def newest(folder: Path, multiple_of: int = 1, back: int = 0) -> tuple[Path, dic
                 found = path, load(path)
                 back -= 1
             except CheckpointError as error:
-                warnings.warn(f"{error}; using the checkpoint before it", stacklevel=2)
+                warnings.warn(f"{error}; using the checkpoint before it", Notice, stacklevel=2)
     return found
 
 

@@ -16,8 +16,9 @@ from clel.commands.stats import stats
 from clel.commands.train import train
 from clel.config import ConfigError, choose
 from clel.data import DataError
-from clel.interrupt import Interrupted
+from clel.interrupt import Interrupted, exit_status
 from clel.lock import Busy
+from clel.log import shown_notices
 from clel.method import Method
 from clel.metrics import TooFewSamples
 from clel.run import Methods
@@ -51,7 +52,7 @@ def installed_methods() -> dict[str, type[Method]]:
 
 
 def main(arguments: Sequence[str] | None = None, methods: Methods | None = None) -> int:
-    """Run one command; returns the exit status: 0 done, 1 failed, 2 bad input, 3 diverged, 130 interrupted."""
+    """Run one command; returns the exit status: 0 done, 1 failed, 2 bad input, 3 diverged, 130 Ctrl-C, 143 SIGTERM."""
     if arguments is None:  # as a program: the process is ours
         tune_allocator()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -67,15 +68,16 @@ def main(arguments: Sequence[str] | None = None, methods: Methods | None = None)
         if command is train and (not rest or rest[0].startswith("-")):
             print(usage(methods))
             return 0 if rest else 2
-        return command(rest, methods)
+        with shown_notices():
+            return command(rest, methods)
     except Interrupted as interrupted:
         print(f"\n{interrupted}; the same command goes on from there", file=sys.stderr)
-        return 130
+        return interrupted.exit_status
     except BrokenPipeError:  # the reader of a long output has left
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\ninterrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
+        return exit_status(stop)
     except (Busy, ConfigError, DataError, CheckpointError, TooFewSamples, OSError) as error:
         print(f"clel: {error}", file=sys.stderr)
         return 2

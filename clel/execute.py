@@ -28,19 +28,21 @@ from clel.metrics.spaces import feature_space
 from clel.provenance import provenance
 from clel.record import FINAL, blank_record, finished, read_record, training_costs, write_record
 from clel.reference import Reference, reference
-from clel.run import Methods, Run, build, choose_device, load_config, save_config
+from clel.run import Methods, Run, build, choose_device, choose_method, load_config, save_config
 from clel.sampling import draw, refuse_rounds
 from clel.settings import EvaluateConfig
-from clel.trained import load_trained
+from clel.trained import load_trained, untrained
 from clel.trainer import Trainer
 
 
 def execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
     """Train (or resume), evaluate and record; returns the record. A record that stands is returned as it is.
 
-    A run that is trained and recorded under another `evaluate` is measured again, not trained again.
+    A run that is trained and recorded under another `evaluate` is measured again, not trained again. What can be looked
+    at beforehand is, before anything is written; a folder in which nothing was trained is free for another run.
 
     Raises:
+        ConfigError, DataError: bad input. It is recorded only where the folder had a config.json, as a launcher's has.
         Interrupted: on SIGTERM or Ctrl-C; no record is written, and running it again goes on.
     """
     with locked(folder):
@@ -58,10 +60,10 @@ def stands(record: Mapping[str, Any] | None, evaluate: EvaluateConfig) -> bool:
     return identity(measured) == identity(evaluate)
 
 
-def measured_on(run: Run[Any], device: torch.device) -> tuple[Images, Reference]:
-    """The run's training images on the device, and the reference that its samples are held against."""
-    images, held_out = (load(run.dataset, split).to(device) for split in ("train", "test"))
-    return images, reference(images, feature_space(run.evaluate.features, images, held_out))
+def measured_on(run: Run[Any], images: Images) -> Reference:
+    """The reference that the run's samples are held against: its training images, in its feature space."""
+    held_out = load(run.dataset, "test").to(images.pixels.device)
+    return reference(images, feature_space(run.evaluate.features, images, held_out))
 
 
 def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
@@ -70,18 +72,20 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
     if existing is not None and stands(existing, run.evaluate):
         return existing
     ended = existing is not None and existing["status"] in FINAL
-    if not ended:
-        # a failure is forgotten once the run is taken up again
-        (folder / "record.json").unlink(missing_ok=True)
-        save_config(run, folder)
     record = blank_record(folder.name, run, method=run.method, preset=run.preset, dataset=run.dataset, seed=run.seed)
     try:
         device = choose_device(run.device)
         # float32 means float32: convolutions on recent GPUs would otherwise round to 10 bits
         torch.backends.cudnn.allow_tf32 = False
         record["provenance"] = origin = provenance(device)
-        images, real = measured_on(run, device)
-        record |= _trained(run, folder, methods, images, real, origin)
+        images = load(run.dataset, "train").to(device)
+        method = None if (folder / "training.json").exists() else _ready(run, folder, methods, images)
+        if not ended:
+            # a failure is forgotten once the run is taken up again
+            (folder / "record.json").unlink(missing_ok=True)
+            save_config(run, folder)
+        real = measured_on(run, images)
+        record |= _trained(run, folder, method, images, real, origin)
         record |= measure(run, folder, methods, real, origin)
     except Interrupted:
         raise
@@ -93,7 +97,8 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
             record |= {"status": "oom", "reason": (str(error) or "out of memory").splitlines()[0]}
         else:
             record |= {"status": "error", "reason": f"{type(error).__name__}: {error}"}
-            write_record(folder, finished(record))
+            if (folder / "config.json").exists():
+                write_record(folder, finished(record))
             raise
     save_config(run, folder)
     write_record(folder, finished(record))
@@ -103,23 +108,32 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
 def _refuse_another(run: Run[Any], folder: Path, methods: Methods) -> None:
     """Raise ConfigError, before anything is written, where the folder is another run's."""
     if (folder / "config.json").exists():
-        changed = differences(load_config(folder, methods), run)
-        if changed:
+        held = load_config(folder, methods)
+        changed = differences(held, run)
+        # nothing is lost with a run of which nothing was trained; but a folder that bears a run's name stays that run's
+        if changed and (folder.name == held.name or not untrained(folder)):
             raise ConfigError(
                 f"{folder} holds a run of another configuration: {'; '.join(changed)}. Give another folder"
             )
 
 
+def _ready(run: Run[Any], folder: Path, methods: Methods, images: Images) -> Method:
+    """The method, freshly initialised. All that is wrong with the run, as far as this shows it, is an error here."""
+    kind = choose_method(methods, run.method)
+    refuse_rounds(kind, run.evaluate)
+    if untrained(folder):
+        kind.require_inputs(run.config)
+    return build(run, methods, images.spec, images.pixels.device)
+
+
 def _trained(
-    run: Run[Any], folder: Path, methods: Methods, images: Images, real: Reference, origin: dict[str, Any]
+    run: Run[Any], folder: Path, method: Method | None, images: Images, real: Reference, origin: dict[str, Any]
 ) -> dict[str, Any]:
-    """How training ended, what it cost and where: from training.json, or by training."""
+    """How training ended, what it cost and where: by training the method, or from training.json without one."""
     path = folder / "training.json"
-    if path.exists():
+    if method is None:
         return json.loads(path.read_text())
     device = images.pixels.device
-    method = build(run, methods, images.spec, device)
-    refuse_rounds(type(method), run.evaluate)
     refuse_few_samples(run.evaluate, run.train, method.chains(), real)
     look = brief(run.evaluate, run.train.evaluate_samples)
 

@@ -15,6 +15,16 @@ process of a job, and a process that does not handle it dies of it."""
 class Interrupted(RuntimeError):
     """A run left early, on a signal, with its state saved; running it again goes on from there."""
 
+    def __init__(self, message: str, number: signal.Signals = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + number
+
+
+def exit_status(stop: KeyboardInterrupt) -> int:
+    """128 plus the number of the signal that the interrupt names, as a shell has it; SIGINT where it names none."""
+    name = str(stop)
+    return 128 + (signal.Signals[name] if name in signal.Signals.__members__ else signal.SIGINT)
+
 
 class Signals:
     """While entered, SIGTERM, SIGUSR2 and the first SIGINT only set `received`; a second SIGINT interrupts at once.

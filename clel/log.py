@@ -6,11 +6,33 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from clel.files import write_atomically
+
+
+class Notice(UserWarning):
+    """A warning whose text is a sentence for whoever runs a command."""
+
+
+@contextmanager
+def shown_notices() -> Iterator[None]:
+    """While entered, a `Notice` is a line on stderr, without its place in the code; other warnings stay as they are."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, Notice):
+                print(f"warning: {message}", file=sys.stderr)
+            else:
+                others(message, category, *place, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def plain(value: Any) -> Any:

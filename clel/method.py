@@ -59,6 +59,23 @@ class Method(nn.Module, ABC):
         with seeded(seed, "initialisation"):
             return cls(config, spec)
 
+    @classmethod
+    def settled(cls, config: Any) -> Any:
+        """The settings in the form that names a run, where several say the same; called before a run has its name.
+
+        Raises:
+            ConfigError: what they refer to would have to be looked at for that, and is not there.
+        """
+        return config
+
+    @classmethod
+    def require_inputs(cls, config: Any) -> None:
+        """Look at what the settings refer to outside of themselves; called before a run writes or computes anything.
+
+        Raises:
+            ConfigError: it is not there, or not what the settings say.
+        """
+
     @property
     def images_per_step(self) -> int:
         """Training images that one step takes; of them `config.batch_size`, or what its stage says, count as seen."""

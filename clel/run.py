@@ -63,9 +63,18 @@ def slug(dataset: str) -> str:
     return re.sub(r"[^a-z0-9_.]+", "-", Path(dataset).name.lower())
 
 
+def choose_method(methods: Methods, name: str, what: str = "method") -> type[Method]:
+    """The method of a name; raises ConfigError with the nearest one, also where its title was given (DRL)."""
+    titles = {method.title.lower(): key for key, method in methods.items()}
+    meant = titles.get(name.lower())
+    if name not in methods and meant is not None:
+        raise ConfigError(f"unknown {what} {name!r}; did you mean {meant!r}? known: {', '.join(sorted(methods))}")
+    return choose(methods, name, what)
+
+
 def resolve(methods: Methods, method: str, preset: str, **changes: Any) -> Run[Any]:
     """The run of a named method and preset, with fields of Run replaced; raises ConfigError for unknown names."""
-    recipe = choose(methods, method, "method").recipe(preset)
+    recipe = choose_method(methods, method).recipe(preset)
     return replace(Run(method, preset, recipe.config, recipe.train, recipe.evaluate), **changes)
 
 
@@ -110,7 +119,7 @@ def load_config(folder: Path, methods: Methods) -> Run[Any]:
     given = values.get("reference") or values.get("external")
     if given:
         raise ConfigError(f"{folder}: the run of a row of given images ({given}), for which nothing was trained")
-    kind = choose(methods, values.get("method", ""), f"method in {path}").Config
+    kind = choose_method(methods, values.get("method", ""), f"method in {path}").Config
     try:
         return from_dict(Run, {**values, "config": from_dict(kind, values.get("config", {}), "config.")})
     except ConfigError as error:
@@ -133,4 +142,4 @@ def choose_device(name: str) -> torch.device:
 
 def build(run: Run[Any], methods: Methods, spec: ImageSpec, device: torch.device) -> Method:
     """The run's method, freshly initialised from its seed."""
-    return choose(methods, run.method, "method").build(run.config, spec, run.seed).to(device)
+    return choose_method(methods, run.method).build(run.config, spec, run.seed).to(device)

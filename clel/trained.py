@@ -12,6 +12,7 @@ from clel.config import ConfigError
 from clel.data import Images, load
 from clel.essence import images_essence
 from clel.method import Method
+from clel.record import read_record
 from clel.run import Methods, Run, build, choose_device, load_config
 
 
@@ -23,6 +24,54 @@ class Trained:
     run: Run[Any]
     images: Images
     checkpoint: str
+
+
+def untrained(folder: Path) -> bool:
+    """Whether a run's folder holds no iteration of training: at most the state that training starts from."""
+    begun = any(iteration > 0 for iteration, _ in checkpoint.listed(folder / "checkpoints"))
+    return not begun and not (folder / "training.json").exists()
+
+
+def doubts(folder: Path, run: Run[Any]) -> str:
+    """What to say before the last weights of a run are sampled or measured; empty for one that was trained to its end.
+
+    Raises:
+        ConfigError: it holds no trained weights, or its training failed, so that nobody can mean them unasked.
+    """
+    record = read_record(folder) or {"status": "", "reason": None}
+    status, reason = record["status"], record["reason"] or "without a reason"
+    if status == "diverged":
+        return f"{folder}: training diverged ({reason}); these are the weights of its last good checkpoint"
+    found = checkpoint.listed(folder / "checkpoints")
+    if status == "ok" or (folder / "training.json").exists() or not found:
+        return ""  # loading it says that there is none
+    at, total = found[-1][0], run.train.iterations
+    what = f"iteration {at} of {total}" + (f"; its record says {status}: {reason}" if status else "")
+    if at == 0:
+        raise ConfigError(f"{folder}: nothing was trained ({what}). --checkpoint 0 takes what training starts from")
+    if status == "error":
+        raise ConfigError(f"{folder}: training failed ({what}). --checkpoint last takes its weights all the same")
+    return f"{folder}: not trained to the end ({what}); these are the weights of its last checkpoint"
+
+
+def checkpoints(folder: Path, which: str) -> list[Path]:
+    """The checkpoint files of a run that `last`, `all` or an iteration names, oldest first.
+
+    Raises:
+        CheckpointError: there is none; ConfigError: none of that iteration.
+    """
+    held = checkpoint.listed(folder / "checkpoints")
+    newest = checkpoint.newest(folder / "checkpoints") if which == "last" else None
+    if not held or (which == "last" and newest is None):
+        raise checkpoint.CheckpointError(f"{folder / 'checkpoints'}: no readable checkpoint; train the run first")
+    if newest is not None:
+        return [newest[0]]
+    if which == "all":
+        return [path for _, path in held]
+    kept = {str(iteration): path for iteration, path in held}
+    if which not in kept:
+        raise ConfigError(f"--checkpoint is {which!r}; expected last, all, or one of {', '.join(kept)}")
+    return [kept[which]]
 
 
 def load_trained(

@@ -96,7 +96,8 @@ class Trainer:
                     mark = now(self.device)
             self.log.close()
             if signals.received is not None:
-                raise Interrupted(f"{self.name}: {signals.received.name} at the end of training; state saved")
+                said = f"{self.name}: {signals.received.name} at the end of training; state saved"
+                raise Interrupted(said, signals.received)
         return Outcome(
             "ok" if reason is None else "diverged",
             reason,
@@ -175,7 +176,8 @@ class Trainer:
         if self.due(c.checkpoint_every) or signals.received is not None:
             self.save()
         if signals.received is not None and self.iteration < c.iterations:
-            raise Interrupted(f"{self.name}: {signals.received.name} at iteration {self.iteration}; state saved")
+            said = f"{self.name}: {signals.received.name} at iteration {self.iteration}; state saved"
+            raise Interrupted(said, signals.received)
         return None
 
     def weights_are_finite(self) -> bool:
@@ -245,7 +247,8 @@ class Trainer:
         """Take up the newest readable checkpoint, or start with fresh chains and a checkpoint of iteration 0."""
         checkpoint.drop_unfinished(self.checkpoints)
         found = checkpoint.latest(self.checkpoints)
-        if found is not None:
+        # another configuration's start holds no work: what was refused, or failed, before its first step blocks nothing
+        if found is not None and (found[0] > 0 or not differences(found[1]["essence"], self.essence)):
             self.restore(*found)
             self.log.rewind(self.iteration, self.divergences)
             return

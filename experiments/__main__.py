@@ -11,7 +11,9 @@ import tyro
 from clel.checkpoint import CheckpointError
 from clel.config import ConfigError, choose
 from clel.data import DataError
+from clel.interrupt import exit_status
 from clel.lock import Busy
+from clel.log import shown_notices
 from experiments import latex, readme, table1
 from experiments.slurm import again, commands
 from experiments.slurm.clients import SchedulerError
@@ -35,20 +37,21 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one experiment; returns the exit status: 0 done, 1 something failed, 2 bad input, 130 interrupted."""
+    """Run one experiment; returns the exit status: 0 done, 1 something failed, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: python -m experiments {{{','.join(COMMANDS)}}} [options]; --help after a name explains them")
         return 0 if arguments else 2
     try:
         options, run = choose(COMMANDS, arguments[0], "experiment")
-        return run(tyro.cli(options, args=arguments[1:], prog=f"python -m experiments {arguments[0]}"))
+        with shown_notices():
+            return run(tyro.cli(options, args=arguments[1:], prog=f"python -m experiments {arguments[0]}"))
     except (Busy, CheckpointError, ConfigError, DataError, SchedulerError, OSError) as error:
         print(f"experiments: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("interrupted; the same command goes on from there", file=sys.stderr)
-        return 130
+        return exit_status(stop)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Mapping
@@ -17,8 +18,9 @@ from clel.config import from_dict
 from clel.data import load
 from clel.execute import execute, stands
 from clel.files import write_atomically
-from clel.interrupt import Interrupted, interrupt_on_stops
+from clel.interrupt import STOPS, Interrupted, exit_status, interrupt_on_stops
 from clel.lock import Busy, locked, wait_for_the_dead
+from clel.log import shown_notices
 from clel.metrics.cache import cache_root
 from clel.metrics.spaces import feature_space
 from clel.record import blank_record, finished, read_record, write_record
@@ -29,11 +31,13 @@ from experiments.references import ReferenceRun, execute_reference
 from experiments.study.run import execute_chains
 from experiments.study.settings import ChainsRun, read_run
 
-FAILED, BUSY, INTERRUPTED = 1, 75, 130
+FAILED, BUSY = 1, 75
+STOPPED = {128 + number: number.name for number in (signal.SIGINT, *STOPS)}
+"""Exit statuses of a run that was asked to leave, and by which signal."""
 
 
 def main(folder: Path) -> int:
-    """Exit status: 0 recorded (whatever the outcome), 1 failed, 75 another process has it, 130 interrupted."""
+    """Exit status: 0 recorded (whatever the outcome), 1 failed, 75 another process has it, or of STOPPED."""
     try:
         run = read(folder)
         if isinstance(run, ReferenceRun | ExternalRun):
@@ -46,7 +50,7 @@ def main(folder: Path) -> int:
             execute(run, folder, METHODS)
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
-        return INTERRUPTED
+        return interrupted.exit_status
     except Busy as busy:
         print(busy, file=sys.stderr)
         return BUSY
@@ -122,7 +126,7 @@ def task(arguments: list[str]) -> int:
         return BUSY
     except KeyboardInterrupt as stop:
         print(f"{folder.name}: {stop or 'interrupted'} outside of training; what was saved stands", file=sys.stderr)
-        return INTERRUPTED
+        return exit_status(stop)
     except Exception:  # noqa: BLE001 - as above
         traceback.print_exc()
         return FAILED
@@ -130,4 +134,5 @@ def task(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     tune_allocator()
-    sys.exit(task(sys.argv[1:]))
+    with shown_notices():
+        sys.exit(task(sys.argv[1:]))

@@ -12,7 +12,7 @@ from clel.full import full_evaluate
 from clel.method import Method
 from clel.protocol import PROTOCOLS
 from clel.quick import quick_evaluate
-from clel.run import Methods, Run, check_engine, resolve, slug, with_engine
+from clel.run import Methods, Run, check_engine, choose_method, resolve, slug, with_engine
 from clel.sampling import takes_up_chains
 from clel.settings import EvaluateConfig
 from experiments.external import External, ExternalRun
@@ -176,7 +176,7 @@ def _rows(rows: Sequence[str], profile: Profile, methods: Methods) -> list[tuple
     result = []
     for text in wanted:
         name, _, preset = text.strip().partition(":")
-        method = choose(methods, name, "method")
+        method = choose_method(methods, name)
         if preset:
             method.recipe(preset)
         presets = [preset] if preset else [p for p in profile.presets if p in method.recipes()]

@@ -52,8 +52,8 @@ def prepare(cells: Sequence[Cell], runs: Path, device: str) -> None:
         )
 
 
-def check_records(cells: Sequence[Cell], runs: Path, images: str) -> None:
-    """Cells of one data set, whose training images have the hash `images`; see `prepare`."""
+def check_records(cells: Sequence[Cell], runs: Path, images: str, look_only: bool = False) -> None:
+    """Cells of one data set, whose training images have the hash `images`; see `prepare`. look_only: remove nothing."""
     for cell in cells:
         record = read_record(runs / cell.run_name)
         known = record["protocol"].get("reference_images", images) if record else images
@@ -62,7 +62,7 @@ def check_records(cells: Sequence[Cell], runs: Path, images: str) -> None:
                 f"{cell.dataset}: its training images are not those that {cell.run_name} was measured on; "
                 f"move {runs / cell.run_name} away, or give another OUT"
             )
-        if record and isinstance(cell.run, ExternalRun) and changed(cell.run, record):
+        if record and not look_only and isinstance(cell.run, ExternalRun) and changed(cell.run, record):
             print(f"{cell.run_name}: {cell.run.samples} has changed and is measured again", file=sys.stderr)
             (runs / cell.run_name / "record.json").unlink()
 
@@ -73,7 +73,7 @@ def run_here(cells: Sequence[Cell], runs: Path) -> None:
     Raises:
         KeyboardInterrupt: on Ctrl-C or SIGTERM, with the state saved.
     """
-    from experiments.cell import INTERRUPTED, main  # not needed by other launchers, and they by it
+    from experiments.cell import STOPPED, main  # not needed by other launchers, and they by it
 
     for cell in cells:
         if finished(cell, runs):
@@ -81,5 +81,5 @@ def run_here(cells: Sequence[Cell], runs: Path) -> None:
         save_config(cell.run, runs / cell.run_name)
         status = main(runs / cell.run_name)
         print(f"{cell.run_name}: exit status {status}", file=sys.stderr)
-        if status == INTERRUPTED:
-            raise KeyboardInterrupt
+        if status in STOPPED:
+            raise KeyboardInterrupt(STOPPED[status])

@@ -55,7 +55,7 @@ def run_local(cells: Sequence[Cell], runs: Path, workers: int | None = None, dev
     failures, done, shown = 0, 0, 0.0
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(signal.Signals(number).name)
 
     previous = signal.signal(signal.SIGTERM, stop)
     try:

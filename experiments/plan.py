@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from clel.data import DataError, ImageSpec, load
 from clel.log import duration
-from clel.run import Run
+from clel.run import Run, choose_device
 from experiments.estimate import estimate
 from experiments.grid import Cell
 from experiments.launch import finished
@@ -25,6 +28,9 @@ def describe(cells: Sequence[Cell], runs: Path, workers: int) -> str:
             guess = estimate(run, _spec(run.dataset))
             total += guess.seconds * (len(members) - done)
             line += f"{run.train.iterations:>12}{_long(guess.seconds):>16}{guess.memory / 1e6:>10.0f}"
+            there = memory_of(choose_device(run.device))
+            if guess.memory > there:
+                line += f"  DOES NOT FIT: {there / 1e9:.0f} GB are there"
         lines.append(line)
     left = f"{_long(total)} of work on this machine, about {_long(total / workers)} with {workers} at a time"
     note = "estimated from one small training step of a stage and sampling; memory without interpreter and libraries"
@@ -33,6 +39,13 @@ def describe(cells: Sequence[Cell], runs: Path, workers: int) -> str:
 
 def _long(seconds: float) -> str:
     return duration(seconds) if seconds < 86_400 else f"{seconds / 3600:,.0f} hours"
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of memory of the GPU, or of this machine for a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def by_row(cells: Sequence[Cell]) -> dict[str, list[Cell]]:

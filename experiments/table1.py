@@ -69,7 +69,7 @@ class Table1:
 
 
 def main(options: Table1) -> int:
-    """Exit status: 0 all done or submitted, 1 if a run failed (the table says which and why), 130 interrupted."""
+    """Exit status: 0 all done or submitted, 1 if a run failed (the table says which and why)."""
     choose(dict.fromkeys(CLUSTERS), options.cluster, "cluster")
     cells = cells_of(options)
     runs = options.out / "runs"

@@ -64,7 +64,7 @@ def write_files(folder: Path, options: Mapping[str, int]) -> None:
         "UnkillableStepTimeout": 600,
         "CompleteWait": 0,
         # never the id of a job of an earlier state, whose files may still lie somewhere
-        "FirstJobId": int(time.time()) // 10 % 50_000_000 + 1,
+        "FirstJobId": int(time.time()) % 50_000_000 + 1,
         "GresTypes": "gpu",
         "AccountingStorageType": "accounting_storage/none",
     }

@@ -82,6 +82,8 @@ def test_engine_is_short_for_the_field_of_the_configuration(capsys: pytest.Captu
     [
         (["tarin"], "did you mean 'train'"),
         (["train", "cell"], "did you mean 'clel'"),
+        (["train", "drl"], "did you mean 'recovery_likelihood'"),
+        (["train", "vaebm", "--config.vae-share", "0", "--config.vae-run", "x"], "no readable checkpoint"),
         (["train", "clel:lrage"], "did you mean 'large'"),
         (["train", "clel", "--dataset", "digit"], "did you mean 'digits'"),
         (["train", "clel", "--seed", "-1"], "seed is -1"),

@@ -11,13 +11,14 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from clel import checkpoint
 from clel.commands.options import parse
-from clel.config import ConfigError, require
+from clel.config import require
+from clel.data import load
 from clel.execute import measure, measured_on
 from clel.log import plain
 from clel.provenance import provenance
 from clel.run import Methods, choose_device, load_config
+from clel.trained import checkpoints, doubts
 
 SETTINGS = ("samples", "steps", "rounds", "features", "weights", "sampling_seeds", "bootstrap", "batch")
 
@@ -30,8 +31,8 @@ class EvaluateOptions:
     """The run's folder. Samples and numbers go into its folder evaluations/; its record stays as it is."""
     protocol: Literal["clean", "paper", "both"] | None = None
     """clean: each chain from noise to the end. paper: augmented and restarted before each round (authors' code)."""
-    checkpoint: str = "last"
-    """last, all (that were kept), or an iteration."""
+    checkpoint: str | None = None
+    """last, all (that were kept), or an iteration. The last if not given, unless training failed or never began."""
     samples: int | None = None
     """Fresh samples."""
     steps: int | None = None
@@ -68,8 +69,11 @@ def evaluate(arguments: list[str], methods: Methods) -> int:
     device = choose_device(o.device)
     require(o.protocol != "paper" or o.sampling_seeds is None, "--sampling-seeds repeats the clean protocol only")
     origin = provenance(device)
-    paths = checkpoints(o.run, o.checkpoint)
-    _, real = measured_on(run, device)
+    doubt = doubts(o.run, run) if o.checkpoint is None else ""
+    paths = checkpoints(o.run, o.checkpoint or "last")
+    if doubt:
+        print(f"warning: {doubt}", file=sys.stderr)
+    real = measured_on(run, load(run.dataset, "train").to(device))
     found: list[dict[str, Any]] = []
     for path in paths:
         found.append({"checkpoint": path.stem, **measure(run, o.run, methods, real, origin, path)})
@@ -79,25 +83,3 @@ def evaluate(arguments: list[str], methods: Methods) -> int:
         print(f"{one['checkpoint']}: distance " + ", ".join(sources), file=sys.stderr)
     print(json.dumps(plain(found if o.checkpoint == "all" else found[0]), indent=1))
     return 0
-
-
-def checkpoints(folder: Path, which: str) -> list[Path]:
-    """The checkpoint files of a run that `last`, `all` or an iteration names, oldest first.
-
-    Raises:
-        CheckpointError: there is none; ConfigError: none of that iteration.
-    """
-    held = checkpoint.listed(folder / "checkpoints")
-    if not held:
-        raise checkpoint.CheckpointError(f"{folder / 'checkpoints'}: no readable checkpoint; train the run first")
-    if which == "last":
-        newest = checkpoint.newest(folder / "checkpoints")
-        if newest is None:
-            raise checkpoint.CheckpointError(f"{folder / 'checkpoints'}: no readable checkpoint; train the run first")
-        return [newest[0]]
-    if which == "all":
-        return [path for _, path in held]
-    kept = {str(iteration): path for iteration, path in held}
-    if which not in kept:
-        raise ConfigError(f"--checkpoint is {which!r}; expected last, all, or one of {', '.join(kept)}")
-    return [kept[which]]

@@ -8,13 +8,14 @@ from dataclasses import field, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
 
 from clel.commands.options import parse
-from clel.config import require, to_dict
+from clel.config import ConfigError, require, to_dict
 from clel.data import DataError, load
 from clel.execute import execute
-from clel.run import Methods, Run, check_engine, resolve, with_engine
+from clel.run import Methods, Run, build, check_engine, choose_method, resolve, with_engine
 
 OUT = tyro.conf.arg(help="The run's folder; runs/<name of the run> if not given. An interrupted run in it goes on.")
 ENGINE = tyro.conf.arg(help="Short for --config.engine, of methods that have a choice of engine.")
@@ -40,7 +41,9 @@ def train(arguments: list[str], methods: Methods) -> int:
         f"clel train {arguments[0]}",
         f"Train, evaluate and record {run.method} from its preset {run.preset}; goes on where a run was interrupted.",
     )
-    chosen = replace(options.run, method=run.method, preset=run.preset)
+    kind = choose_method(methods, run.method)
+    settled = kind.settled(options.run.config)
+    chosen = replace(options.run, method=run.method, preset=run.preset, config=settled)
     if options.engine is not None:
         check_engine([chosen], options.engine)
         named = chosen.config.engine
@@ -52,8 +55,9 @@ def train(arguments: list[str], methods: Methods) -> int:
     if options.dry_run:
         print(json.dumps({"name": chosen.name, **to_dict(chosen)}, indent=1))
         try:
-            load(chosen.dataset, "train")
-        except DataError as error:
+            kind.require_inputs(settled)
+            build(chosen, methods, load(chosen.dataset, "train").spec, torch.device("cpu"))
+        except (ConfigError, DataError) as error:
             print(f"note: a real run would stop here: {error}", file=sys.stderr)
         return 0
     record = execute(chosen, options.out or Path("runs") / chosen.name, methods)

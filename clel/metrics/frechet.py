@@ -11,10 +11,11 @@ import warnings
 import torch
 
 from clel.data import DataError
+from clel.log import Notice
 from clel.metrics.moments import Gaussian, Moments, TooFewSamples
 
 
-class SingularCovariance(UserWarning):
+class SingularCovariance(Notice):
     """A Frechet distance between Gaussians of which one is degenerate in the feature space."""
 
 
@@ -71,8 +72,8 @@ def _warn_of_singular(a: Gaussian, b: Gaussian) -> None:
         if rank < dimension:
             of = "an unknown number of" if gaussian.n is None else gaussian.n
             warnings.warn(
-                f"a covariance from {of} images has rank {rank} in {dimension} dimensions; the Frechet distance is "
-                "computed as it stands, without an offset of the diagonal",
+                f"a covariance from {of} images has rank {rank} in {dimension} dimensions, as of few images or of ones "
+                "nearly alike; the Frechet distance is computed as it stands, without an offset of the diagonal",
                 SingularCovariance,
                 stacklevel=3,
             )

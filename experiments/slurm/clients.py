@@ -13,6 +13,9 @@ SECONDS = 60.0
 _OWN_SETTINGS = ("SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_")
 
 
+NONE_HERE = "there is no Slurm on this machine: ask on a login node of the cluster, with its Slurm module loaded"
+
+
 class SchedulerError(RuntimeError):
     """Slurm cannot do what is asked, or does not answer; the message is for the person who asked."""
 
@@ -61,6 +64,11 @@ def unknown_job(error: str) -> bool:
     return "Invalid job id" in error
 
 
+def no_slurm(error: str) -> bool:
+    """Whether a client's complaint means that this machine belongs to no cluster, which waiting does not change."""
+    return "is not on PATH" in error or "Could not establish a configuration source" in error
+
+
 def require_slurm() -> None:
     """Raise SchedulerError unless sbatch is there and a controller answers."""
     if shutil.which("sbatch") is None:
@@ -70,6 +78,8 @@ def require_slurm() -> None:
         )
     answer = ask("scontrol", "ping")
     if " is UP" not in answer.text:
+        if no_slurm(answer.error):
+            raise SchedulerError(f"{NONE_HERE} ({answer.error})")
         said = ", ".join(line for line in answer.text.splitlines() if "Slurmctld" in line) or answer.error
         raise SchedulerError(
             f"Slurm's controller does not answer ({said}). Nothing was submitted; try again later, and see whether "

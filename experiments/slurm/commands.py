@@ -12,7 +12,7 @@ from experiments.slurm.again import sweep_report
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.scheduler import cancel as cancel_jobs
 from experiments.slurm.scheduler import job_states
-from experiments.slurm.sweep import JOBS, all_sweeps, choose_sweep, latest_jobs
+from experiments.slurm.sweep import all_sweeps, choose_sweep, job_log, latest_jobs
 from experiments.slurm.traces import tail
 
 
@@ -72,7 +72,7 @@ def logs(options: Logs) -> int:
     print(f"== {folder / 'output.log'}\n{shown or 'nothing yet'}")
     job = latest_jobs(all_sweeps(options.out)).get(run)
     if job is not None:
-        path = sweep.folder.parent / job.sweep / JOBS / f"{job.id}_0_log.out"
+        path = job_log(folder, job)
         print(f"== {path}\n{tail(path, options.lines) or 'nothing yet: the job has not started'}")
     return 0
 

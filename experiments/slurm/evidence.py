@@ -12,8 +12,8 @@ from clel.record import FINAL
 from experiments.slurm import attempts
 from experiments.slurm.attempts import Attempt
 from experiments.slurm.states import JobState
-from experiments.slurm.sweep import Job
-from experiments.slurm.traces import recorded
+from experiments.slurm.sweep import SETUP_FAILED, Job, job_log
+from experiments.slurm.traces import recorded, tail
 
 ALIVE = ("pending", "running", "unknown")
 """States of a run that must not be submitted again."""
@@ -33,6 +33,7 @@ class Evidence:
         job: the latest that was submitted for it. state: what Slurm says of that; None where Slurm was not to be asked.
         attempts: its starts, oldest first. lock: who works in its folder.
         age, since: seconds since the job was submitted, and since the last start.
+        said: the last line of the job's own log, where the job may be over.
     """
 
     finished: bool
@@ -44,6 +45,7 @@ class Evidence:
     lock: Look
     age: float
     since: float = 0.0
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ def gather(folder: Path, finished: bool, job: Job | None, states: Mapping[str, J
     tries = tuple(attempts.read(folder))
     age = _seconds_since(job.submitted) if job is not None else 0.0
     since = _seconds_since(tries[-1].started) if tries else 0.0
-    return Evidence(finished, status, reason, job, state, tries, seen, age, since)
+    over = not quiet and (state is None or state.state != "RUNNING")
+    said = tail(job_log(folder, job), 1) if over and job is not None else ""
+    return Evidence(finished, status, reason, job, state, tries, seen, age, since, said)
 
 
 def judge(e: Evidence) -> Verdict:
@@ -85,6 +89,8 @@ def judge(e: Evidence) -> Verdict:
         return Verdict("running", f"by {e.lock}")
     if e.job is None:
         return _without_a_job(e)
+    if e.said.startswith(SETUP_FAILED):
+        return Verdict("failed", e.said)
     if slurm == "UNKNOWN":
         return _unknown(e, e.job)
     if slurm == "CANCELLED" or e.job.cancelled:
@@ -124,7 +130,10 @@ def _ended(e: Evidence, slurm: str) -> Verdict:
     if e.status is not None and e.status not in FINAL:
         return Verdict("failed", _recorded(e))
     if last is None:
-        return Verdict("lost", f"{_words(slurm)} before the run started; make logs RUN=... shows the job's output")
+        said = f": {e.said}" if e.said else ""
+        return Verdict(
+            "lost", f"{_words(slurm)} before the run started{said}; make logs RUN=... shows the job's output"
+        )
     if last.how is None or last.how == attempts.REQUEUED:
         return Verdict("lost", f"{_words(slurm)} on {last.node}, with no word from the run")
     return Verdict("stopped" if last.how == attempts.STOPPED else "failed", last.why)

@@ -17,8 +17,8 @@ from experiments.launch import finished
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.evidence import Verdict, gather, judge
 from experiments.slurm.options import SlurmOptions
-from experiments.slurm.preflight import check_data, check_slurm, check_writable
-from experiments.slurm.resources import Array, arrays, load_needs
+from experiments.slurm.preflight import check_data, check_slurm, check_weights, check_writable
+from experiments.slurm.resources import Array, arrays, beyond_one_gpu, load_needs, too_large
 from experiments.slurm.scheduler import job_states, max_array_size
 from experiments.slurm.snapshot import snapshot
 from experiments.slurm.sweep import Job, Sweep, all_sweeps, latest_jobs, new_sweep
@@ -55,8 +55,11 @@ def launch(table: Table, sweep: Sweep | None = None) -> Sweep | None:
         return None
     needs = load_needs()
     check_slurm(array.resources for array in arrays(pending, table.slurm, needs, len(pending)))
+    check_weights(table.cells)
     check_data(table.cells, runs)
     check_writable(out)
+    if beyond := beyond_one_gpu(pending, table.slurm, needs):
+        print(f"warning: {too_large(beyond, table.cells)}", file=sys.stderr)
     try:
         # of two that submit at once the second sees the first one's jobs
         with locked(out / "sweeps", wait=60):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -23,19 +24,25 @@ def check_slurm(wanted: Iterable[Resources]) -> None:
         check_partition(r.partition, gpus=r.gpus, cpus=r.cpus, memory_gb=r.memory_gb, minutes=r.minutes)
 
 
-def check_data(cells: Sequence[Cell], runs: Path) -> None:
-    """Every data set and every file of weights that the cells need is here and is the published one.
-
-    Feature spaces and reference statistics are not made here: a login node is no place for that, and the first task
-    that needs them makes them for all.
-
-    Raises:
-        DataError, ConfigError: what is missing or wrong, and how to get it.
-    """
+def check_weights(cells: Sequence[Cell]) -> None:
+    """Raise ConfigError unless the weights that the cells' feature spaces need are here and the published ones."""
     for features in sorted({cell.features for cell in cells}):
         for weights in PUBLISHED:
             if features in weights.modes:
                 locate(weights)
+
+
+def check_data(cells: Sequence[Cell], runs: Path, look_only: bool = False) -> None:
+    """Every data set that the cells need is here and is the published one, and the one they were measured on.
+
+    Feature spaces and reference statistics are not made here: a login node is no place for that, and the first task
+    that needs them makes them for all.
+
+    look_only: change nothing, as for a plan; see `check_records`.
+
+    Raises:
+        DataError: what is missing or wrong, and how to get it.
+    """
     for dataset in sorted({cell.dataset for cell in cells}):
         train = load(dataset, "train")
         labelled = train.labels is not None and len(train.classes) > 1
@@ -45,13 +52,18 @@ def check_data(cells: Sequence[Cell], runs: Path) -> None:
                 f"{dataset}: a classifier's feature space takes labels of at least two classes. Without them take "
                 "Inception features: FEATURES=inception-clean"
             )
-        check_records(own, runs, replace(train, labels=None).content_hash())
+        check_records(own, runs, replace(train, labels=None).content_hash(), look_only)
         del train
         load(dataset, "test")
 
 
-def check_writable(out: Path) -> None:
-    """Raise ConfigError where OUT cannot be written; it may be missing."""
+def check_writable(out: Path, look_only: bool = False) -> None:
+    """Raise ConfigError where OUT cannot be written; it may be missing, and is made unless `look_only`."""
+    if look_only:
+        there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            raise ConfigError(f"OUT is {out}, which cannot be written; give another folder")
+        return
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out) as file:

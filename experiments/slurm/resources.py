@@ -14,9 +14,11 @@ from experiments.launch import cost
 from experiments.slurm.options import SlurmOptions
 
 TABLE = Path(__file__).parent.parent / "resources.csv"
-COLUMNS = ("profile", "row", "gpus", "cpus", "memory_gb", "minutes", "hours", "source")
+COLUMNS = ("profile", "row", "gpus", "cpus", "memory_gb", "gpu_memory_gb", "minutes", "hours", "source")
 ANY, UNTRAINED = "*", "untrained"
 """Keys of a row of the file that stands for all of a profile, or for all that nothing is trained for."""
+ONE_GPU = 80.0
+"""GB of a large GPU. A few have more, none of them in reach of what does not fit here."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,13 @@ class Needs:
     minutes: int
     hours: float
     source: str
+    gpu_memory_gb: float = 0.0
+    """What training takes on the GPU, as experiments/estimate.py has it; 0 where that is nothing, or unknown."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether one GPU, which is all that a run uses, has that much."""
+        return self.gpu_memory_gb <= ONE_GPU
 
 
 @dataclass(frozen=True)
@@ -74,9 +83,10 @@ def load_needs(path: Path = TABLE) -> dict[tuple[str, str], Needs]:
                 whole = (int(line[name]) for name in ("gpus", "cpus"))
                 gpus, cpus = whole
                 amounts = (float(line["memory_gb"]), int(line["minutes"]), float(line["hours"]))
+                on_gpu = float(line["gpu_memory_gb"])
             except ValueError as error:
                 raise ConfigError(f"{path}, line {reader.line_num}: {error}") from None
-            found[key] = Needs(gpus, cpus, *amounts, line["source"])
+            found[key] = Needs(gpus, cpus, *amounts, line["source"], on_gpu)
     return found
 
 
@@ -101,6 +111,22 @@ def resources_of(cell: Cell, options: SlurmOptions, table: Mapping[tuple[str, st
         int(asked(options.cpus, known.cpus)),
         float(asked(options.memory, known.memory_gb)),
         int(asked(options.minutes, known.minutes)),
+    )
+
+
+def beyond_one_gpu(cells: Sequence[Cell], options: SlurmOptions, table: Mapping[tuple[str, str], Needs]) -> list[Cell]:
+    """The cells whose training takes more memory than one GPU has; on a CPU it is MEMORY that counts."""
+    return [c for c in cells if resources_of(c, options, table).gpus and not needs_of(c, table).fits]
+
+
+def too_large(beyond: Sequence[Cell], cells: Sequence[Cell]) -> str:
+    """A sentence on the cells of a table that do not fit one GPU, and how to leave them out."""
+    rows = list(dict.fromkeys(cell.row for cell in beyond))
+    methods = dict.fromkeys(c.run.method for c in cells if isinstance(c.run, Run) and c.row not in rows)
+    rest = f"METHODS={','.join(methods)} leaves them out; " if methods else ""
+    return (
+        f"{len(beyond)} of {len(cells)} runs ({', '.join(rows)}) do not fit one GPU of {ONE_GPU:g} GB, and a run uses "
+        f"one: they would end as oom. {rest}`clel train` with a smaller --config.batch-size makes one fit"
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.slurm.clients import SchedulerError, ask, require_slurm, unknown_job
+from experiments.slurm.clients import NONE_HERE, SchedulerError, ask, no_slurm, require_slurm, unknown_job
 from experiments.slurm.partitions import check_partition, max_array_size
 from experiments.slurm.states import (
     SACCT_FORMAT,
@@ -42,6 +42,8 @@ def job_states(ids: Sequence[str]) -> dict[str, JobState]:
     if missing:
         accounted, complaints = _ask_accounting(list(dict.fromkeys(one.partition("_")[0] for one in missing)))
         if complaint and complaints and not found and not accounted:
+            if no_slurm(complaint):
+                raise SchedulerError(f"{NONE_HERE} ({complaint})")
             raise SchedulerError(f"Slurm does not answer: {complaint}; {complaints}. Try again later")
         for one in missing:
             found[one] = _judged(one, accounted.get(one), complaint)

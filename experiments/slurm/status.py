@@ -82,7 +82,9 @@ def standing(folder: Path, finished: bool, job: Job | None, states: Mapping[str,
     verdict = judge(e)
     progress, left = pace(folder)
     running = verdict.state == "running"
-    output = tail(folder / "output.log", 1)
+    # what an earlier job said is not this one's last word
+    spoken = job is None or any(attempt.job == job.id for attempt in e.attempts)
+    output = tail(folder / "output.log", 1) if spoken and verdict.state != "pending" else ""
     return Standing(
         folder.name,
         job.id if job is not None else "",

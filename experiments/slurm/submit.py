@@ -19,7 +19,7 @@ from experiments.slurm.clients import SchedulerError
 from experiments.slurm.options import PARALLEL, SlurmOptions
 from experiments.slurm.resources import Array, Resources
 from experiments.slurm.scheduler import cancel
-from experiments.slurm.sweep import JOBS, Sweep
+from experiments.slurm.sweep import JOBS, SETUP_FAILED, Sweep
 from experiments.slurm.task import Collect, Task
 
 NO_LIMIT = 1_000_000
@@ -121,11 +121,24 @@ def setup_lines(resources: Resources, code: Path, options: SlurmOptions) -> list
     }
     place = shlex.quote(str(code.absolute()))
     return [
-        *([options.setup] if options.setup.strip() else []),
+        *guarded(options.setup),
         *(f"export {name}={shlex.quote(str(value))}" for name, value in variables.items()),
         f"export PYTHONPATH={place}${{PYTHONPATH:+:$PYTHONPATH}}",
         f"cd {place} || exit 1",
     ]
+
+
+def guarded(setup: str) -> list[str]:
+    """The user's set-up so that it ends the job, with a line that `make status` shows, where one of its commands fails.
+
+    A command within a function or a file that it reads may fail: what these come to as a whole is what counts.
+    """
+    if not setup.strip():
+        return []
+    said = shlex.quote(" ".join(setup.split()))
+    inside = "clel_status=$?; [ ${#BASH_SOURCE[@]} -gt 1 ]"
+    leave = f"""printf '%s\\n' "{SETUP_FAILED} with exit status $clel_status: "{said}; exit $clel_status"""
+    return [f"trap {shlex.quote(f'{inside} || {{ {leave}; }}')} ERR", setup, "trap - ERR"]
 
 
 @contextmanager

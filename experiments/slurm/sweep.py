@@ -19,6 +19,8 @@ from clel.provenance import utc_now
 
 SCHEMA = 1
 FILE, JOBS = "sweep.json", "jobs"
+SETUP_FAILED = "SETUP failed"
+"""How the line begins with which a job ends before its run starts, where a command of the user's set-up failed."""
 
 
 @dataclass
@@ -85,6 +87,11 @@ class Job:
     cancelled: bool
 
 
+def job_log(run_folder: Path, job: Job) -> Path:
+    """Slurm's log of a run's job: what was said before and around the run's own process."""
+    return run_folder.parent.parent / "sweeps" / job.sweep / JOBS / f"{job.id}_0_log.out"
+
+
 def new_sweep(out: Path, name: str, home: Path, command: str, options: dict[str, Any], runs: Sequence[str]) -> Sweep:
     """A sweep of its own folder, named by the table and the time; its sweep.json is written."""
     stamp = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
@@ -146,8 +153,9 @@ def choose_sweep(out: Path, name: str = "") -> Sweep:
     found = all_sweeps(out)
     if not found:
         raise ConfigError(
-            f"{out / 'sweeps'}: nothing was submitted to Slurm from here. make table1 CLUSTER=slurm does that; a table "
-            "that is made on this machine shows its progress itself, and the same make table1 again goes on with it"
+            f"{out / 'sweeps'}: nothing was submitted to Slurm from here, and status, logs, cancel and resume are "
+            "about what was. A table that is made on this machine shows its progress itself, Ctrl-C stops it, and the "
+            "same make table1 again goes on with it. make table1 CLUSTER=slurm submits; OUT=... names another folder"
         )
     return found[-1]
 

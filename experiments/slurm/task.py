@@ -21,8 +21,8 @@ from typing import Any
 from experiments.slurm import attempts
 from experiments.slurm.traces import FINAL, recorded, tail
 
-BUSY, INTERRUPTED = 75, 130  # exit statuses of experiments.cell
 STOPS = (signal.SIGTERM, signal.SIGUSR2)
+BUSY, STOPPED = 75, tuple(128 + number for number in (signal.SIGINT, *STOPS))  # exit statuses of experiments.cell
 
 
 class RunFailed(RuntimeError):
@@ -103,9 +103,12 @@ class Task:
     def _run(self, folder: Path) -> int:
         """Start the child and wait for it; its exit status, negative for a signal."""
         if self.stopped:
-            return INTERRUPTED
+            return STOPPED[0]
         command = [sys.executable, "-m", "experiments.cell", self.folder, "--at", self.home]
         with open(folder / "output.log", "ab") as output:
+            # else the last line would be the attempt's before, until the child has one
+            output.write(f"-- job {job_id()} on {socket.gethostname()} starts\n".encode())
+            output.flush()
             # the child inherits the block and lifts it once it can answer: a signal to all processes of the job that
             # comes before does not kill it
             signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
@@ -118,7 +121,7 @@ class Task:
         while not gone(self.child):
             time.sleep(0.2)
         status = process.wait()
-        if status in (INTERRUPTED, -signal.SIGTERM, -signal.SIGUSR2) and not self.stopped:
+        if status in (*STOPPED, -signal.SIGTERM, -signal.SIGUSR2) and not self.stopped:
             time.sleep(2)  # the same signal is on its way to this process
         return status
 
@@ -130,7 +133,7 @@ class Task:
             return attempts.STOPPED, f"{self.stopped}; make resume goes on"
         if status == BUSY:
             return attempts.FAILED, "another process is at work on it"
-        if status == INTERRUPTED:
+        if status in STOPPED:
             return attempts.STOPPED, "its process was asked to leave; make resume goes on"
         if status < 0:
             name = signal.Signals(-status).name

@@ -9,6 +9,7 @@ from pathlib import Path
 from baselines import METHODS, SUBJECT
 from clel.config import choose, require
 from clel.files import write_atomically
+from clel.run import choose_method
 from experiments.drawing import png
 from experiments.grid import PROFILES, Cell
 from experiments.launch import finished, prepare
@@ -51,7 +52,7 @@ class Chains:
 
 
 def main(options: Chains) -> int:
-    """Exit status: 0 all done, 1 if a run failed, 130 interrupted."""
+    """Exit status: 0 all done, 1 if a run failed."""
     cells, runs = chains_cells(options), options.out / "runs"
     if not options.report:
         prepare(cells, runs, options.device)
@@ -75,7 +76,7 @@ def chains_cells(options: Chains) -> list[Cell]:
     """A cell for each setting of training and seed, in this order; raises ConfigError for what cannot be studied."""
     require(options.seeds >= 1, f"seeds is {options.seeds}; expected at least 1")
     choose(dict.fromkeys(STUDIED), options.profile, "profile")
-    title = choose(METHODS, options.method, "method").title
+    title = choose_method(METHODS, options.method).title
     cells = []
     settings = [(restart, 0.0) for restart in options.restarts]
     if options.cooldown:

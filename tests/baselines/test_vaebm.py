@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from baselines import METHODS
 from baselines.clipped_adam import clip_by_mean_square
 from baselines.noise_langevin import NoiseBufferConfig, NoiseLangevinConfig, noise_langevin, split_noise
 from baselines.vae import VAE
@@ -28,9 +29,11 @@ from baselines.vaebm_network import EnergyConfig, VAEBMEnergy, initialise_from, 
 from clel import TrainConfig, Trainer, checkpoint
 from clel.config import ConfigError, identity
 from clel.data import ImageSpec, to_float
+from clel.execute import execute
 from clel.interrupt import Interrupted
 from clel.networks import parameter_count
 from clel.random import stream
+from clel.run import resolve, save_config
 from tests.clel.test_trainer import equal, final_state, log
 from tests.clel.trainer_process import small_images
 
@@ -370,6 +373,12 @@ def test_a_trained_vae_can_be_loaded_in_place_of_stage_one(tmp_path: Path) -> No
 
     loaded = replace(SMALL, vae_share=0.0, vae_content=content, vae_run=folder)
     assert identity(loaded) == identity(replace(loaded, vae_run="elsewhere"))
+    whole = replace(loaded, vae_content=content_hash(state))
+    assert VAEBM.settled(whole) is whole and VAEBM.settled(SMALL) is SMALL
+    for written in (content, content.upper(), f" {content[:4]}", content_hash(state).upper()):
+        assert VAEBM.settled(replace(loaded, vae_content=written)) == whole
+    with pytest.raises(ConfigError, match=f"have the content {whole.vae_content}"):
+        VAEBM.settled(replace(loaded, vae_content=""))
     costs = {"iterations": 4, "seconds": 1000.0, "peak_memory_bytes": 10**15}
     (tmp_path / "vae" / "training.json").write_text(json.dumps({"training": costs}))
     made = trainer(tmp_path / "run", replace(TRAIN, iterations=4), loaded)
@@ -385,6 +394,31 @@ def test_a_trained_vae_can_be_loaded_in_place_of_stage_one(tmp_path: Path) -> No
     assert resumed.run().status == "ok"
 
 
+@pytest.mark.parametrize("content", ["", "HEX", "ab"])
+def test_a_vae_that_is_missing_or_another_is_refused_before_anything_is_written(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the feature space came first")
+
+    monkeypatch.setattr("clel.execute.measured_on", refuse)
+    Trainer(VAE.build(VAEConfig(**vars(TINY), batch_size=6), GREY8), small_images(), TRAIN, tmp_path / "vae").run()
+    config = replace(SMALL, vae_share=0.0, vae_content=content, vae_run=str(tmp_path / "vae"))
+    run = replace(resolve(METHODS, "vaebm", "quick"), config=config, device="cpu")
+    with pytest.raises(ConfigError, match="have the content"):
+        execute(run, tmp_path / "run", METHODS)
+    assert not list((tmp_path / "run").glob("[a-z]*"))
+
+
+def test_a_run_of_another_kind_is_no_vae(tmp_path: Path) -> None:
+    save_config(resolve(METHODS, "vaebm", "quick"), tmp_path / "vaebm")
+    with pytest.raises(ConfigError, match="is a run of vaebm; vae_run takes one of vae"):
+        load_vae(str(tmp_path / "vaebm"), "ab", TINY.network)
+    trainer(tmp_path / "python", replace(TRAIN, iterations=2)).run()
+    with pytest.raises(ConfigError, match="holds another method than a VAE"):
+        load_vae(str(tmp_path / "python"), "ab", TINY.network)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -392,6 +426,7 @@ def test_a_trained_vae_can_be_loaded_in_place_of_stage_one(tmp_path: Path) -> No
         {"vae_share": 1.0},
         {"vae_share": 0.0},
         {"vae_content": "ab"},
+        {"vae_run": "a folder"},
         {"lr": 0.0},
         {"vae": replace(TINY, temperature=0.7)},
     ],

@@ -90,8 +90,9 @@ def test_a_stop_between_any_two_steps_changes_nothing(tmp_path: Path) -> None:
             return losses
 
         trainer.step = step_then_signal  # type: ignore[method-assign]
-        with pytest.raises(Interrupted, match=f"SIGTERM at iteration {stop}"):
+        with pytest.raises(Interrupted, match=f"SIGTERM at iteration {stop}") as stopped:
             trainer.run()
+        assert stopped.value.exit_status == 143
     make(tmp_path / "stopped").run()
     same(tmp_path / "whole", tmp_path / "stopped")
 
@@ -100,8 +101,9 @@ def test_ctrl_c_saves_and_leaves(tmp_path: Path) -> None:
     trainer = make(tmp_path, train=replace(TRAIN, iterations=100_000, sample_every=0, evaluate_every=0))
     before = signal.getsignal(signal.SIGINT)
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(Interrupted, match="SIGINT"):
+    with pytest.raises(Interrupted, match="SIGINT") as stopped:
         trainer.run()
+    assert stopped.value.exit_status == 130
     found = checkpoint.latest(tmp_path / "checkpoints")
     assert found is not None and found[0] == trainer.iteration > 0
     assert signal.getsignal(signal.SIGINT) is before
@@ -203,6 +205,15 @@ def test_another_configuration_is_refused_with_its_differences(tmp_path: Path) -
         make(tmp_path, train=replace(TRAIN, iterations=5), alpha=2.0).run()
     with pytest.raises(ConfigError, match=r"train\.iterations: 5 -> 40"):
         make(tmp_path).run()
+
+
+def test_the_start_of_another_configuration_blocks_nothing(tmp_path: Path) -> None:
+    failed = make(tmp_path, train=replace(TRAIN, iterations=5), alpha=2.0)
+    failed.step = lambda: (_ for _ in ()).throw(ConfigError("found out late"))  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match="found out late"):
+        failed.run()
+    assert [i for i, _ in checkpoint.listed(tmp_path / "checkpoints")] == [0]
+    assert make(tmp_path, train=replace(TRAIN, iterations=5)).run().status == "ok"
 
 
 def test_logistics_do_not_change_the_result(tmp_path: Path) -> None:

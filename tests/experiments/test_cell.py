@@ -106,7 +106,7 @@ def test_a_signal_outside_of_training_releases_the_lock(name: str, smoke: Cell, 
     for _ in range(3):  # a scheduler and a launcher ask, each in its own way
         process.send_signal(signal.Signals[name])
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == cells.INTERRUPTED and "Traceback" not in errors
+    assert process.returncode == 128 + signal.Signals[name] and "Traceback" not in errors
     assert f"{name} outside of training" in errors
     assert not look(folder).held and look(tmp_path / "cache/made/digits-classifier").number == 1
 
@@ -121,6 +121,6 @@ def test_the_debug_cluster_runs_what_is_missing_in_this_process(
     run_here([other, smoke], tmp_path / "runs")  # one that fails does not stop the others
     run_here([smoke], tmp_path / "runs")
     assert done == [smoke.run_name] * 2
-    monkeypatch.setattr(cells, "main", lambda folder: cells.INTERRUPTED)
+    monkeypatch.setattr(cells, "main", lambda folder: 130)
     with pytest.raises(KeyboardInterrupt):
         run_here([smoke], tmp_path / "runs")

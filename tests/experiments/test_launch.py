@@ -14,7 +14,8 @@ from baselines import METHODS
 from clel.config import ConfigError, to_dict
 from clel.data import DataError, Images
 from clel.record import blank_record, write_record
-from experiments import launch, local
+from experiments import launch, local, plan
+from experiments.estimate import Estimate
 from experiments.grid import PROFILES, table1_cells
 from experiments.table1 import refuse_other_settings
 
@@ -91,3 +92,12 @@ def test_a_report_does_not_replace_a_table_by_dashes(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"1 of 3 runs .* such as {cells[1].run_name}"):
         refuse_other_settings(cells, tmp_path)
     refuse_other_settings([cells[0], cells[2]], tmp_path)
+
+
+def test_the_plan_of_this_machine_says_what_does_not_fit_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "estimate", lambda run, spec: Estimate(1.0, 5_000_000_000))
+    cells = table1_cells("smoke", rows=["plain"])
+    for there, fits in ((4_000_000_000, False), (6_000_000_000, True)):
+        monkeypatch.setattr(plan, "memory_of", lambda device, there=there: there)
+        (line,) = [row for row in plan.describe(cells, tmp_path, 1).splitlines() if row.startswith("plain")]
+        assert ("DOES NOT FIT: 4 GB are there" in line) != fits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -149,12 +149,20 @@ def test_scontrol_stands_in_for_a_squeue_that_fails(fake: Fake) -> None:
     assert (states["120"].state, states["140"].reason) == ("FAILED", "Dependency")
 
 
-@pytest.mark.parametrize("present", [["squeue", "scontrol", "sacct"], []])
-def test_where_nobody_answers_it_says_so(fake: Fake, present: Sequence[str]) -> None:
-    for name in present:
-        fake(name, error=DEAD)
-    with pytest.raises(SchedulerError, match="Unable to contact" if present else "squeue is not on PATH"):
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (DEAD, "Unable to contact"),
+        (None, "there is no Slurm on this machine: .*squeue is not on PATH"),
+        ("squeue: fatal: Could not establish a configuration source", "there is no Slurm on this machine: "),
+    ],
+)
+def test_where_nobody_answers_it_says_so(fake: Fake, words: str | None, said: str) -> None:
+    for name in ("squeue", "scontrol", "sacct") if words else ():
+        fake(name, error=words)
+    with pytest.raises(SchedulerError, match=said) as error:
         job_states(["123_0"])
+    assert ("Try again later" in str(error.value)) == (words == DEAD)
 
 
 def test_a_silent_client_costs_its_time_limit_and_no_more(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:

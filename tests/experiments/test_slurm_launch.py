@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,7 +71,9 @@ def test_a_table_becomes_arrays_and_a_job_that_collects(slurm: FakeSlurm, start:
     ):
         assert f"#SBATCH --{line}\n" in script
     lines = script.splitlines()
-    assert lines.index("module load x; true") < lines.index("export OMP_NUM_THREADS=2")
+    setup = lines.index("module load x; true")
+    assert lines[setup - 1].startswith("trap ") and lines[setup + 1] == "trap - ERR"
+    assert setup < lines.index("export OMP_NUM_THREADS=2")
     (code,) = (sweep.folder / "code").iterdir()
     assert f"cd {code} || exit 1" in lines and (code / "experiments/cell.py").exists()
     assert "--cpus-per-task=2 --export=ALL" in lines[-1]
@@ -268,3 +271,21 @@ def test_options_survive_their_file(tmp_path: Path) -> None:
     )
     plain = json.loads(json.dumps(table1.stored(options)))
     assert table1.restored(plain, tmp_path) == options
+
+
+@pytest.mark.parametrize(
+    ("setup", "status", "said"),
+    [
+        ("true; false || true; . ./file; whole", 0, "went on"),
+        ("", 0, "went on"),
+        ("export X='a b'\nbroken y; true", 4, "SETUP failed with exit status 4: export X='a b' broken y; true"),
+        ("nobody's \"load\"' x; true", 127, "SETUP failed with exit status 127: nobody's \"load\"' x; true"),
+    ],
+)
+def test_a_set_up_counts_by_its_own_commands(setup: str, status: int, said: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("false; true\n")
+    functions = ["whole() { false; true; }", "broken() { true; return 4; }"]
+    script = tmp_path / "job.sh"
+    script.write_text("\n".join([*functions, *submit.guarded(setup), "false", "echo went on"]))
+    done = subprocess.run(["bash", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == status and done.stdout.splitlines() == [said]

@@ -11,10 +11,12 @@ from baselines import METHODS
 from clel.config import ConfigError
 from experiments.grid import PROFILES, Cell, table1_cells
 from experiments.slurm import plan
+from experiments.slurm.clients import SchedulerError
 from experiments.slurm.options import SlurmOptions
-from experiments.slurm.resources import ANY, UNTRAINED, Needs, arrays, load_needs, needs_of, resources_of
+from experiments.slurm.resources import ANY, UNTRAINED, Needs, Resources, arrays, load_needs, needs_of, resources_of
 
 NEEDS = load_needs()
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def cells(profile: str = "quick", seeds: int = 1, rows: tuple[str, ...] = ()) -> list[Cell]:
@@ -112,12 +114,12 @@ def test_the_notice_is_short_where_the_limit_is() -> None:
     ("text", "message"),
     [
         ("a,b\n", "columns are"),
-        ("x,*,1,1,1,1,1,s\nx,*,1,1,1,1,1,s\n", "second time"),
-        ("x,*,one,1,1,1,1,s\n", "line 2"),
+        ("x,*,1,1,1,1,1,1,s\nx,*,1,1,1,1,1,1,s\n", "second time"),
+        ("x,*,one,1,1,1,1,1,s\n", "line 2"),
     ],
 )
 def test_a_wrong_file_says_where(text: str, message: str, tmp_path: Path) -> None:
-    header = "" if "columns" in message else "profile,row,gpus,cpus,memory_gb,minutes,hours,source\n"
+    header = "" if "columns" in message else "profile,row,gpus,cpus,memory_gb,gpu_memory_gb,minutes,hours,source\n"
     (tmp_path / "resources.csv").write_text(header + text)
     with pytest.raises(ConfigError, match=message):
         load_needs(tmp_path / "resources.csv")
@@ -128,12 +130,50 @@ def test_plan_counts_arrays_and_hours_without_slurm(tmp_path: Path, monkeypatch:
     text = plan.describe(cells("paper", seeds=2), tmp_path / "runs", SlurmOptions(partition="gpu"))
     assert "partition gpu, 1 GPU, 4 CPUs, 32 GB, 1440 min" in text
     (line,) = [line for line in text.splitlines() if line.split()[:1] == ["clel:large"]]
-    assert line.split()[1:] == "2 runs of 133 h, each about 6 jobs one after the other".split()
+    assert line.split()[1:] == "2 runs of 133 h, 14 GB on the GPU, each about 6 jobs one after the other".split()
     hours = sum(needs_of(cell, NEEDS).hours for cell in cells("paper", seeds=2))
     longest = max(needs_of(cell, NEEDS).hours for cell in cells("paper", seeds=2))
-    assert f"estimated: {hours:,.4g} GPU hours, {4 * hours:,.4g} core hours, the longest run {longest:g} h" in text
+    assert f"estimated: {hours:,.0f} GPU hours, {4 * hours:,.0f} core hours, the longest run {longest:g} h" in text
+    assert [plan.amount(hours) for hours in (0.25, 163.0, 10_398.0)] == ["0.25", "163", "10,398"]
     assert "nothing was submitted" in text and "cannot ask" in text
     assert "more than REQUEUES=20 allows" in text
     patient = plan.describe(cells("paper", seeds=2), tmp_path / "runs", SlurmOptions(partition="gpu", requeues=50))
     assert "allows" not in patient
     assert set(METHODS) <= {line.split()[0] for line in text.splitlines() if line.startswith("    ")}
+    assert "were not checked: no sbatch on PATH" in text
+
+
+def test_the_plan_says_which_rows_do_not_fit_one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    text = plan.describe(cells("paper", seeds=5), tmp_path / "runs", SlurmOptions())
+    marked = [line.split()[0] for line in text.splitlines() if "DOES NOT FIT one of 80 GB" in line]
+    assert sorted(marked) == ["vae", "vaebm"] and text.count("261 GB on the GPU") == 2
+    assert "10 of 56 runs (" in text and "METHODS=igebm,plain,recovery_likelihood,clel leaves them out" in text
+    assert "FIT" not in plan.describe(cells("paper", seeds=5), tmp_path / "runs", SlurmOptions(gpus=0))
+    # as the README and the page on Slurm have it
+    for page in ("README.md", "docs/slurm.md"):
+        assert "10 of the 56 runs" in (ROOT / page).read_text()
+
+
+def test_the_plan_makes_the_checks_of_the_submission_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(wanted: list[Resources]) -> None:
+        (resources,) = wanted
+        if resources.partition == "gpu":
+            raise SchedulerError(f"partition gpu has no node with {resources.memory_gb:g} GB of memory")
+
+    monkeypatch.setattr(plan, "require_slurm", lambda: None)
+    monkeypatch.setattr(plan, "check_slurm", refuse)
+    monkeypatch.setattr(plan, "array_size", lambda: (1001, "here"))
+    monkeypatch.setenv("CLEL_DATA", str(tmp_path))
+    out = tmp_path / "out"
+    fine = plan.describe(cells("quick"), out / "runs", SlurmOptions())
+    assert fine.count("checked, as the submission will") == 1 and not out.exists()
+    many = table1_cells("small", 1, ("plain",), device="cpu")
+    text = plan.describe(many, out / "runs", SlurmOptions(partition="gpu"))
+    assert "small" not in text.split("refused:")[0] and "plain" in text.split("refused:")[0]
+    found = text.split("refused:\n")[1]
+    for problem in ("no node with 16 GB", "give GPUS=0 as well", "make weights", "make data DATASET=cifar10"):
+        assert problem in found
+    assert not out.exists()

@@ -42,10 +42,11 @@ def case(
     age: float = 9999.0,
     since: float = 9999.0,
     finished: bool = False,
+    said: str = "",
 ) -> Evidence:
     state = None if slurm is None or job is None else JobState(job.id, slurm, "n1", 0, slurms)
     return Evidence(
-        finished, status, "its reason" if status not in (None, "ok") else "", job, state, tries, lock, age, since
+        finished, status, "its reason" if status not in (None, "ok") else "", job, state, tries, lock, age, since, said
     )
 
 
@@ -77,6 +78,10 @@ OLDER = replace(KILLED, job="5_1")
         (case("FAILED", tries=(KILLED,), status="error"), "failed", "error: its reason"),
         (case("FAILED", tries=(GAVE_UP,), status="timeout"), "timeout", "started 3 times"),
         (case("FAILED", tries=(OLDER,)), "lost", "failed (Slurm) before the run started"),
+        (case("FAILED", said="no such python"), "lost", "before the run started: no such python; make logs"),
+        # its job ended before its task began
+        (case("FAILED", said="SETUP failed with exit status 1: x", status="timeout"), "failed", "exit status 1: x"),
+        (case("UNKNOWN", slurms=FORGOTTEN, said="SETUP failed with exit status 1: x"), "failed", "exit status 1: x"),
         (case("NODE_FAIL", tries=(STARTED,)), "lost", "node fail (Slurm) on n1"),
         (case("OUT_OF_MEMORY", tries=(STARTED,), lock=SILENT), "lost", "out of memory (Slurm)"),
         (case("TIMEOUT", tries=(LEFT,)), "stopped", "SIGTERM"),
@@ -155,6 +160,24 @@ def test_the_report_joins_slurm_and_the_runs_folders(fake: FakeSlurm, tmp_path: 
     assert text.endswith("4 runs: 1 finished, 1 running, 1 pending, 1 lost")
     assert [s.verdict.state for s in blind.standings] == ["finished", "running", "unknown", "lost"]
     assert "controller is down" in blind.trouble and "from the runs' own files" in str(blind)
+
+
+def test_a_job_that_has_not_spoken_is_not_given_the_last_ones_words(fake: FakeSlurm, tmp_path: Path) -> None:
+    sweep = new_sweep(tmp_path, "smoke", tmp_path, "make table1", {}, ["again"])
+    sweep.jobs = {"again": ["1_0", "2_0"]}
+    folder = tmp_path / "runs/again"
+    folder.mkdir(parents=True)
+    (folder / "output.log").write_text("the old job's last word\n")
+    attempts.started(folder, "1_0", "n1")
+
+    def text() -> str:
+        return str(report(sweep, latest_jobs([sweep]), lambda run: False))
+
+    for fake.states["2_0"] in ("PENDING", "RUNNING"):
+        assert "last word" not in text()
+    attempts.started(folder, "2_0", "n1")
+    with locked(folder):
+        assert "last word" in text()
 
 
 def test_sweeps_are_kept_whole_and_the_latest_is_meant(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_run_that_ends_well(task: Callable[..., Task], folder: Path) -> None:
 def test_a_run_that_ends_badly_fails_its_task_with_its_last_lines(
     script: str, why: str, task: Callable[..., Task], folder: Path
 ) -> None:
-    with pytest.raises(RunFailed, match=f"{why}[^\n]*\nwhat happened"):
+    with pytest.raises(RunFailed, match=f"{why}[^\n]*\n-- job {JOB} on [^\n]* starts\nwhat happened"):
         task(script)()
     (attempt,) = attempts.read(folder)
     assert attempt.how == "failed" and why in attempt.why

@@ -78,7 +78,7 @@ def test_a_stopped_table_ends_with_the_same_numbers(finished: Path, cache: Path,
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == 143
     assert "the same command goes on from there" in errors
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     done = run(tmp_path, cache, f"METHODS={SOME}")

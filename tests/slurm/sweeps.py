@@ -23,7 +23,7 @@ PROFILES["tiny"] = replace(
 )
 """
 SHORT_CHAINS = ("LangevinConfig(steps=30)", "LangevinConfig(steps=2)")
-RESOURCES = "tiny,*,0,1,1,10,0.01,made up\ntiny,untrained,0,1,1,10,0.01,made up\n"
+RESOURCES = "tiny,*,0,1,1,0,10,0.01,made up\ntiny,untrained,0,1,1,0,10,0.01,made up\n"
 PAUSE = """
 
 # a run waits between its iterations, which costs no core and changes no number

@@ -12,7 +12,7 @@ from tests.slurm.sweeps import Tree
 def test_an_array_comes_to_what_local_workers_come_to(tree: Tree, undisturbed: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     plan = tree.run(*tree.table(out, "--cluster", "slurm", "--plan"))
-    assert "9 runs" in plan and not (out / "sweeps").exists()
+    assert "9 runs" in plan and "checked, as the submission will" in plan and not out.exists()
     said = tree.run(*tree.table(out, "--cluster", "slurm"))
     submitted = sweeps.jobs(out)
     assert all(job in said for job in submitted)
@@ -31,10 +31,24 @@ def test_what_the_cluster_cannot_take_is_refused_before_anything_is_submitted(tr
     before = subprocess.run(["squeue", "--noheader", "--states=all"], capture_output=True, text=True, check=True).stdout
     said = tree.run(*tree.table(out, "--cluster", "slurm", "--slurm.partition", "nope"), status=2)
     assert "no partition nope here; there are local" in said
+    plan = tree.run(*tree.table(out, "--cluster", "slurm", "--slurm.partition", "nope", "--plan"))
+    assert "would be refused:\n  - no partition nope here" in plan and "9 runs" in plan
     said = tree.run(*tree.table(out, "--cluster", "slurm", "--slurm.memory", 1e6), status=2)
     assert "no node with 1e+06 GB of memory" in said
     after = subprocess.run(["squeue", "--noheader", "--states=all"], capture_output=True, text=True, check=True).stdout
     assert {line.split()[0] for line in after.splitlines()} == {line.split()[0] for line in before.splitlines()}
+
+
+def test_a_set_up_that_fails_fails_the_job_and_says_so(tree: Tree, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    broken = ["--slurm.setup", "module_of_nobody load x; export PAUSE=0"]
+    tree.run(*tree.table(out, "--cluster", "slurm", *broken, methods="clel", seeds=1))
+    sweeps.wait_for_jobs(out)
+    status = tree.run("status", "--out", out)
+    assert "3 runs: 3 failed" in status
+    assert status.count("SETUP failed with exit status 127: module_of_nobody load x; export PAUSE=0") == 3
+    assert "module_of_nobody: command not found" in tree.run("logs", "--out", out, "--run", "clel")
+    assert not list(out.glob("runs/*/log.jsonl"))
 
 
 def test_cancelled_runs_are_remembered_and_resumed(tree: Tree, undisturbed: Path, tmp_path: Path) -> None:
