@@ -75,6 +75,10 @@ chains: $(READY) ## Study fresh chains against the replay buffer: results/chains
 report: $(READY) ## Make Table 1 and its figures again from the finished runs
 	@$(TABLE1) --report
 
+.PHONY: engines
+engines: $(READY) ## Hold two tables with different engines against each other: results/PROFILE and PROFILE-exact, or -ENGINE
+	@$(PY) -m experiments engines '$(OUT)/$(PROFILE)' '$(OUT)/$(PROFILE)-$(or $(ENGINE),exact)'
+
 .PHONY: test
 test: $(READY) ## Run the whole test suite
 	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile

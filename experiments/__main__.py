@@ -15,6 +15,7 @@ from clel.interrupt import exit_status
 from clel.lock import Busy
 from clel.log import shown_notices
 from experiments import latex, readme, table1
+from experiments.engines import command as engines
 from experiments.slurm import again, commands
 from experiments.slurm.clients import SchedulerError
 from experiments.speed import bench
@@ -25,6 +26,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "table1": (table1.Table1, table1.main),
     "chains": (chains.Chains, chains.main),
     "speed-memory": (speed.SpeedMemory, speed.main),
+    "engines": (engines.Engines, engines.main),
     "bench": (bench.Bench, bench.main),
     "readme": (readme.Readme, readme.main),
     "latex": (latex.Latex, latex.main),

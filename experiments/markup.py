@@ -81,6 +81,13 @@ def escape_latex(text: str) -> str:
     return re.sub("-(?=-)", "-{}", tex)  # an option's two hyphens are not a dash
 
 
+def titled(line: str) -> str:
+    """A line "Name: text" in Markdown, its name in bold and a command as code."""
+    name, text = line.split(": ", 1)
+    shown = f"`{text}`" if name == "Command" and "`" not in text else escape_markdown(text)
+    return f"**{name}:** {shown}"
+
+
 def to_markdown(grid: Grid) -> str:
     """The table in GitHub Markdown with its footnotes as a list below; group names go into the headings."""
     heads = []

@@ -9,7 +9,7 @@ from typing import Any
 from clel.files import write_atomically
 from experiments import drawing, plots, samples
 from experiments.headings import NAMES
-from experiments.markup import escape_markdown
+from experiments.markup import titled
 from experiments.store import Cell, Run, frame, load_cells
 from experiments.tables import by_row, table1
 
@@ -51,7 +51,7 @@ def write_report(profile_dir: Path, cells: Sequence[Cell], runs_dir: Path, comma
     about = describe(cells, runs, command)
     comment = "".join(f"% {line}\n" for line in [*about, r"\usepackage{booktabs}"])
     contents: dict[str, str | bytes] = {
-        "table1.md": "\n\n".join([*(_markdown(line) for line in about), table.to_markdown()]),
+        "table1.md": "\n\n".join([*(titled(line) for line in about), table.to_markdown()]),
         "table1.tex": comment + table.to_latex(),
         "table1.csv": table.to_csv(),
         "runs.csv": frame(runs).to_csv(lineterminator="\n"),
@@ -119,12 +119,6 @@ def refresh_section(readme: Path, source: Path, name: str = "table1", check: boo
     if fresh != text and not check:
         write_atomically(readme, fresh)
     return fresh == text
-
-
-def _markdown(line: str) -> str:
-    name, text = line.split(": ", 1)
-    shown = f"`{text}`" if name == "Command" and "`" not in text else escape_markdown(text)
-    return f"**{name}:** {shown}"
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:

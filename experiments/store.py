@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 
+from clel.config import identity
 from clel.execute import stands
 from clel.schema import LABELS, WHOLE, fault
-from clel.settings import EvaluateConfig
+from clel.settings import EvaluateConfig, TrainConfig
 from experiments.json_lines import json_lines
 
 
@@ -95,15 +96,15 @@ def load_records(runs_dir: Path, names: Iterable[str]) -> dict[str, Run]:
 
 
 def frame(runs: Mapping[str, Run]) -> pd.DataFrame:
-    """One row a run, indexed by name: status, reason, what was run, metrics, training, protocol_*, provenance_*.
+    """One row a run, indexed by name: what was run, status, reason, metrics, training, protocol_*, provenance_*.
 
     Metrics and training costs are numeric columns (NaN where a run has none), counts whole numbers that may be <NA>.
-    The resolved configuration stays in the record.
+    The resolved configuration stays in the record; `settings` is a hash of it (see there).
     """
     rows = []
     for run in runs.values():
         row: dict[str, Any] = {key: run.record.get(key) for key in ("name", "method", "preset", "dataset", "seed")}
-        row |= {key: run.record.get(key) for key in ("hash",)}
+        row |= {"hash": run.record.get("hash"), "settings": settings(run.record)}
         row |= {
             "name": run.name,
             "status": run.status,
@@ -121,6 +122,20 @@ def frame(runs: Mapping[str, Run]) -> pd.DataFrame:
         elif column in numbers:
             table[column] = pd.to_numeric(table[column]).astype(float)
     return table
+
+
+def settings(record: Mapping[str, Any]) -> str | None:
+    """Eight hex digits for all that a trained run's numbers hang on but its seed, its engine and how it is measured.
+
+    Runs that differ in nothing else share them. None for rows without training.
+    """
+    config = record.get("config") or {}
+    if not {"method", "config", "train"} <= config.keys():
+        return None
+    own = {name: value for name, value in config["config"].items() if name != "engine"}
+    names = {f.name for f in fields(TrainConfig) if f.metadata.get("identity", True)}
+    train = {name: value for name, value in config["train"].items() if name in names}
+    return identity({"method": config["method"], "dataset": config.get("dataset"), "config": own, "train": train})
 
 
 def read_log(run_dir: Path) -> list[dict[str, Any]]:

@@ -98,6 +98,32 @@ def test_the_committed_results_are_within_the_bounds_that_quick_was_made_for() -
     assert (clel["classes_fresh"] == 10).all()
 
 
+def test_the_committed_tables_of_two_engines_agree(tmp_path: Path) -> None:
+    """And the committed comparison is that of the committed runs."""
+    from experiments.engines.command import report
+    from experiments.engines.compare import compare
+    from experiments.engines.runs import read_runs
+
+    paths = {name: f"results/{name}/runs.csv" for name in ("quick", "quick-exact")}
+    kept = subprocess.run(["git", "ls-files", "results"], cwd=ROOT, capture_output=True, text=True, check=False)
+    files = set(kept.stdout.split())
+    # of the two tables and their comparison none goes without the others
+    if not files & {paths["quick-exact"], "results/quick/engines.csv"}:
+        pytest.skip("results/quick-exact is not committed yet")
+    for name, path in paths.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "runs.csv").write_text(committed(path))
+    tables = tmp_path / "quick", tmp_path / "quick-exact"
+    found = compare(*map(read_runs, tables))
+    assert found.engines[1] == "exact" and found.engines[0] != "exact"
+    assert {"clel:quick", "plain:quick", "igebm:quick"} <= set(found.table.index)
+    assert (found.table[["n_a", "n_b"]] >= 3).all(axis=None)
+    assert list(found.table[~found.table["agrees"].eq(True)].index) == []
+    made = report(found, *tables)
+    for name in ("engines.md", "engines.tex"):
+        assert made[name] == committed(f"results/quick/{name}"), name
+
+
 @pytest.mark.parametrize(
     ("package", "forbidden"), [("clel", {"baselines", "experiments"}), ("baselines", {"experiments"})]
 )

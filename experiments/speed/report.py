@@ -11,7 +11,7 @@ import pandas as pd
 from clel.data import ImageSpec
 from clel.files import write_atomically
 from experiments.drawing import png
-from experiments.markup import escape_markdown, to_latex, to_markdown
+from experiments.markup import escape_markdown, titled, to_latex, to_markdown
 from experiments.speed import figures
 from experiments.speed.claims import load_claims, sentences
 from experiments.speed.frame import CEILING, speed_frame
@@ -50,7 +50,7 @@ def write_speed_report(
     distances, name = trained(runs_csv)
     comment = "".join(f"% {line}\n" for line in [*lines, *claims, r"\usepackage{booktabs}"])
     parts = [
-        *(_markdown(line) for line in lines),
+        *(titled(line) for line in lines),
         to_markdown(grid).rstrip("\n"),
         "**What the papers claim, measured here:**",
     ]
@@ -142,8 +142,3 @@ def _short(path: Path) -> str:
 
 def _load(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.2f}"
-
-
-def _markdown(line: str) -> str:
-    name, text = line.split(": ", 1)
-    return f"**{name}:** `{text}`" if name == "Command" else f"**{name}:** {escape_markdown(text)}"

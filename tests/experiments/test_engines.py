@@ -1,0 +1,196 @@
+"""Two tables with different engines: means, Welch's numbers, what is left out, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from clel.config import ConfigError
+from clel.run import with_engine
+from experiments.__main__ import main
+from experiments.engines.compare import compare, welch
+from experiments.engines.runs import read_runs
+from experiments.grid import table1_cells
+from experiments.markup import standalone
+from experiments.store import Run, frame, settings
+
+CLEL, PLAIN = "clel:quick", "plain:quick"
+DISTANCES = {"fast": {CLEL: (0.2, 0.3, 0.4), PLAIN: (0.5, 0.6, 0.7)}}
+DISTANCES["exact"] = {CLEL: (0.25, 0.3, 0.5), PLAIN: (0.9, 1.0, 1.1)}
+
+
+def record(cell: Any, distance: float, seconds: float, **changes: Any) -> dict[str, Any]:
+    """As a run of the cell would leave it, as far as runs.csv has it."""
+    from clel.record import blank_record
+
+    run = cell.run
+    fields = {"method": run.method, "preset": run.preset} if hasattr(run, "method") else {"method": cell.row}
+    found = blank_record(cell.run_name, run, **{"preset": "reference", **fields}, dataset=cell.dataset, seed=cell.seed)
+    engine = getattr(getattr(run, "config", None), "engine", "float32")
+    protocol = {"features": "classifier-v1 (digits)", "features_identity": "f00d", "n_fake": 1000, "steps": 30}
+    protocol |= {"engine": engine, "checkpoint": f"{engine}-{cell.seed}", "seed": cell.seed}
+    found |= {"status": "ok", "metrics": {"fid_fresh": distance}, "training": {"seconds": seconds}}
+    return found | {"protocol": protocol, "provenance": {"device": "C", "threads": 1, "git_sha": "abc"}} | changes
+
+
+def runs_of(engine: str, seeds: int = 3, **changes: Any) -> pd.DataFrame:
+    cells = table1_cells("quick", seeds, ["clel", "plain", "vae"], engine=engine)
+    runs = {}
+    for cell in cells:
+        own = DISTANCES[engine].get(f"{cell.row}:quick", (5.0,) * 3)
+        made = record(cell, own[cell.seed], 100.0 if engine == "fast" else 300.0 + cell.seed, **changes)
+        runs[cell.run_name] = Run(cell.run_name, made["status"], None, made)
+    return frame(runs)
+
+
+def folders(place: Path, a: pd.DataFrame, b: pd.DataFrame) -> tuple[Path, Path]:
+    for name, runs in (("quick", a), ("quick-exact", b)):
+        (place / name).mkdir()
+        runs.to_csv(place / name / "runs.csv")
+    return place / "quick", place / "quick-exact"
+
+
+def test_means_deviations_and_agreement(tmp_path: Path) -> None:
+    a, b = folders(tmp_path, runs_of("fast"), runs_of("exact"))
+    found = compare(read_runs(a), read_runs(b))
+    assert found.engines == ("fast", "exact") and found.left_out == ("VAE",)
+    assert list(found.table.index) == [CLEL, PLAIN] and list(found.table["agrees"]) == [True, False]
+    clel: Any = found.table.loc[CLEL]
+    assert clel["title"] == "CLEL" and (clel["n_a"], clel["n_b"]) == (3, 3)
+    assert (clel["seconds_a"], clel["seconds_b"]) == (100.0, 301.0)
+    assert [clel[f"distance_b_seed{seed}"] for seed in range(3)] == [0.25, 0.3, 0.5]
+    for side, engine in (("a", "fast"), ("b", "exact")):
+        assert clel[f"distance_{side}_mean"] == pytest.approx(np.mean(DISTANCES[engine][CLEL]))
+        assert clel[f"distance_{side}_std"] == pytest.approx(np.std(DISTANCES[engine][CLEL], ddof=1))
+    assert clel["difference"] == pytest.approx(-0.05)
+
+
+def test_welch_is_scipys() -> None:
+    a, b = pd.Series([0.2, 0.3, 0.4, 0.9]), pd.Series([0.7, 1.1, 0.8])
+    found, expected = welch(a, b), stats.ttest_ind(a, b, equal_var=False)
+    assert found["t"] == pytest.approx(expected.statistic) and found["p"] == pytest.approx(expected.pvalue)
+    assert found["dof"] == pytest.approx(expected.df)
+    assert found["standard_error"] == pytest.approx(np.sqrt(a.var() / 4 + b.var() / 3))
+
+
+@pytest.mark.parametrize(("shift", "agrees"), [(0.1999, True), (0.2001, False), (-0.2001, False)])
+def test_two_standard_errors_are_the_limit(shift: float, agrees: bool) -> None:
+    """Deviation 0.1 and n = 2 a side: the standard error is 0.1."""
+    a = pd.Series([0.0, np.sqrt(2) * 0.1])
+    assert welch(a, a + shift)["agrees"] is agrees
+
+
+def test_samples_too_small_or_without_spread() -> None:
+    one, same = pd.Series([0.3]), pd.Series([0.5, 0.5])
+    assert welch(one, same)["agrees"] is None and welch(one, same)["difference"] == pytest.approx(-0.2)
+    assert welch(same, same)["agrees"] is True and welch(same, same)["p"] is None
+    assert welch(same, same + 0.1)["agrees"] is False
+
+
+def test_failed_runs_are_counted_and_named(tmp_path: Path) -> None:
+    exact = runs_of("exact")
+    lost = [name for name in exact.index if name.startswith(("clel-digits-s1", "clel-digits-s2"))]
+    exact.loc[lost, "status"] = "diverged"
+    folders(tmp_path, runs_of("fast"), exact)
+    assert main(["engines", str(tmp_path / "quick")]) == 1
+    text = (tmp_path / "quick/engines.md").read_text()
+    assert "n=1/3" in text and "CLEL: exact, seed 1: diverged; seed 2: diverged." in text and "too few" in text
+    assert "0.25, –, –" in text
+    assert "0 of 2 methods agree" in text
+
+
+def test_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = folders(tmp_path, runs_of("fast"), runs_of("exact"))
+    assert main(["engines", str(a), str(b)]) == 1  # one of the two does not agree
+    text = (a / "engines.md").read_text()
+    assert "**Outcome:** 1 of 2 methods agree within the spread; not, or not known to: Plain EBM." in text
+    assert "| CLEL | 0.30 ± 0.10 (n=3) | 0.35 ± 0.13 (n=3) | −0.05 | 0.10 |" in text
+    assert "at most 2 standard errors of their difference" in text and "0.20, 0.30, 0.40" in text
+    assert text in capsys.readouterr().out
+    assert pd.read_csv(a / "engines.csv", index_col="row").loc[PLAIN, "agrees"] == np.False_
+    assert (a / "figures/engines.png").read_bytes().startswith(b"\x89PNG")
+    tex = standalone((a / "engines.tex").read_text())
+    assert "U+" not in tex and r"\begin{tabular}" in tex
+    first = {p.name: p.read_bytes() for p in a.rglob("engines.*")}
+    main(["engines", str(a)])
+    assert {p.name: p.read_bytes() for p in a.rglob("engines.*")} == first and len(first) == 4
+
+
+def changed(runs: pd.DataFrame, column: str, value: object, where: str = "") -> pd.DataFrame:
+    runs = runs.copy()
+    runs[column] = runs[column].astype(object)
+    runs.loc[[name for name in runs.index if where in name], column] = value
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "where", "message"),
+    [
+        ("dataset", "shapes", "", "data sets differ: digits against shapes"),
+        ("protocol_features", "inception", "", r"feature spaces differ: classifier-v1 \(digits\) against inception"),
+        ("protocol_features_identity", "beef", "", r"feature spaces \(their identity\) differ: f00d against beef"),
+        ("settings", "00000000", "clel-digits-s1", "clel:quick: settings other than seed and engine differ"),
+        (
+            "protocol_n_fake",
+            500,
+            "plain-digits-s2",
+            "plain:quick, seed 2: measured in two ways, n_fake 1000 against 500",
+        ),
+        ("protocol_steps", None, "clel-digits-s0", "clel:quick, seed 0: measured in two ways, steps 30"),
+        ("protocol_engine", "fast", "clel", "several engines: fast, exact"),
+    ],
+)
+def test_tables_that_differ_in_more_are_refused(
+    column: str, value: object, where: str, message: str, tmp_path: Path
+) -> None:
+    a, b = folders(tmp_path, runs_of("fast"), changed(runs_of("exact"), column, value, where))
+    with pytest.raises(ConfigError, match=message):
+        compare(read_runs(a), read_runs(b))
+
+
+def test_other_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fast, exact = runs_of("fast"), runs_of("exact")
+    a, b = folders(tmp_path, fast, exact)
+    for other, message in (
+        (fast, "both tables have the same runs; make table1 ENGINE="),
+        (runs_of("exact", seeds=2), "seeds 0, 1, 2 against 0, 1"),
+        (exact.drop(columns="settings"), "has no column settings"),
+        (changed(exact, "seed", None, "plain-digits-s0"), "no record; make table1 goes on"),
+        (exact[exact["method"] == "noise"], "no run that was trained"),
+    ):
+        other.to_csv(b / "runs.csv")
+        assert main(["engines", str(a), str(b)]) == 2
+        assert message in capsys.readouterr().err
+    (b / "runs.csv").unlink()
+    assert main(["engines", str(a)]) == 2
+    assert "make table1 writes it, with ENGINE=" in capsys.readouterr().err
+    assert not list(a.rglob("engines.*"))
+
+
+def test_settings_are_all_but_seed_and_engine() -> None:
+    from clel.config import to_dict
+
+    (cell,) = [c for c in table1_cells("quick", rows=["clel"]) if c.row == "clel"]
+    other_seed = table1_cells("quick", seeds=2, rows=["clel"])[-1].run
+    run: Any = cell.run
+    one = settings({"config": to_dict(run)})
+    assert one and settings({"config": to_dict(with_engine(run, "exact"))}) == one
+    assert settings({"config": to_dict(other_seed)}) == one
+    for path, value in ((("config", "lr"), 0.5), (("train", "iterations"), 7), (("dataset",), "shapes")):
+        values = to_dict(run)
+        table = values
+        for name in path[:-1]:
+            table = table[name]
+        table[path[-1]] = value
+        assert settings({"config": values}) != one
+    values = to_dict(run)
+    values["train"]["log_every"] = 999
+    values["evaluate"]["samples"] = 7
+    values["device"] = "cuda"
+    assert settings({"config": values}) == one
+    assert settings({"config": {"reference": "noise"}}) is None and settings({}) is None
