@@ -30,6 +30,12 @@ def _all_threads() -> Iterator[None]:
 
 
 @pytest.fixture
+def few(request: pytest.FixtureRequest) -> int | None:
+    """Langevin steps of a chain where it only has to run: 2. None for a method's own."""
+    return 2 if request.config.getoption("rounds") == 1 else None
+
+
+@pytest.fixture
 def timed(benchmark: Any, request: pytest.FixtureRequest) -> Callable[[Callable[[], object], float], None]:
     """Call it with the work and about how many seconds that takes."""
     rounds: int = request.config.getoption("rounds")

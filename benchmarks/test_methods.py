@@ -22,25 +22,26 @@ STAGES = [
 ]
 
 
-def ready(method: str, number: int) -> tuple[Work, float]:
-    """The method in its stage, after one iteration, and what a second one took."""
-    work = Work(resolve(METHODS, method, "quick", device="cpu"), DIGITS, number, torch.device("cpu"))
-    work.iteration()
+def ready(method: str, number: int, steps: int | None) -> tuple[Work, float]:
+    """The method in its stage with chains of so many steps, its own if None; after an iteration, and what that took."""
+    work = Work(resolve(METHODS, method, "quick", device="cpu"), DIGITS, number, torch.device("cpu"), steps)
+    if steps is None:
+        work.iteration()  # what is made once
     began = time.perf_counter()
     work.iteration()
     return work, time.perf_counter() - began
 
 
 @pytest.mark.parametrize(("method", "number"), STAGES)
-def test_training_iteration(timed: Timed, method: str, number: int) -> None:
-    work, seconds = ready(method, number)
+def test_training_iteration(timed: Timed, few: int | None, method: str, number: int) -> None:
+    work, seconds = ready(method, number, few)
     timed(work.iteration, seconds)
 
 
 @pytest.mark.parametrize(("method", "number"), STAGES)
-def test_sampling(timed: Timed, benchmark: Any, method: str, number: int) -> None:
+def test_sampling(timed: Timed, few: int | None, benchmark: Any, method: str, number: int) -> None:
     """As many images as an iteration has, with as many steps as its chains have."""
-    work, seconds = ready(method, number)
+    work, seconds = ready(method, number, few)
     steps = work.stage.gradient_evaluations or None
     benchmark.extra_info.update({"images": work.images, "steps": steps})
     timed(lambda: work.sample(steps), seconds)

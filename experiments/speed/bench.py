@@ -18,6 +18,7 @@ from clel.provenance import provenance
 from clel.run import choose_device
 from experiments.speed.machine import LoadWatch, busy, machine
 from experiments.speed.numbers import Spread
+from experiments.speed.profiles import LEAST
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("benchmarks", "tests/benchmarks")
@@ -119,7 +120,8 @@ def comparison(
     """Lines of a table, and the benchmarks that are slower.
 
     A ratio is new median / old median; its range is from the new lower quartile over the old upper one to the reverse.
-    Slower (faster) is a ratio beyond `limit` (1 / limit) whose range leaves 1 out.
+    Slower (faster) is a ratio beyond `limit` (1 / limit) whose range leaves 1 out; of fewer than three rounds
+    only the ratio is shown, since they have no range.
     """
     width = max((len(name) for name in [*old, *new]), default=10)
     lines = [f"{'benchmark':<{width}}  {'old ms':>10}  {'new ms':>10}  {'new / old':>9}  range by quartiles"]
@@ -131,7 +133,9 @@ def comparison(
         a, b = Spread.of(old[name]), Spread.of(new[name])
         ratio, low, high = b.median / a.median, b.low / a.high, b.high / a.low
         verdict = ""
-        if ratio > limit and low > 1:
+        if min(len(old[name]), len(new[name])) < LEAST:
+            verdict = "  too few rounds to judge"
+        elif ratio > limit and low > 1:
             verdict = "  slower"
             slower.append(name)
         elif ratio < 1 / limit and high < 1:

@@ -54,13 +54,16 @@ def test_timings_among_the_tests_run_only_when_asked_for(request: pytest.Fixture
 
 def test_ratios_with_their_noise() -> None:
     old = {"a": [1.0, 1.1, 0.9], "b": [1.0, 1.1, 0.9], "c": [1.0, 0.5, 2.0], "gone": [1.0], "d": [1.0, 1.1, 0.9]}
+    old["e"] = [1.0, 1.0, 1.0]
     new = {"a": [1.0, 1.1, 0.9], "b": [2.0, 2.2, 1.8], "c": [1.5, 0.5, 3.0], "fresh": [1.0], "d": [0.5, 0.55, 0.45]}
+    new["e"] = [3.0, 3.0]
     lines, slower = comparison(old, new, 1.2)
     assert slower == ["b"]
     by_name = {line.split()[0]: line for line in lines if line}
     assert "2.00  1.81 to 2.21  slower" in by_name["b"]
     assert "slower" not in by_name["c"] and "1.50" in by_name["c"]  # beyond the limit, within the noise
     assert by_name["d"].endswith("faster")
+    assert by_name["e"].endswith("too few rounds to judge") and "3.00" in by_name["e"]
     assert "only in the baseline" in by_name["gone"] and "only in the new run" in by_name["fresh"]
 
 
