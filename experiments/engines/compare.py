@@ -12,8 +12,8 @@ from baselines import METHODS
 from clel.config import require
 from experiments.engines.runs import distinct, of_row, refuse_other_settings
 
-TIMES = 2.0
-"""Standard errors of the difference within which two means agree."""
+LEVEL = 0.05
+"""Two means agree unless Welch's test would call them different at this level: a 95 % interval for the difference."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def welch(a: pd.Series, b: pd.Series) -> dict[str, object]:
 
     Returns:
         difference = m_a - m_b; standard_error = sqrt(d_a^2 / n_a + d_b^2 / n_b) with sample standard deviations d; t,
-        dof and two-sided p of Welch's test; agrees = |difference| <= 2 standard_error. All but the first are None
-        where a sample has fewer than two values; t, dof and p also where all values are the same.
+        dof and two-sided p of Welch's test; agrees = p >= 0.05. All but the first are None where a
+        sample has fewer than two values; t, dof and p also where all values of both are the same.
     """
     unknown = dict.fromkeys(("standard_error", "t", "dof", "p", "agrees"))
     difference = float(a.mean() - b.mean())
@@ -71,10 +71,11 @@ def welch(a: pd.Series, b: pd.Series) -> dict[str, object]:
         return {"difference": difference, **unknown}
     parts = float(a.var(ddof=1)) / len(a), float(b.var(ddof=1)) / len(b)
     error = math.sqrt(sum(parts))
-    found = {"difference": difference, **unknown, "standard_error": error, "agrees": abs(difference) <= TIMES * error}
+    found = {"difference": difference, **unknown, "standard_error": error, "agrees": difference == 0}
     if error > 0:
         dof = error**4 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
-        found |= {"t": difference / error, "dof": dof, "p": float(2 * stats.t.sf(abs(difference) / error, dof))}
+        p = float(2 * stats.t.sf(abs(difference) / error, dof))
+        found |= {"t": difference / error, "dof": dof, "p": p, "agrees": p >= LEVEL}
     return found
 
 

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.engines.compare import TIMES, Comparison
+from experiments.engines.compare import LEVEL, Comparison
 from experiments.engines.runs import distinct, of_row
 from experiments.headings import NAMES, is_inception
 from experiments.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.numbers import number, spread
 
 RULE = (
-    f"Two means agree where they differ by at most {TIMES:g} standard errors of their difference, the square root of "
-    "s_a^2 / n_a + s_b^2 / n_b with the sample standard deviation s over the n seeds of each side; p is Welch's, "
-    "two-sided. With three seeds a side the rule calls engines that are alike different in one case of nine, "
-    "oftener where their deviations differ, and cannot see differences below the two standard errors."
+    f"Two means agree where 0 lies in the {1 - LEVEL:.0%} interval of their difference: where Welch's two-sided p is at "
+    f"least {LEVEL:g}. The standard error is the square root of s_a^2 / n_a + s_b^2 / n_b, with the sample standard "
+    "deviation s over the n seeds of each side. Of engines that are alike the rule calls one in twenty different; with "
+    "three seeds a side it cannot see differences below about three standard errors."
 )
 SEEDS = (
     "Distances of the single seeds, in order. A seed means the same first weights, batches and noise with both "
