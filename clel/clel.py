@@ -59,7 +59,8 @@ class CLELConfig(EBMConfig):
     encoder_weight_decay: float = 5e-4
     """SGD's weight decay. [CLEL Appendix B: 5e-4]"""
     guidance_statistics: bool = True
-    """Let the guidance forward h(t(x+)) update h's batch-norm running statistics too. [authors' code: yes]"""
+    """Let the guidance forward h(t(x+)) update h's batch-norm running statistics too. [authors' code: yes]
+    The engine fast has no such forward (docs/deviations.md, row 11b)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

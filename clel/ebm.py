@@ -19,7 +19,7 @@ from clel.engine import Engine, Switches, stated, switches, training_pass
 from clel.graph import Recordings
 from clel.langevin import BufferConfig, LangevinConfig, ReplayBuffer, langevin
 from clel.method import Method, Optimisation, adam
-from clel.pieces import InPieces
+from clel.pieces import InPieces, divisible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class LangevinEBM(Method):
     config: EBMConfig
     widest: int = 0
     """Values in the largest activation of an image; 0 where a training pass does not treat each image by itself, as
-    with batch statistics or dropout."""
+    with batch statistics or dropout. Layers of torch that do so are noticed."""
 
     def __init__(self, config: EBMConfig, spec: ImageSpec) -> None:
         super().__init__(config, spec)
@@ -149,9 +149,10 @@ class LangevinEBM(Method):
         """The network as a training pass calls it: itself, or itself a few images at a time if the batch is large."""
         s, value = self.switches, torch.finfo(self.switches.training_dtype).bits // 8
         images = s.training_piece // (value * self.widest) if self.widest else 0
-        if not 0 < images < 2 * self.config.batch_size:
+        if not 0 < images < 2 * self.config.batch_size or not divisible(self.network):
             return self.network
-        if self._in_pieces is None or self._in_pieces.images != images:
+        current = self._in_pieces
+        if current is None or current.images != images or current.view.original is not self.network:
             self._in_pieces = InPieces(self.network, images)
         return cast(nn.Module, self._in_pieces)
 
@@ -162,8 +163,13 @@ class LangevinEBM(Method):
     def frozen_energy(self) -> ChainEnergy:
         """E of the present weights, which stands still under Langevin chains: [N, C, H, W] -> [N]; has `gradient`."""
         current = self._chain_energy
-        if current is None or (current.device, current.switches) != (self.device, self.switches):
-            current = ChainEnergy(self.network, self.network_energy, self.switches, self.hand_gradient)
+        if (
+            current is None
+            or current.live is not self.network
+            or (current.device, current.switches) != (self.device, self.switches)
+        ):
+            own = self.hand_gradient if defined_with(type(self), "hand_gradient", "network_energy") else no_gradient
+            current = ChainEnergy(self.network, self.network_energy, self.switches, own)
             self._chain_energy, self._recordings = current, Recordings()
         return current.refresh()
 
@@ -183,6 +189,20 @@ class LangevinEBM(Method):
         if chunk > 0:
             return self._recordings.langevin(energy, x, self.config.langevin, generator, steps, chunk)
         return langevin(energy, x, self.config.langevin, generator, steps)
+
+
+def defined_with(kind: type, name: str, other: str) -> bool:
+    """Whether a class has `name` from where it has `other`, or from a class derived from that.
+
+    A subclass that has another energy does not have its base's gradient.
+    """
+    order = [c for c in kind.__mro__ if name in vars(c) or other in vars(c)]
+    return name in vars(order[0])
+
+
+def no_gradient(network: nn.Module, dtype: torch.dtype, in_pieces: bool) -> None:
+    """A hand_gradient that knows no network."""
+    return None
 
 
 def require_images(images: Tensor, n: int) -> None:

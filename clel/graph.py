@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -23,8 +24,12 @@ WARM_UP = 3
 """Runs before recording, in which libraries choose their algorithms and allocate workspaces (torch's CUDA notes)."""
 
 
+KEPT = 4
+"""Recordings kept, each with memory of its own: training's shape, and a few of samplers."""
+
+
 def cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
-    """Record `work` as a CUDA graph and return its replay; raises RuntimeError where it cannot be captured."""
+    """Record `work` as a graph of the present CUDA device and return its replay; RuntimeError where it cannot be."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -61,6 +66,8 @@ class Recordings:
         steps = config.steps if steps is None else steps
         key = (id(energy), tuple(x.shape), x.dtype, x.device, config, chunk)
         if steps >= chunk and key not in self.known:
+            while len(self.known) >= KEPT:
+                del self.known[next(iter(self.known))]
             self.known[key] = _Steps(energy, x, config, chunk, self.record)
         recorded, state = self.known.get(key), x.detach().clone()
         for _ in range(steps // chunk):
@@ -73,6 +80,10 @@ class Recordings:
             langevin_step(energy, state, noise, config)
         return state
 
+    def __deepcopy__(self, memo: object) -> Recordings:
+        """Without recordings: they hold the memory of the original."""
+        return Recordings(self.record)
+
 
 class _Steps:
     """`chunk` steps with memory of their own; plain steps where recording fails, which is said once."""
@@ -81,8 +92,12 @@ class _Steps:
         self.energy, self.config = energy, config
         self.x = x.detach().clone()
         self.noise = [torch.zeros_like(x) for _ in range(chunk)]
+        place = torch.cuda.device(x.device) if x.device.type == "cuda" else nullcontext()
         try:
-            self.replay = record(self.steps)
+            with place:  # a graph records the current device's stream, which need not be the chain's
+                self.replay = record(self.steps)
+        except torch.OutOfMemoryError:
+            raise  # a smaller batch may fit, as whoever samples knows
         except RuntimeError as error:
             warnings.warn(f"chains run step by step: recording them failed ({error})", RuntimeWarning, stacklevel=4)
             self.replay = self.steps

@@ -28,9 +28,9 @@ BATCH = 64
 def norm_gradient(network: nn.Module, dtype: torch.dtype, in_pieces: bool, side: int) -> NormGradient | None:
     """NormGradient of a folded network for images of `side` pixels; None for one that it does not know.
 
-    It knows EnergyNetworks whose images halve evenly down to the last stage.
+    It knows EnergyNetworks, and none derived from them, whose images halve evenly down to the last stage.
     """
-    if not isinstance(network, EnergyNetwork):
+    if type(network) is not EnergyNetwork:
         return None
     tower = network.towers[0]
     halvings = len(tower.stages) - 1 + len(network.towers) - 1  # type: ignore[arg-type]

@@ -13,6 +13,9 @@ from torch.utils.checkpoint import checkpoint
 
 from clel.frozen import FrozenView
 
+MIXING = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+"""Layers for which a batch is more than its images: they share statistics, or a stream of random numbers."""
+
 
 class InPieces:
     """x [N, C, H, W] -> network(x) [N, ...], `images` at a time, differentiable to the weights and once to x.
@@ -34,3 +37,8 @@ class InPieces:
 
         parts = [checkpoint(piece, p, use_reentrant=False, preserve_rng_state=False) for p in x.split(self.images)]
         return torch.cat(parts)
+
+
+def divisible(network: nn.Module) -> bool:
+    """Whether no layer of the network mixes the images of a batch. What functions do in its forward is not seen."""
+    return not any(isinstance(m, MIXING) for m in network.modules())

@@ -13,8 +13,8 @@ from experiments.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.numbers import number, spread
 
 RULE = (
-    f"Two means agree where 0 lies in the {1 - LEVEL:.0%} interval of their difference: where Welch's two-sided p is at "
-    f"least {LEVEL:g}. The standard error is the square root of s_a^2 / n_a + s_b^2 / n_b, with the sample standard "
+    f"Two means agree where 0 lies in the {1 - LEVEL:.0%} interval of their difference: where Welch's two-sided p is "
+    f"at least {LEVEL:g}. The standard error is the square root of s_a^2 / n_a + s_b^2 / n_b, with the sample standard "
     "deviation s over the n seeds of each side. Of engines that are alike the rule calls one in twenty different; with "
     "three seeds a side it cannot see differences below about three standard errors."
 )

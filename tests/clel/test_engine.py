@@ -24,6 +24,7 @@ from clel.data import ImageSpec
 from clel.energy import norm_energy
 from clel.engine import Switches, cpu_multiplies_bfloat16, stated, switches
 from clel.langevin import LangevinConfig, autograd_gradient, langevin
+from clel.networks import EnergyNetwork
 from clel.recompute import RecomputedStage, recompute
 
 SPEC = ImageSpec(1, 8, (0.3,), (0.35,))
@@ -134,6 +135,42 @@ def test_chain_gradients(kind: Any) -> None:
         gradient = build(kind, engine).eval().frozen_energy().gradient(images()).double().flatten(1)
         assert float((gradient - expected).norm() / expected.norm()) < relative
         assert float(F.cosine_similarity(gradient, expected).min()) > cosine
+
+
+class OtherEnergy(PlainEBM):
+    """As somebody's new method: another energy, the gradient by hand left as it was inherited."""
+
+    def network_energy(self, network: Any, x: Tensor) -> Tensor:
+        return norm_energy(network(x)) + x.square().sum((1, 2, 3))
+
+
+class OtherNetwork(PlainEBM):
+    """A network derived from the one that the gradient by hand is of."""
+
+    class Squared(EnergyNetwork):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.square())
+
+    def __init__(self, config: Any, spec: Any) -> None:
+        super().__init__(config, spec)
+        self.network = self.Squared(config.network, spec)
+
+
+@pytest.mark.parametrize("kind", [OtherEnergy, OtherNetwork])
+def test_what_is_derived_has_its_own_gradient(kind: Any) -> None:
+    exact, fast = (build(kind, engine).eval().frozen_energy().gradient(images()) for engine in ("exact", "fast"))
+    assert float((fast - exact).norm() / exact.norm()) < 0.03
+
+
+def test_a_network_put_in_the_place_of_another_is_noticed() -> None:
+    method, other = build(PlainEBM, "fast").eval(), build(PlainEBM, "fast").eval()
+    with torch.no_grad():
+        for p in other.network.parameters():
+            p.mul_(1.5)
+    before = method.frozen_energy().gradient(images())
+    method.network = other.network
+    assert torch.equal(method.frozen_energy().gradient(images()), other.frozen_energy().gradient(images()))
+    assert not torch.equal(method.frozen_energy().gradient(images()), before)
 
 
 @pytest.mark.parametrize("kind", [PlainEBM, CLEL, IGEBM])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from clel.graph import Recordings
+from clel.graph import KEPT, Recordings
 from clel.langevin import LangevinConfig, langevin
 
 CONFIG = LangevinConfig(steps=7, step_size=0.1, noise=0.05)
@@ -74,3 +75,23 @@ def test_a_failed_recording_is_said_and_done_without() -> None:
     with pytest.warns(RuntimeWarning, match="step by step.*not permitted"):
         x = recordings.langevin(energy, start(), CONFIG, seeded(), None, 3)
     torch.testing.assert_close(x, langevin(energy, start(), CONFIG, seeded()))
+
+
+def test_too_little_memory_is_not_taken_for_a_failed_recording() -> None:
+    """Whoever samples halves the batch then; chains step by step would need as much."""
+
+    def fail(work: Callable[[], None]) -> Callable[[], None]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        Recordings(fail).langevin(energy, start(), CONFIG, seeded(), None, 3)
+
+
+def test_few_recordings_are_kept_and_none_copied() -> None:
+    recorder = Recorder()
+    recordings = Recordings(recorder)
+    for n in range(1, KEPT + 3):
+        recordings.langevin(energy, torch.rand(n, 1, 4, 4), CONFIG, seeded(), 4, 2)
+    assert len(recordings.known) == KEPT
+    copied = copy.deepcopy(recordings)
+    assert not copied.known and copied.record is recorder

@@ -96,3 +96,12 @@ def test_methods_train_in_pieces_where_they_may(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(IGEBM, "switches", replace(chosen, training_piece=1 << 16))
     dropping = IGEBM.build(replace(config, engine="fast", dropout=0.1), SPEC, 0)
     assert dropping.trained_network() is dropping.network
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(1), nn.Dropout(0.1)])
+def test_layers_that_mix_a_batch_are_noticed(layer: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = PlainEBM.build(replace(PlainEBM.recipe("quick").config, engine="fast"), SPEC, 0)
+    monkeypatch.setattr(PlainEBM, "switches", replace(method.switches, training_piece=1 << 16))
+    assert isinstance(method.trained_network(), InPieces)
+    method.network.extra = layer
+    assert method.trained_network() is method.network
