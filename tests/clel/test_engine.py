@@ -62,7 +62,7 @@ def seeded() -> torch.Generator:
 
 
 def test_values_and_default() -> None:
-    """All four names are accepted; the default has not changed, as it is part of runs' identities."""
+    """All four names are accepted. The default is part of runs' identities: changing it renames every run."""
     assert PlainConfig().engine == "fast"
     for engine in ENGINES:
         assert from_dict(PlainConfig, to_dict(PlainConfig()) | {"engine": engine}).engine == engine
