@@ -69,7 +69,9 @@ def main(options: SpeedMemory) -> int:
     else:
         records = measure(options, effort, device, rows, found)
         write_records(folder, records)
-    runs_csv = options.out / options.profile / "runs.csv"
+    # of the table with the same engine, where one was asked for, as `make table1 ENGINE=...` names it
+    trained = options.profile if options.engine is None else f"{options.profile}-{slug(options.engine)}"
+    runs_csv = options.out / trained / "runs.csv"
     for path in write_speed_report(folder, rows, found, effort.spec, records, command(options), runs_csv):
         print(path)
     print((folder / "speed_memory.md").read_text())
