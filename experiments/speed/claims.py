@@ -15,7 +15,7 @@ from experiments import published
 from experiments.published import Figures, Published
 
 CLAIMS = Path(__file__).with_name("claims.csv")
-WORDS = {"hours": "time", "memory": "peak memory"}
+WORDS = {"hours": "time of the paper's schedule", "memory": "peak memory"}
 MEASURED = {"hours": "hours", "memory": "peak_memory_bytes"}
 
 
@@ -47,29 +47,37 @@ def load_claims(path: Path = CLAIMS) -> list[Claim]:
         ]
 
 
-def sentences(
-    rows: pd.DataFrame, claims: list[Claim], where: str, paper: bool, figures: Figures | None = None
-) -> list[str]:
+def sentences(rows: pd.DataFrame, claims: list[Claim], measured: str, figures: Figures | None = None) -> list[str]:
     """A sentence for each claim of which both rows are there.
+
+    What is measured is held against the paper's ratio only where nothing but the networks' size is known to differ:
+    the same engine on both sides, and for memory the paper's batches. Hours account for batches and chains themselves.
 
     Args:
         rows: the table's values, by row key.
-        where: device and sizes, in words.
-        paper: whether the rows have the paper's networks and sizes; else they are stand-ins for them.
+        measured: what was measured and where, in words (`sizes`).
     """
-    return [text for claim in claims if (text := _sentence(rows, claim, where, paper, figures)) is not None]
+    return [text for claim in claims if (text := _sentence(rows, claim, measured, figures)) is not None]
 
 
-def _sentence(rows: pd.DataFrame, claim: Claim, where: str, paper: bool, figures: Figures | None) -> str | None:
+def sizes(paper: bool, batch: int | None, where: str) -> str:
+    """What the rows are, in words.
+
+    Args:
+        paper: whether they have the paper's networks; else they are stand-ins for them.
+        batch: images of an iteration that were asked for; each method's own if None.
+        where: device and sizes, in words.
+    """
+    if paper:
+        return f"the paper's networks {'and sizes' if batch is None else f'at batch {batch}'}, on {where}"
+    return f"small stand-ins for the paper's networks, on {where}, which need not behave as they do"
+
+
+def _sentence(rows: pd.DataFrame, claim: Claim, measured: str, figures: Figures | None) -> str | None:
     first, second = _row(rows, claim.first), _row(rows, claim.second)
     if first is None or second is None:
         return None
     word = WORDS[claim.quantity]
-    size = (
-        f"the paper's networks and sizes, on {where}"
-        if paper
-        else f"small stand-ins for the paper's networks, on {where}, which need not behave as they do"
-    )
     names = f"{first['title']} against {second['title']}"
     said = f"the paper has {claim.printed} ({claim.places})"
     a, b = first[MEASURED[claim.quantity]], second[MEASURED[claim.quantity]]
@@ -79,14 +87,44 @@ def _sentence(rows: pd.DataFrame, claim: Claim, where: str, paper: bool, figures
     ratio = a / b
     spread = ""
     if claim.quantity == "hours":
-        low, high = (_relative(first, end) / _relative(second, other) for end, other in (("q1", "q3"), ("q3", "q1")))
-        spread = f" ({ratio * low:.2f} to {ratio * high:.2f} by the quartiles)"
+        low, high = (first[f"hours_{end}"] / second[f"hours_{other}"] for end, other in (("q1", "q3"), ("q3", "q1")))
+        spread = f" ({low:.2f} to {high:.2f} by the quartiles)"
+    apart, remarks = _unlike(first, second, claim.quantity)
     reported = _ratio(claim, figures)
     held = ""
     if reported is not None:
         theirs, marks = reported
-        held = f", {theirs:.2f} times{marks}; what is measured is {ratio / theirs:.2f} of that"
-    return f"{claim.claim}: {ratio:.2f} times the {word}{spread}, {names}; {said}{held}. Measured: {size}."
+        held = f", {theirs:.2f} times{marks}" + ("" if apart else f"; what is measured is {ratio / theirs:.2f} of that")
+    text = f"{claim.claim}: {ratio:.2f} times the {word}{spread}, {names}; {said}{held}. Measured: {measured}."
+    return " ".join([text, *remarks])
+
+
+def _unlike(first: pd.Series, second: pd.Series, quantity: str) -> tuple[bool, list[str]]:
+    """Whether the rows differ in what the paper's do not, so that ratios are not held together; and what to say."""
+    apart, remarks = False, []
+    if first["engine"] != second["engine"]:
+        apart = True
+        remarks.append(
+            f"The engines differ, {first['engine']} for {first['title']} and {second['engine']} for {second['title']}, "
+            "so the ratio is one of engines too; ENGINE=float32 puts both on one."
+        )
+    changes = [(row["title"], size_changes(row)) for row in (first, second)]
+    if quantity == "hours" and any(text for _, text in changes):
+        listed = "; ".join(f"{title}: {text}" for title, text in changes if text)
+        remarks.append(f"Hours are for the paper's sizes ({listed}).")
+    if quantity == "memory" and any(row["schedule_batch"] for row in (first, second)):
+        apart = True
+        listed = "; ".join(
+            f"{row['title']}: {row['schedule_batch']}" for row in (first, second) if row["schedule_batch"]
+        )
+        remarks.append(f"The batches are not the paper's (from here to the paper's: {listed}).")
+    return apart, remarks
+
+
+def size_changes(row: pd.Series) -> str:
+    """From the sizes of a row to those of the schedule that it stands for: "K 10 to 30, batch 64 to 256"; or ""."""
+    texts = (("K", row["schedule_steps"]), ("batch", row["schedule_batch"]))
+    return ", ".join(f"{name} {text}" for name, text in texts if isinstance(text, str) and text)
 
 
 def _row(rows: pd.DataFrame, keys: tuple[str, ...]) -> pd.Series | None:
@@ -96,10 +134,6 @@ def _row(rows: pd.DataFrame, keys: tuple[str, ...]) -> pd.Series | None:
         if len(found):
             return found.sort_values("rung", ascending=False, kind="stable").iloc[0]
     return None
-
-
-def _relative(row: pd.Series, quartile: str) -> float:
-    return float(row[f"iteration_ms_{quartile}"] / row["iteration_ms"])
 
 
 def _ratio(claim: Claim, figures: Figures | None) -> tuple[float, str] | None:

@@ -69,8 +69,7 @@ def main(options: SpeedMemory) -> int:
     else:
         records = measure(options, effort, device, rows, found)
         write_records(folder, records)
-    runs_csv = options.out / options.profile / "runs.csv"
-    for path in write_speed_report(folder, rows, found, effort.spec, records, command(options), runs_csv):
+    for path in write_speed_report(folder, rows, found, effort.spec, records, command(options), runs_csv(options)):
         print(path)
     print((folder / "speed_memory.md").read_text())
     bad = {key: m["reason"] for key, m in records["measurements"].items() if m["status"] != "ok"}
@@ -141,6 +140,12 @@ def folder_name(options: SpeedMemory) -> str:
     if options.threads is not None:
         parts.append(f"{options.threads}-threads")
     return "-".join(parts)
+
+
+def runs_csv(options: SpeedMemory) -> Path:
+    """Table 1's runs of the profile, trained with the engine that was asked for."""
+    # as `make table1 ENGINE=...` names its folder
+    return options.out / folder_name(SpeedMemory(options.profile, engine=options.engine)) / "runs.csv"
 
 
 def command(options: SpeedMemory) -> str:

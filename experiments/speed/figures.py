@@ -50,7 +50,7 @@ def distance_against_cost(
     """Fréchet distance against hours of training and against memory, a point a row, its range over seeds as a line.
 
     Args:
-        distances: by "method:preset", a number a seed. A row whose configuration was never trained has none.
+        distances: by row key, a number a seed. A row whose configuration was never trained has none.
         name: of the distance.
         where: the file that they come from, for the line that says which rows are missing.
     """
@@ -58,8 +58,8 @@ def distance_against_cost(
     figure = Figure(figsize=(8.0, 4.5), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     missing = []
-    for index, (_, row) in enumerate(good.iterrows()):
-        found = [] if row["rung"] else list(distances.get(f"{row['method']}:{row['preset']}", ()))
+    for index, (key, row) in enumerate(good.iterrows()):
+        found = list(distances.get(str(key), ()))
         if not found:
             missing.append(str(row["title"]))
             continue
@@ -81,7 +81,7 @@ def distance_against_cost(
     if len(missing) < len(good):
         panels[1].legend(frameon=False, fontsize=8)
     if missing:
-        figure.suptitle(f"no trained run in {where}: {', '.join(missing)}", fontsize=8, x=0.01, ha="left", wrap=True)
+        figure.suptitle(f"no trained run in {where}: {' / '.join(missing)}", fontsize=8, x=0.01, ha="left", wrap=True)
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from clel.data import ImageSpec
 from clel.run import Methods
 from experiments import published
 from experiments.published import Figures
-from experiments.speed.numbers import ceiling, schedule_hours, stage_numbers, together
+from experiments.speed.numbers import ceiling, other_sizes, schedule_hours, stage_numbers, together
 from experiments.speed.rows import Row, schedule
 from experiments.speed.work import stages_of
 
@@ -22,6 +23,7 @@ NUMBERS = (
     *("images_per_s", "step_ms", "steps_per_s", "chain_share", "sampling_step_ms", "sampling_ms"),
     *("peak_memory_bytes", "parameters", "gflop", "gflop_per_s", "gflop_step", "step_gflop_per_s", "own_hours"),
     *("share_float32", "share_bfloat16", "step_share_float32", "step_share_bfloat16", "schedule_iterations", "hours"),
+    *("hours_q1", "hours_q3"),
     "reported_hours",
     "reported_memory",
     "others",
@@ -64,10 +66,10 @@ def _values(
     found = [measurements.get(job_key(row, stage.name)) for _, stage in stages_of(row.run, spec, methods)]
     bad = [m for m in found if m is None or m["status"] != "ok"]
     result: dict[str, Any] = {"title": row.title, "method": row.run.method, "preset": row.run.preset, "rung": row.rung}
-    result |= {"published": row.published, "status": "ok", "reason": None}
+    result |= {"published": row.published, "remark": row.remark, "status": "ok", "reason": None}
     later, preset = schedule(row, methods)
-    iterations = {stage.name: stage.iterations for _, stage in stages_of(later, spec, methods)}
-    result |= {"schedule": preset, "schedule_iterations": sum(iterations.values())}
+    planned = [replace(s, images=s.images or later.config.batch_size) for _, s in stages_of(later, spec, methods)]
+    result |= {"schedule": preset, "schedule_iterations": sum(stage.iterations for stage in planned)}
     for name in REPORTED:
         figure = published.reported(row.published, name, figures=figures)
         result[f"reported_{name}"] = figure.value if figure else None
@@ -86,7 +88,10 @@ def _values(
         return result
     good = [m for m in found if m is not None]
     stages = [stage_numbers(m) for m in good]
-    result |= together(stages) | {"hours": schedule_hours(stages, iterations)}
+    result |= together(stages)
+    if (hours := schedule_hours(stages, planned)) is not None:
+        result |= {"hours": hours.median, "hours_q1": hours.low, "hours_q3": hours.high}
+    result |= {f"schedule_{what}": change for what, change in other_sizes(stages, planned).items()}
     result["engine"] = " and ".join(dict.fromkeys(str(m["found"]["engine"]) for m in good if "engine" in m["found"]))
     others = [m["load"]["others"] for m in good if m["load"].get("others") is not None]
     result["others"] = max(others) if others else None

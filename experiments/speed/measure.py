@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import torch
 
+from baselines import METHODS
 from clel.log import plain
 from clel.resources import now, peak_memory
-from clel.run import with_engine
 from experiments.speed.ceiling import Product, products
 from experiments.speed.flops import FlopCount
 from experiments.speed.job import Job
 from experiments.speed.memory import start_of_peak
-from experiments.speed.work import PLAIN_ENGINE, Work
+from experiments.speed.work import Work, countable
 
 
 class Session:
@@ -50,13 +50,13 @@ class Session:
     def session(self) -> Session:
         return self
 
-    def work(self, steps: int | None = None, plain_engine: bool = False) -> Work:
-        """The job's method, once what was there before is gone; on request with the engine that hides no operation."""
+    def work(self, steps: int | None = None, counted: bool = False) -> Work:
+        """The job's method, once what was there before is gone; on request so that no operation is hidden."""
         gc.collect()
         if self.job.run is None:
             pytest.skip("a job without a method")
-        run = with_engine(self.job.run, PLAIN_ENGINE) if plain_engine else self.job.run
-        return Work(run, self.job.effort.spec, self.job.stage, self.device, steps)
+        run, methods = countable(self.job.run) if counted else (self.job.run, METHODS)
+        return Work(run, self.job.effort.spec, self.job.stage, self.device, steps, methods)
 
     def timed(self, work: Callable[[], object]) -> float:
         """Seconds of one call."""
@@ -139,7 +139,7 @@ def test_operations(session: Session) -> None:
 
 
 def _operations(session: Session, steps: int) -> int:
-    work = session.work(steps, plain_engine=True).entered()
+    work = session.work(steps, counted=True).entered()
     with FlopCount() as count:
         work.iteration()
     return count.total

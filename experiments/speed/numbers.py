@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from clel.stages import Stage
+
 HOUR = 3600.0
 
 
@@ -40,6 +42,8 @@ class StageNumbers:
     Attributes:
         iteration: seconds.
         composed: whether it was put together from shorter ones: t(1) + (K - 1) (t(n) - t(1)) / (n - 1).
+        short, longest: of an iteration with chains of one step, and of the longest that was measured, with n =
+            `taken` steps.
         step: seconds of one Langevin step in training, (t(n) - t(1)) / (n - 1); None without chains.
         sampling_step: seconds of one step of the sampler, on as many images.
         sampling: seconds of the whole sampler, where it has no steps.
@@ -52,6 +56,9 @@ class StageNumbers:
     steps: int
     iteration: Spread
     composed: bool
+    short: Spread
+    longest: Spread
+    taken: int
     step: float | None
     sampling_step: float | None
     sampling: float | None
@@ -61,22 +68,36 @@ class StageNumbers:
     flop_step: int | None
     finite: bool
 
+    def with_steps(self, steps: int) -> Spread | None:
+        """Seconds of an iteration with chains of K = `steps` steps, t(1) + (K - 1) (t(n) - t(1)) / (n - 1).
+
+        As it was measured for K = n. What n - 1 steps more were measured with is (K - 1) / (n - 1) times as uncertain.
+        None where the stage has no chains, or of one step only, to tell from.
+        """
+        return _with_steps(self.short, self.longest, self.taken, steps)
+
+
+def _with_steps(short: Spread, longest: Spread, taken: int, steps: int) -> Spread | None:
+    if steps == taken:
+        return longest
+    if taken < 2 or steps < 1:
+        return None
+    factor = (steps - 1) / (taken - 1)
+    middle = short.median + factor * (longest.median - short.median)
+    wide = max(1.0, factor)
+    return Spread(
+        middle, middle - wide * (longest.median - longest.low), middle + wide * (longest.high - longest.median)
+    )
+
 
 def stage_numbers(measurement: Mapping[str, Any]) -> StageNumbers:
     """The numbers of a measurement whose status is ok."""
     found, rounds = measurement["found"], measurement["rounds"]
     total, taken = found["steps"], found["measured_steps"]
-    short, iteration = Spread.of(rounds["short"]), Spread.of(rounds["iteration"])
-    step = (iteration.median - short.median) / (taken - 1) if taken > 1 else None
+    short, longest = Spread.of(rounds["short"]), Spread.of(rounds["iteration"])
+    step = (longest.median - short.median) / (taken - 1) if taken > 1 else None
     composed = step is not None and taken < total
-    if step is not None and composed:
-        factor = (total - 1) / (taken - 1)
-        middle = short.median + (total - 1) * step
-        iteration = Spread(
-            middle,
-            middle - factor * (iteration.median - iteration.low),
-            middle + factor * (iteration.high - iteration.median),
-        )
+    iteration = _with_steps(short, longest, taken, total) or longest
     start = Spread.of(rounds["sampling_start"]) if "sampling_start" in rounds else None
     sampling_step = None
     if start is not None and total and "sampling" in rounds:
@@ -89,6 +110,9 @@ def stage_numbers(measurement: Mapping[str, Any]) -> StageNumbers:
         steps=total,
         iteration=iteration,
         composed=composed,
+        short=short,
+        longest=longest,
+        taken=taken,
         step=step,
         sampling_step=sampling_step,
         sampling=start.median if start is not None and not total else None,
@@ -101,7 +125,10 @@ def stage_numbers(measurement: Mapping[str, Any]) -> StageNumbers:
 
 
 def together(stages: Sequence[StageNumbers]) -> dict[str, Any]:
-    """The row's numbers: iterations as its schedule mixes them, the last stage's chains, the largest stage's memory."""
+    """The row's numbers: iterations as its schedule mixes them, the last stage's chains, the largest stage's memory.
+
+    The chains' share is that of the whole training, sum_s n_s K_s step_s / sum_s n_s t_s over the stages s.
+    """
     n = sum(stage.iterations for stage in stages)
     mean = stages[0].iteration * (stages[0].iterations / n)
     for stage in stages[1:]:
@@ -123,7 +150,7 @@ def together(stages: Sequence[StageNumbers]) -> dict[str, Any]:
         "images_per_s": images / mean.median,
         "step_ms": None if last.step is None else 1e3 * last.step,
         "steps_per_s": 1 / last.step if last.step and last.step > 0 else None,
-        "chain_share": None if last.step is None else min(1.0, last.steps * last.step / last.iteration.median),
+        "chain_share": _chain_share(stages),
         "sampling_step_ms": None if last.sampling_step is None else 1e3 * last.sampling_step,
         "sampling_ms": None if last.sampling is None else 1e3 * last.sampling,
         "peak_memory_bytes": max(stage.peak for stage in stages),
@@ -144,12 +171,44 @@ def together(stages: Sequence[StageNumbers]) -> dict[str, Any]:
     }
 
 
-def schedule_hours(stages: Sequence[StageNumbers], iterations: Mapping[str, int]) -> float | None:
-    """Hours of so many iterations of each stage, by name; None where one of them was not measured."""
-    measured = {stage.name: stage.iteration.median for stage in stages}
-    if not set(iterations) <= set(measured):
+def _chain_share(stages: Sequence[StageNumbers]) -> float | None:
+    chains = [stage for stage in stages if stage.steps]
+    if not chains or any(stage.step is None for stage in chains):
         return None
-    return sum(measured[name] * n for name, n in iterations.items()) / HOUR
+    taken = sum(s.iterations * s.steps * s.step for s in chains if s.step is not None)
+    return min(1.0, taken / sum(s.iterations * s.iteration.median for s in stages))
+
+
+def schedule_hours(stages: Sequence[StageNumbers], schedule: Sequence[Stage]) -> Spread | None:
+    """Hours of a schedule, which may have other Langevin steps K and batches B than the stages b that were measured.
+
+    sum_s n_s t_s(K_s) B_s / b_s, with t(K) of `StageNumbers.with_steps`; time is taken to be proportional to the batch.
+    None where a stage of the schedule was not measured, or only without the chains that the schedule has in it.
+    """
+    measured = {stage.name: stage for stage in stages}
+    total = Spread(0.0, 0.0, 0.0)
+    for stage in schedule:
+        found = measured.get(stage.name)
+        time = found.with_steps(stage.gradient_evaluations) if found is not None else None
+        if found is None or time is None:
+            return None
+        total = total + time * (stage.iterations * (stage.images or found.images) / found.images / HOUR)
+    return total
+
+
+def other_sizes(stages: Sequence[StageNumbers], schedule: Sequence[Stage]) -> dict[str, str]:
+    """Where the schedule has other sizes than what was measured, "10 to 30", by "steps" and "batch"; "" for nowhere."""
+    planned = {stage.name: stage for stage in schedule}
+    pairs = [(stage, planned[stage.name]) for stage in stages if stage.name in planned]
+    found = {
+        "steps": [(s.name, s.steps, p.gradient_evaluations) for s, p in pairs],
+        "batch": [(s.name, s.images, p.images or s.images) for s, p in pairs],
+    }
+    several = len(stages) > 1
+    return {
+        what: ", ".join(f"{a:,} to {b:,}" + (f" ({name})" if several else "") for name, a, b in sizes if a != b)
+        for what, sizes in found.items()
+    }
 
 
 def ceiling(measurement: Mapping[str, Any] | None) -> dict[str, tuple[float, str]]:

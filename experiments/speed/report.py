@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,17 @@ import pandas as pd
 
 from clel.data import ImageSpec
 from clel.files import write_atomically
+from clel.run import Run
 from experiments.drawing import png
 from experiments.markup import escape_markdown, titled, to_latex, to_markdown
 from experiments.speed import figures
-from experiments.speed.claims import load_claims, sentences
+from experiments.speed.claims import load_claims, sentences, sizes
 from experiments.speed.frame import CEILING, speed_frame
 from experiments.speed.machine import busy
 from experiments.speed.numbers import ceiling
 from experiments.speed.rows import Row
 from experiments.speed.scaling import Point, curves, exponents
-from experiments.speed.table import scaling_grid, speed_grid
+from experiments.speed.table import most_common_engine, scaling_grid, speed_grid
 
 FIGURES = "figures/speed_{}.png"
 
@@ -36,7 +38,7 @@ def write_speed_report(
     """Write the report of a profile into its folder; returns the paths.
 
     Args:
-        runs_csv: Table 1's runs of the same profile, for the distances; it may be missing.
+        runs_csv: Table 1's runs of the same profile and engine, for the distances; it may be missing.
     """
     measurements = records["measurements"]
     values = speed_frame(rows, measurements, spec)
@@ -44,10 +46,10 @@ def write_speed_report(
     curve = curves(points, measurements)
     fits = exponents(curve)
     lines = about(records, spec, command, engines(values))
-    paper = records["options"]["profile"] == "paper" and records["options"]["batch"] is None
-    claims = sentences(values, load_claims(), _place(records, spec), paper)
+    asked = records["options"]
+    claims = sentences(values, load_claims(), sizes(asked["profile"] == "paper", asked["batch"], _place(records, spec)))
     grid, growth = speed_grid(values, best), scaling_grid(fits)
-    distances, name = trained(runs_csv)
+    distances, name = trained(runs_csv, {row.key: row.run for row in rows})
     comment = "".join(f"% {line}\n" for line in [*lines, *claims, r"\usepackage{booktabs}"])
     parts = [
         *(titled(line) for line in lines),
@@ -75,15 +77,15 @@ def write_speed_report(
 
 
 def engines(values: pd.DataFrame) -> str:
-    """The engine that most rows have, and which rows have others: "fast (bfloat16) (VAE, DRL: float32)"."""
-    named = values[values["engine"].fillna("") != ""] if "engine" in values else values[:0]
-    if named.empty:
+    """The engine that most rows have, and which rows have others: "fast (bfloat16) (VAE / DRL: float32)"."""
+    most = most_common_engine(values)
+    if most is None:
         return "not recorded"
-    most = named["engine"].value_counts().index[0]
+    named = values[values["engine"].fillna("") != ""]
     others: dict[str, list[str]] = {}
     for _, row in named[named["engine"] != most].iterrows():
         others.setdefault(str(row["engine"]), []).append(str(row["title"]))
-    return most + "".join(f" ({', '.join(titles)}: {engine})" for engine, titles in others.items())
+    return most + "".join(f" ({' / '.join(titles)}: {engine})" for engine, titles in others.items())
 
 
 def about(records: Mapping[str, Any], spec: ImageSpec, command: str, engine: str) -> list[str]:
@@ -116,15 +118,23 @@ def about(records: Mapping[str, Any], spec: ImageSpec, command: str, engine: str
     return lines
 
 
-def trained(runs_csv: Path) -> tuple[dict[str, list[float]], str]:
-    """Distances of fresh chains of Table 1's runs that ended well, by "method:preset", and the distance's name."""
+def trained(runs_csv: Path, rows: Mapping[str, Run[Any]]) -> tuple[dict[str, list[float]], str]:
+    """Distances of fresh chains of the file's runs that are a row's own, by row key, and the distance's name.
+
+    A row's runs are those of its whole configuration, engine and batch included, whatever their seed: the name of a
+    run holds a hash of it (`Run.name`). Rows of which none ended well are left out.
+    """
     if not runs_csv.exists():
         return {}, "Fréchet distance, fresh chains"
     runs = pd.read_csv(runs_csv)
     good = runs[(runs["status"] == "ok") & runs["fid_fresh"].notna()]
+    distances = {str(name): float(value) for name, value in zip(good["name"], good["fid_fresh"], strict=True)}
+    seeds = sorted({int(seed) for seed in good["seed"]})
     found: dict[str, list[float]] = {}
-    for _, run in good.iterrows():
-        found.setdefault(f"{run['method']}:{run['preset']}", []).append(float(run["fid_fresh"]))
+    for key, run in rows.items():
+        names = [replace(run, seed=seed).name for seed in seeds]
+        if own := [distances[name] for name in names if name in distances]:
+            found[key] = own
     spaces = sorted(set(good["protocol_features"].dropna())) if "protocol_features" in good else []
     return found, f"Fréchet distance, fresh chains\n({' / '.join(spaces) or 'unnamed'} features)"
 

@@ -18,6 +18,8 @@ from clel.run import Methods, Run, resolve
 from experiments.grid import PROFILES, table1_cells
 
 LADDER = Path(__file__).with_name("ladder.csv")
+IN_PROPORTION = ("contrastive_batch_size",)
+"""Batch sizes of losses that see more images than an iteration counts: they keep their ratio to `batch_size`."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Row:
         key: of the row: "method", "method:preset", or a rung's own.
         published: key in experiments/published.csv of what this is, or is a stand-in for; None where no paper has it.
         rung: whether it comes from ladder.csv; it then goes before a preset with the same `published` in a claim.
+        remark: what a batch that was asked for changed in it beside the batch; None for nothing.
     """
 
     key: str
@@ -35,6 +38,7 @@ class Row:
     run: Run[Any]
     published: str | None = None
     rung: bool = False
+    remark: str | None = None
 
 
 def speed_rows(
@@ -57,7 +61,7 @@ def speed_rows(
     rows += [row for row in rungs if not wanted or row.key in wanted or row.run.method in wanted]
     if batch is None:
         return rows
-    return [replace(row, run=replace(row.run, config=with_batch(row.run.config, batch))) for row in rows]
+    return [_resized(row, batch) for row in rows]
 
 
 def ladder(profile: str, device: str, methods: Methods = METHODS, path: Path = LADDER) -> list[Row]:
@@ -80,25 +84,39 @@ def changed(config: Any, changes: Mapping[str, Any]) -> Any:
 
 
 def with_batch(config: Any, batch: int) -> Any:
-    """The configuration with every batch size set to `batch`, and a buffer that holds as many chains."""
+    """The configuration with `batch` images an iteration in every stage, and a buffer that holds as many chains.
+
+    Batch sizes that are IN_PROPORTION are `batch` times their ratio to the configuration's own.
+    """
     changes = {name: batch for name in to_dict(config) if "batch_size" in name}
+    changes |= {n: round(batch * getattr(config, n) / config.batch_size) for n in IN_PROPORTION if n in changes}
     buffer = getattr(config, "buffer", None)
     nested = {"buffer": {"size": batch}} if buffer is not None and buffer.size < batch else {}
     return changed(config, changes | nested)
 
 
 def schedule(row: Row, methods: Methods = METHODS) -> tuple[Run[Any], str]:
-    """(run, preset) at the papers' size that a row stands for: of the same `published`, else the row's own."""
+    """(run, preset) at the papers' size that a row stands for: of the same `published`, else its method's `paper`.
+
+    The row's own where its method has neither. The same in every profile, so that hours of its rows can be compared.
+    """
     kind = choose(methods, row.run.method, "method")
     for preset in PROFILES["paper"].presets:
         if preset in kind.recipes():
             recipe = kind.recipe(preset)
             if row.published is not None and recipe.published == row.published:
                 return resolve(methods, row.run.method, preset), preset
-    # a preset whose papers have no row of their own still has a schedule at their size
-    if row.run.preset == PROFILES["quick"].presets[0] and "paper" in kind.recipes():
+    if "paper" in kind.recipes():
         return resolve(methods, row.run.method, "paper"), "paper"
     return row.run, row.run.preset
+
+
+def _resized(row: Row, batch: int) -> Row:
+    config = with_batch(row.run.config, batch)
+    scaled = [n for n in IN_PROPORTION if getattr(config, n, batch) != batch]
+    # its title may name the batch that it has without
+    remark = "; ".join(f"{n} is {getattr(config, n)}, in proportion to the batch" for n in scaled) or None
+    return replace(row, run=replace(row.run, config=config), remark=remark)
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from experiments import published
 from experiments.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.numbers import number
 from experiments.published import Figures
-from experiments.speed.claims import estimate
+from experiments.speed.claims import estimate, size_changes
 from experiments.speed.scaling import AXES, QUANTITIES
 
 REASON = 200
@@ -35,15 +35,21 @@ def significant(value: object, digits: int = 3, scale: float = 1.0) -> str:
     return number(scaled, digits + 1 if small else max(0, digits - size))
 
 
+def most_common_engine(values: pd.DataFrame) -> str | None:
+    """The engine that most rows have; None where it was not recorded."""
+    named = values[values["engine"].fillna("") != ""] if "engine" in values else values[:0]
+    return None if named.empty else str(named["engine"].value_counts().index[0])
+
+
 def speed_grid(values: pd.DataFrame, best: Mapping[str, tuple[float, str]], figures: Figures | None = None) -> Grid:
     """The table; `best` is the ceiling of each number format, (GFLOP/s, the product that reached it)."""
     notes = Footnotes()
     columns = _columns(values, best, notes)
     hours, memory = _reported_headers(notes)
-    lines = []
+    most, lines = most_common_engine(values), []
     for _, row in values.iterrows():
         ok = row["status"] == "ok"
-        line = [Text(str(row["title"]), tuple(notes.mark(text) for text in _remarks(row)))]
+        line = [Text(str(row["title"]), tuple(notes.mark(text) for text in _remarks(row, most)))]
         line += [Text(column.show(row) if ok else DASH) for column in columns]
         for name in ("hours", "memory"):
             figure = published.reported(_text(row["published"]), name, figures=figures)
@@ -99,7 +105,8 @@ def _columns(values: pd.DataFrame, best: Mapping[str, tuple[float, str]], notes:
             column(
                 "chains'",
                 "share",
-                mark="Of an iteration: what its K Langevin steps take, from iterations of K steps and of one.",
+                mark="Of an iteration: what its K Langevin steps take, from iterations of K steps and of one; over all "
+                "stages, in proportion to their time, where a method has several.",
             ),
             lambda row: _percent(row["chain_share"]),
         ),
@@ -136,8 +143,9 @@ def _columns(values: pd.DataFrame, best: Mapping[str, tuple[float, str]], notes:
             column(
                 "GFLOP",
                 "an iteration",
-                mark="Matrix products and convolutions, forward and backward, counted as they are "
-                "called; a multiplication and an addition are two.",
+                mark="Matrix products and convolutions of the network as published, forward and backward; a "
+                "multiplication and an addition are two. What an engine computes again on the way back is not counted, "
+                "what it folds together is counted whole, and a pass that it leaves out is left out.",
             ),
             _show("gflop"),
         ),
@@ -155,13 +163,27 @@ def _columns(values: pd.DataFrame, best: Mapping[str, tuple[float, str]], notes:
             column(
                 "paper's",
                 "schedule, h",
-                mark="Time of an iteration here times the iterations that the preset "
-                "at the paper's size trains; for presets that stand in for it, no forecast of what the paper's takes.",
+                mark=_schedule_mark(values),
             ),
             _show("hours"),
         )
     )
     return found
+
+
+def _schedule_mark(values: pd.DataFrame) -> str:
+    text = (
+        "Iterations of the method's preset at the paper's size, times what one with its K Langevin steps and batch B "
+        "would take here: (t(1) + (K - 1) times a step) B / b, t measured at batch b, time taken to be proportional to "
+        "the batch. With smaller networks no forecast of what the paper's take."
+    )
+    good = values[values["status"] == "ok"]
+    titles: dict[str, list[str]] = {}
+    for _, row in good.iterrows():
+        if change := size_changes(row):
+            titles.setdefault(change, []).append(str(row["title"]))
+    listed = "; ".join(f"{' / '.join(names)}: {change}" for change, names in titles.items())
+    return text + (f" From the sizes here to the paper's: {listed}." if listed else "")
 
 
 def _reported_headers(notes: Footnotes) -> tuple[Header, Header]:
@@ -173,12 +195,16 @@ def _reported_headers(notes: Footnotes) -> tuple[Header, Header]:
     return Header(("time", "h"), (mark,), group), Header(("memory", "GB"), (mark,), group)
 
 
-def _remarks(row: pd.Series) -> list[str]:
+def _remarks(row: pd.Series, most: str | None) -> list[str]:
     found = []
     title = row["title"]
     if row["status"] != "ok":
         found.append(f"{title}: {row['status']} ({shorten(str(row['reason']), REASON)}).")
         return found
+    if row["engine"] and row["engine"] != most:
+        found.append(f"Engine {row['engine']}, where most rows have {most}.")
+    if isinstance(row["remark"], str):
+        found.append(f"{title}: {row['remark']}.")
     if row["composed"]:
         found.append(
             f"{title}: an iteration would take too long here; put together from shorter chains, "

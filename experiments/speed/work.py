@@ -11,17 +11,17 @@ import torch
 from baselines import METHODS
 from clel.config import choose
 from clel.data import Images, ImageSpec
-from clel.engine import engine_of
+from clel.engine import Engine, Switches, engine_of, switches
 from clel.method import Method
 from clel.networks import parameter_count
 from clel.random import stream
 from clel.resources import now
-from clel.run import Methods, Run, build
+from clel.run import Methods, Run, build, with_engine
 from clel.stages import Stage
 from clel.trainer import Trainer
 from experiments.estimate import with_steps
 
-PLAIN_ENGINE = "float32"
+PLAIN_ENGINE: Engine = "float32"
 """Calls every operation from Python, where it can be counted; a captured graph replays them unseen."""
 POOL = 4
 """Random training images, in batches."""
@@ -89,6 +89,22 @@ class Work:
     def parameters(self) -> int:
         """Scalars in the modules that tables count."""
         return sum(parameter_count(module) for module in self.method.counted())
+
+
+def countable(run: Run[Any], methods: Methods = METHODS) -> tuple[Run[Any], Methods]:
+    """The run on PLAIN_ENGINE, and methods of which its own takes the same passes as on the run's engine.
+
+    An engine may leave a pass of a network out (`shared_views`); what else it changes is how operations are computed.
+    """
+    plain, kind = with_engine(run, PLAIN_ENGINE), choose(methods, run.method, "method")
+    if not hasattr(kind, "switches"):
+        return plain, methods
+
+    def chosen(method: Any) -> Switches:
+        own = switches(run.config.engine, method.device)
+        return replace(switches(PLAIN_ENGINE, method.device), shared_views=own.shared_views)
+
+    return plain, {**methods, run.method: type(kind.__name__, (kind,), {"switches": property(chosen)})}
 
 
 def stages_of(run: Run[Any], spec: ImageSpec, methods: Methods = METHODS) -> list[tuple[int, Stage]]:

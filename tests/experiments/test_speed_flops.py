@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,8 +14,9 @@ from clel.langevin import input_gradient
 from clel.run import resolve, with_engine
 from experiments.speed.flops import FlopCount
 from experiments.speed.profiles import DIGITS
+from experiments.speed.rows import with_batch
 from experiments.speed.scaling import exponent
-from experiments.speed.work import PLAIN_ENGINE, Work
+from experiments.speed.work import PLAIN_ENGINE, Work, countable
 
 N, C, D, SIDE = 3, 2, 5, 6
 
@@ -68,6 +70,25 @@ def test_operations_of_an_iteration_grow_by_those_of_a_step() -> None:
     assert step == pytest.approx(2 * forward.total, rel=0.05)
     # positives and negatives, forward, and backward to the weights and to inner images
     assert counts[0] - step == pytest.approx(6 * forward.total, rel=0.1)
+
+
+def test_a_pass_that_an_engine_leaves_out_is_not_counted() -> None:
+    """`fast` guides x+ by its first contrastive view: one forward of the encoder on a batch less than `exact`."""
+    run = resolve(METHODS, "clel", "quick", device="cpu")
+    run = replace(run, config=with_batch(run.config, 4))
+    counts = {}
+    for engine in ("fast", "exact", PLAIN_ENGINE):
+        counted, methods = countable(with_engine(run, engine))
+        work = Work(counted, DIGITS, 0, torch.device("cpu"), 1, methods)
+        with FlopCount() as count:
+            work.iteration()
+        counts[engine] = count.total
+    with FlopCount() as encoder, torch.no_grad():
+        work.method.encoder(torch.rand(4, *DIGITS.shape))
+    assert encoder.total > 0 and counts["exact"] == counts[PLAIN_ENGINE] == counts["fast"] + encoder.total
+    # a method without switches is counted as it is
+    other = resolve(METHODS, "vae", "quick", device="cpu")
+    assert countable(other) == (other, METHODS)
 
 
 def test_exponent_of_a_power_law() -> None:

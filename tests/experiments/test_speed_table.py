@@ -12,21 +12,24 @@ import pytest
 
 from baselines import METHODS
 from clel.config import ConfigError, differences
+from clel.run import with_engine
+from clel.stages import Stage
 from experiments.speed import launch
-from experiments.speed.claims import Claim, load_claims, sentences
-from experiments.speed.command import SpeedMemory, command, effort_of, folder_name, jobs_of
+from experiments.speed.claims import Claim, load_claims, sentences, sizes
+from experiments.speed.command import SpeedMemory, command, effort_of, folder_name, jobs_of, runs_csv
 from experiments.speed.frame import CEILING, job_key, speed_frame
 from experiments.speed.job import Job, read_job, write_job
 from experiments.speed.launch import measured
 from experiments.speed.machine import busy
-from experiments.speed.numbers import ceiling, schedule_hours, stage_numbers, together
+from experiments.speed.numbers import ceiling, other_sizes, schedule_hours, stage_numbers, together
 from experiments.speed.profiles import COLOUR32, DIGITS, EFFORTS
 from experiments.speed.records import read_records, write_records
-from experiments.speed.report import write_speed_report
-from experiments.speed.rows import ladder, schedule, speed_rows
+from experiments.speed.report import trained, write_speed_report
+from experiments.speed.rows import ladder, schedule, speed_rows, with_batch
 from experiments.speed.scaling import points, scaling_jobs
 from experiments.speed.table import significant
 from experiments.speed.work import stages_of
+from experiments.table1 import Table1, table_name
 
 QUIET = {"load_before": 0.1, "load_after": 2.0, "others": 0.01}
 MACHINE = {"cpu": "A CPU", "cores": 2, "threads": 2, "device": "cpu", "torch": "2", "python": "3", "system": "Linux"}
@@ -90,8 +93,32 @@ def test_stages_mix_as_the_schedule_does() -> None:
     row = together(stages)
     assert row["iteration_ms"] == pytest.approx(0.75 * 200 + 0.25 * 390) and row["images"] == 56
     assert row["peak_memory_bytes"] == 90_000_000 and row["langevin_steps"] == 30
-    assert schedule_hours(stages, {"vae": 3600, "energy": 7200}) == pytest.approx(0.2 + 2 * 0.39)
-    assert schedule_hours(stages, {"vae": 3600, "another": 1}) is None
+    # 300 iterations without chains, 100 of which 30 steps of 10 ms are part
+    assert row["chain_share"] == pytest.approx(100 * 0.3 / (300 * 0.2 + 100 * 0.39))
+    vae, energy = Stage("vae", 3600, images=64), Stage("energy", 7200, 30, images=32)
+    hours = schedule_hours(stages, [vae, energy])
+    assert hours is not None and hours.median == pytest.approx(0.2 + 2 * 0.39)
+    assert schedule_hours(stages, [vae, Stage("another", 1)]) is None
+    assert other_sizes(stages, [vae, energy]) == {"steps": "", "batch": ""}
+
+
+def test_hours_of_a_schedule_are_for_its_chains_and_batches() -> None:
+    stages = [stage_numbers(measurement(steps=30))]
+    planned = [Stage("training", 3600, 60, images=256)]
+    hours = schedule_hours(stages, planned)
+    assert hours is not None and hours.median == pytest.approx((0.1 + 59 * 0.01) * 256 / 64)
+    # the quartiles of 29 steps more, 5 % of 390 ms, for 59
+    assert hours.high - hours.median == pytest.approx(0.05 * 0.39 * 59 / 29 * 256 / 64)
+    assert other_sizes(stages, planned) == {"steps": "30 to 60", "batch": "64 to 256"}
+    # the same, whatever number of steps was measured
+    shorter = [stage_numbers(measurement(iteration=0.1 + 4 * 0.01, taken=5))]
+    assert schedule_hours(shorter, planned).median == pytest.approx(hours.median)  # type: ignore[union-attr]
+    without = [stage_numbers(measurement(0.1, 0.1, 0))]
+    assert schedule_hours(without, planned) is None
+    assert other_sizes([stage_numbers(measurement(stage=s)) for s in "ab"], [Stage("b", 1, 60, images=64)]) == {
+        "steps": "30 to 60 (b)",
+        "batch": "",
+    }
 
 
 def test_rows_are_the_profiles_and_stand_for_the_papers() -> None:
@@ -101,6 +128,12 @@ def test_rows_are_the_profiles_and_stand_for_the_papers() -> None:
     assert rungs["clel-large"].run.config.network.widths == (64, 64)
     assert schedule(rungs["clel-large"])[1] == "large" and schedule(rungs["clel-multiscale"])[1] == "multiscale"
     assert schedule(rungs["drl-n2"])[0].train.iterations == 240_000
+    # one rule for all rows of a profile: the iterations of the paper's preset, also where the row's own has others
+    for profile in ("quick", "small", "paper"):
+        for row in speed_rows(profile, [], "cpu", None):
+            recipes = METHODS[row.run.method].recipes()
+            later, preset = schedule(row)
+            assert later.train.iterations == recipes["paper"].train.iterations and preset in recipes
     # the paper profile has the ladder itself
     paper = {row.published for row in speed_rows("paper", [], "cpu", None)}
     assert paper >= {"plain", "clel-base", "clel-multiscale", "clel-multiscale-256", "clel-large"}
@@ -114,6 +147,18 @@ def test_rows_are_the_profiles_and_stand_for_the_papers() -> None:
     assert same.run.config.batch_size == same.run.config.contrastive_batch_size == 16
     with pytest.raises(ConfigError, match="clel"):
         speed_rows("quick", ["clle"], "cpu", None)
+
+
+def test_a_batch_that_is_asked_for_keeps_the_ladder() -> None:
+    rows = {row.key: row for row in speed_rows("quick", [], "cpu", 16)}
+    towers, batch = rows["clel:+towers"].run.config, rows["clel:+batch"].run.config
+    assert towers.batch_size == batch.batch_size == towers.contrastive_batch_size == 16
+    assert batch.contrastive_batch_size == 64
+    assert rows["clel:+batch"].remark == "contrastive_batch_size is 64, in proportion to the batch"
+    assert rows["clel:+towers"].remark is None is speed_rows("quick", ["clel:+batch"], "cpu", None)[0].remark
+    # a stage's own images are the batch that was asked for
+    vaebm = METHODS["vaebm"].recipe("paper").config
+    assert vaebm.batch_size != vaebm.vae_batch_size and with_batch(vaebm, 48).vae_batch_size == 48
 
 
 @pytest.mark.parametrize("profile", ["quick", "small", "paper"])
@@ -134,10 +179,10 @@ def test_every_job_of_a_profile_can_be_built(profile: str, tmp_path: Path) -> No
     assert len(scaling_jobs(found, effort, "cpu", None)) < len(found)  # the preset itself is on every curve
 
 
-def report(tmp_path: Path, measurements: dict[str, Any], profile: str = "quick") -> Path:
-    rows = speed_rows(profile, ["plain", "clel"], "cpu", None)
+def report(tmp_path: Path, measurements: dict[str, Any], profile: str = "quick", batch: int | None = None) -> Path:
+    rows = speed_rows(profile, ["plain", "clel"], "cpu", batch)
     records = {
-        "options": {"profile": profile, "batch": None},
+        "options": {"profile": profile, "batch": batch},
         "machine": MACHINE,
         "provenance": {"git_sha": "0123456789abcdef", "git_dirty": False},
         "load": QUIET,
@@ -159,8 +204,10 @@ def made() -> dict[str, Any]:
 
 
 def test_the_report(tmp_path: Path) -> None:
-    runs = {"method": ["clel", "clel"], "preset": ["quick"] * 2, "status": ["ok"] * 2, "fid_fresh": [0.2, 0.4]}
-    pd.DataFrame(runs).to_csv(tmp_path / "runs.csv")
+    (clel,) = (row.run for row in speed_rows("quick", ["clel:quick"], "cpu", None))
+    names = [replace(clel, seed=seed).name for seed in (0, 1)]
+    runs = {"name": names, "seed": [0, 1], "status": ["ok"] * 2, "fid_fresh": [0.2, 0.4]}
+    pd.DataFrame(runs).to_csv(tmp_path / "runs.csv", index=False)
     folder = report(tmp_path, made())
     text = (folder / "speed_memory.md").read_text()
     assert "Warning" not in text and "**Load:**" in text
@@ -168,8 +215,15 @@ def test_the_report(tmp_path: Path) -> None:
     plain = next(line for line in text.splitlines() if line.startswith("| Plain EBM |")).split("|")
     cells = [cell.split("<sup>")[0].strip() for cell in plain[1:-1]]
     assert cells[1:3] == ["64", "390 (39.0)"] and "77 %" in cells and "21 %; 25 %" in cells
-    assert cells[-2:] == ["38", "6"] and "10.8" in cells  # 100,000 iterations of 390 ms
-    assert "1.26 times the time" in text and "1.08 times; what is measured is 1.16 of that" in text
+    # 100,000 iterations with 60 steps: t(1) = 100 ms and 59 of 10 ms; CLEL's 200 ms and the same
+    assert cells[-2:] == ["38", "6"] and "19.2" in cells
+    assert "From the sizes here to the paper's: Plain EBM / CLEL / CLEL, + multi-scale" in text and "K 30 to 60" in text
+    assert "1.14 times the time" in text and "1.08 times. Measured" in text
+    assert "The engines differ, exact for CLEL and fast (bfloat16) for Plain EBM" in text
+    assert "Hours are for the paper's sizes (CLEL: K 30 to 60; Plain EBM: K 30 to 60)." in text
+    assert "Engine exact, where most rows have fast (bfloat16)." in text
+    large = next(line for line in text.splitlines() if "large CLEL against CLEL-Base" in line)
+    assert "ENGINE=float32 puts both on one" in large and "of that" not in large
     assert "small stand-ins" in text
     assert "steps" in text and "Growth with size" in text
     values = pd.read_csv(folder / "speed_memory.csv", index_col="row")
@@ -178,6 +232,38 @@ def test_the_report(tmp_path: Path) -> None:
     assert figures == {f"speed_{name}.png" for name in ("iteration", "memory", "distance", "scaling")}
     tex = (folder / "speed_memory.tex").read_text()
     assert tex.count(r"\begin{tabular}{@{}l") == 2 and r"\usepackage{booktabs}" in tex
+
+
+def test_rows_of_one_engine_are_held_against_the_paper() -> None:
+    rows = speed_rows("quick", ["plain", "clel"], "cpu", None)
+    values = speed_frame(rows, made() | {"clel/training": measurement(0.2, 0.49)}, DIGITS)
+    time, memory, *_ = sentences(values, load_claims(), sizes(False, None, "x"))
+    assert "1.14 times the time of the paper's schedule" in time and "1.08 times; what is measured is 1.06" in time
+    assert "engines" not in time + memory
+    assert "1.00 times the peak memory" in memory and "what is measured is 0.86 of that" in memory
+
+
+def test_with_another_batch(tmp_path: Path) -> None:
+    found = {key: m | {"found": m["found"] | {"images": 16}} for key, m in made().items() if key != CEILING}
+    text = (report(tmp_path, found, "paper", 16) / "speed_memory.md").read_text()
+    assert "Measured: the paper's networks at batch 16, on" in text and "stand-ins" not in text
+    assert "batch 16 to 64" in text
+    memory = next(line for line in text.splitlines() if "to the memory of the plain EBM" in line)
+    assert "The batches are not the paper's" in memory and "of that" not in memory
+    assert sizes(True, None, "x") == "the paper's networks and sizes, on x"
+
+
+def test_distances_are_those_of_the_rows_own_runs(tmp_path: Path) -> None:
+    (row,) = speed_rows("quick", ["clel:quick"], "cpu", None)
+    (larger,) = speed_rows("quick", ["clel:quick"], "cpu", 16)
+    exact = with_engine(row.run, "exact")
+    names = [replace(row.run, seed=0).name, replace(row.run, seed=2).name, replace(exact, seed=0).name, "x"]
+    runs = {"name": names, "method": ["clel"] * 4, "preset": ["quick"] * 4, "seed": [0, 2, 0, 0]}
+    runs |= {"status": ["ok", "ok", "ok", "diverged"], "fid_fresh": [0.1, 0.2, 0.3, None]}
+    pd.DataFrame(runs).to_csv(tmp_path / "runs.csv", index=False)
+    found, _ = trained(tmp_path / "runs.csv", {"own": row.run, "batch": larger.run, "exact": exact})
+    assert found == {"own": [0.1, 0.2], "exact": [0.3]}
+    assert trained(tmp_path / "none.csv", {"own": row.run})[0] == {}
 
 
 def test_what_failed_and_who_disturbed(tmp_path: Path) -> None:
@@ -196,12 +282,13 @@ def test_what_failed_and_who_disturbed(tmp_path: Path) -> None:
 def test_a_rung_of_the_ladder_stands_for_a_published_row_before_a_preset() -> None:
     columns = {"title": ["A", "A8", "L"], "published": ["drl-n8", "drl-n8", "clel-large"], "rung": [False, True, True]}
     columns |= {"hours": [1.0, 20.0, 4.0], "peak_memory_bytes": [1.0, 8.0, 2.0]}  # type: ignore[dict-item]
-    columns |= {f"iteration_ms{q}": [1.0, 1.0, 1.0] for q in ("", "_q1", "_q3")}  # type: ignore[dict-item]
-    (time, memory) = (s for s in sentences(pd.DataFrame(columns), load_claims(), "x", True) if "N = 8" in s)
+    columns |= {f"hours_{q}": columns["hours"] for q in ("q1", "q3")}
+    columns |= {name: [""] * 3 for name in ("engine", "schedule_steps", "schedule_batch")}
+    (time, memory) = (s for s in sentences(pd.DataFrame(columns), load_claims(), "x") if "N = 8" in s)
     assert "5.00 times the time" in time and "A8 against L" in time and "4.90 times (from an estimate)" in time
-    assert "the paper's networks and sizes, on x" in time
+    assert "what is measured is 1.02 of that. Measured: x." in time
     assert "4.00 times the peak memory" in memory
-    assert sentences(pd.DataFrame(columns), [Claim("c", ("no",), ("such",), "hours", "", "")], "x", True) == []
+    assert sentences(pd.DataFrame(columns), [Claim("c", ("no",), ("such",), "hours", "", "")], "x") == []
 
 
 def test_a_process_that_came_to_nothing(tmp_path: Path) -> None:
@@ -242,6 +329,9 @@ def test_options() -> None:
         effort_of(replace(options, rounds=1))
     assert effort_of(options).spec == COLOUR32
     assert folder_name(SpeedMemory(engine="bfloat16")) == "quick-bfloat16"
+    assert runs_csv(options) == Path("results/small/runs.csv")
+    of_engine = SpeedMemory(engine="bfloat16", batch=8)
+    assert runs_csv(of_engine) == Path("results", table_name(Table1(engine="bfloat16"), []), "runs.csv")
 
 
 def test_machines_and_their_load() -> None:
