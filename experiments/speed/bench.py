@@ -77,7 +77,7 @@ def main(options: Bench) -> int:
     load = watch.read()
     if found is None:
         return 1
-    for line in brought(found.extras):
+    for line in brought(found.extras, options.rounds != 1):
         print(line)
     disturbed = busy(load, about)
     if disturbed:

@@ -8,13 +8,14 @@ from typing import Any
 Extras = Mapping[str, Mapping[str, Any]]
 
 
-def brought(extras: Extras) -> list[str]:
+def brought(extras: Extras, measured: bool = True) -> list[str]:
     """Lines of a table of the benchmarks that measured two things in turn, and a line for each share of a ceiling.
 
     Args:
         extras: extra_info by benchmark. `alternated` has the two names, `<name>_ms` and `<name>_cpu_ms` their shortest
             rounds in seconds on the wall and of processor, `ratio` and `cpu_ratio` first over second; `share` is a
             share of a ceiling, in words `share_of`.
+        measured: False where all was tiny and ran once, which is said: those are no times.
     """
     rows = {_short(name): extra for name, extra in extras.items() if "alternated" in extra}
     lines = []
@@ -23,7 +24,10 @@ def brought(extras: Extras) -> list[str]:
         head = " ".join(
             f"{title:>11}" for title in ("off ms", "on ms", "off / on", "off cpu ms", "on cpu ms", "off / on")
         )
-        lines += ["what each switch brings (shortest rounds, on the wall and of processor)", f"{'':<{width}} {head}"]
+        how = (
+            "shortest rounds, on the wall and of processor" if measured else "one round, tiny: that they run, no times"
+        )
+        lines += [f"what each switch brings ({how})", f"{'':<{width}} {head}"]
         for name, extra in rows.items():
             off, on = extra["alternated"]
             wall = f"{extra[f'{off}_ms']:>11.2f} {extra[f'{on}_ms']:>11.2f} {extra['ratio']:>11.2f}"
