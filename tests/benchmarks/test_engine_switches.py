@@ -45,7 +45,7 @@ TRAINING = {
 
 def pieces(full: bool) -> tuple[Switches, Switches]:
     """Training in pieces off and on; small ones where the network is tiny, so that there are several."""
-    off = Switches(training_dtype=HALF)
+    off = Switches(channels_last=True, training_dtype=HALF)
     return off, replace(off, training_piece=2 << 20 if full else 4 << 10)
 
 

@@ -1,7 +1,7 @@
 """A process that works when told to, for what a process has once: -m tests.benchmarks.worker ALLOCATOR WORK SIZE.
 
-It says "ready", and for each line that it reads it works once and writes its seconds of processor until then and its
-peak memory in MiB.
+When it is ready, and for each line that it reads after it worked once, it writes its seconds of processor until then
+and its peak memory in MiB.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Worker:
 
     def wait(self) -> None:
         """Until it is ready."""
-        self._read()
+        self.seconds, self.peak = map(float, self._read().split())
 
     def once(self) -> None:
         """Have it work once, and wait for that."""
@@ -78,10 +78,14 @@ def main(allocator: str, work: str, size: str) -> None:
     torch.set_num_threads(threads() if size == "full" else 1)
     method = build(size == "full", switches("fast", CPU), steps=STEPS if work == "chain" else 0)
     call = chain(method) if work == "chain" else lambda: losses(method)
-    print("ready", flush=True)
+
+    def report() -> None:
+        print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+
+    report()
     for _ in sys.stdin:
         call()
-        print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+        report()
 
 
 if __name__ == "__main__":
