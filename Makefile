@@ -102,8 +102,8 @@ bench: $(READY) ## Run every benchmark; ROUNDS=1 only sees that they run, SELECT
 	@$(PY) $(BENCH)
 
 .PHONY: bench-save
-bench-save: $(READY) ## Keep the benchmarks' times in results/bench/baseline.json, or BASELINE=...
-	@$(PY) $(BENCH) --save
+bench-save: $(READY) ## Keep the benchmarks' times in results/bench/baseline.json, or BASELINE=...; FORCE=1 even under load
+	@$(PY) $(BENCH) --save $(if $(filter-out 0 no false,$(FORCE)),--force)
 
 .PHONY: bench-compare
 bench-compare: $(READY) ## Run the benchmarks again: ratios to the baseline; refused on another machine

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+
+from tests.benchmarks.switched import Bench, threads
 
 HERE = Path(__file__).parent
 
@@ -17,3 +22,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if timings:
         config.hook.pytest_deselected(items=timings)
         items[:] = [item for item in items if item not in timings]
+
+
+@pytest.fixture
+def bench(benchmark: Any, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Where one times things in turn; on the threads that the targets are stated for."""
+    before, chosen = torch.get_num_threads(), Bench(benchmark, request.config.getoption("rounds", default=15))
+    # on tiny images two would wait for each other
+    torch.set_num_threads(threads() if chosen.full else 1)
+    yield chosen
+    torch.set_num_threads(before)

@@ -10,9 +10,11 @@ import pytest
 
 from clel.config import ConfigError
 from clel.run import choose_device
-from experiments.speed import bench
-from experiments.speed.bench import Bench, comparison, main
+from experiments.speed import bench, tuned
+from experiments.speed.bench import Bench, Found, main
+from experiments.speed.brought import brought
 from experiments.speed.machine import machine
+from experiments.speed.regressions import comparison, judged
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,40 +59,125 @@ def test_ratios_with_their_noise() -> None:
     old["e"] = [1.0, 1.0, 1.0]
     new = {"a": [1.0, 1.1, 0.9], "b": [2.0, 2.2, 1.8], "c": [1.5, 0.5, 3.0], "fresh": [1.0], "d": [0.5, 0.55, 0.45]}
     new["e"] = [3.0, 3.0]
-    lines, slower = comparison(old, new, 1.2)
-    assert slower == ["b"]
-    by_name = {line.split()[0]: line for line in lines if line}
-    assert "2.00  1.81 to 2.21  slower" in by_name["b"]
+    result = comparison(old, new, 1.2)
+    assert result.slower == ["b"] and result.missing == ["gone"]
+    by_name = {line.split()[0]: line for line in result.lines if line}
+    assert "2.00      2.00  1.81 to 2.21  slower" in by_name["b"]
     assert "slower" not in by_name["c"] and "1.50" in by_name["c"]  # beyond the limit, within the noise
     assert by_name["d"].endswith("faster")
     assert by_name["e"].endswith("too few rounds to judge") and "3.00" in by_name["e"]
     assert "only in the baseline" in by_name["gone"] and "only in the new run" in by_name["fresh"]
+    assert any("did not run: gone" in line for line in result.lines)
+    selected = comparison(old, new, 1.2, selected=True)
+    assert not selected.missing and "1 others of the baseline were not asked for" in selected.lines
+
+
+def test_a_regression_does_not_hide_behind_disturbed_rounds() -> None:
+    """Each round doubled, one of three old ones disturbed: the quartiles overlap, the undisturbed rounds do not."""
+    old = [1.0, 1.0, 2.1] * 5
+    assert judged(old, [2.0] * 15, 1.2) == "slower"
+    assert judged([2.0] * 15, old, 1.2) == "faster"
+    # disturbed rounds of the new run alone are no regression
+    assert judged([1.0] * 15, [1.0, 1.0, 2.1, 2.1, 2.1], 1.2) == ""
+    assert judged([1.0, 1.0, 1.0], [1.0, 2.1, 2.1], 1.2) == ""  # although here the quartiles are apart
+
+
+def quiet(monkeypatch: pytest.MonkeyPatch, others: float = 0.0) -> None:
+    """As if other programs kept so many cores busy."""
+    load = {"load_before": 0.0, "load_after": 0.0, "others": others}
+    monkeypatch.setattr(bench.LoadWatch, "read", lambda self: load)
+
+
+def finds(monkeypatch: pytest.MonkeyPatch, **rounds: list[float]) -> None:
+    """As if the benchmarks took that."""
+    monkeypatch.setattr(bench, "run", lambda options: Found(rounds))
+
+
+def kept(path: Path) -> list[dict[str, list[float]]]:
+    return [run["benchmarks"] for run in json.loads(path.read_text())["runs"]]
 
 
 def test_save_compare_and_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    rounds = {"a": [1.0, 1.1, 0.9]}
-    monkeypatch.setattr(bench, "run", lambda options: rounds)
+    quiet(monkeypatch)
+    finds(monkeypatch, a=[1.0, 1.1, 0.9])
     path = tmp_path / "baseline.json"
     with pytest.raises(ConfigError, match="bench-save"):
         main(Bench(compare=True, baseline=path))
     assert main(Bench(save=True, baseline=path)) == 0
-    kept = json.loads(path.read_text())
-    assert kept["machine"] == machine(choose_device("auto")) and kept["benchmarks"] == rounds
+    baseline = json.loads(path.read_text())
+    assert baseline["machine"] == machine(choose_device("auto")) and kept(path) == [{"a": [1.0, 1.1, 0.9]}]
     assert main(Bench(compare=True, baseline=path)) == 0
     assert "none is slower" in capsys.readouterr().out
-    rounds = {"a": [2.0, 2.2, 1.8]}
+    finds(monkeypatch, a=[2.0, 2.2, 1.8])
     assert main(Bench(compare=True, baseline=path)) == 1
 
-    def not_reached(options: Bench) -> dict[str, list[float]]:
-        raise AssertionError("measured before the machines were compared")
-
-    monkeypatch.setattr(bench, "run", not_reached)
-    kept["machine"] |= {"cores": 96, "torch": "1.0"}
-    path.write_text(json.dumps(kept))
-    with pytest.raises(ConfigError, match=r"cores: 96 -> \d+; torch: 1.0 -> "):
-        main(Bench(compare=True, baseline=path))
+    not_measured(monkeypatch)
+    baseline["machine"] |= {"cores": 96, "torch": "1.0"}
+    path.write_text(json.dumps(baseline))
+    for options in (Bench(compare=True, baseline=path), Bench(save=True, select="a", baseline=path)):
+        with pytest.raises(ConfigError, match=r"cores: 96 -> \d+; torch: 1.0 -> "):
+            main(options)
     with pytest.raises(ConfigError, match="one of the two"):
         main(Bench(save=True, compare=True))
+
+
+def not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_reached(options: Bench) -> Found:
+        raise AssertionError("measured what was to be refused before")
+
+    monkeypatch.setattr(bench, "run", not_reached)
+
+
+def test_a_part_is_kept_beside_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    quiet(monkeypatch)
+    path = tmp_path / "baseline.json"
+    finds(monkeypatch, a=[1.0] * 3, b=[1.0] * 3)
+    assert main(Bench(save=True, baseline=path)) == 0
+    finds(monkeypatch, a=[2.0] * 3)
+    assert main(Bench(save=True, select="a", baseline=path)) == 0
+    assert kept(path) == [{"b": [1.0] * 3}, {"a": [2.0] * 3}]
+    assert "1 benchmarks kept, of 2 in it" in capsys.readouterr().out
+    assert main(Bench(compare=True, select="a", baseline=path)) == 0
+    # all were asked for and b did not run: it may be skipped, renamed or gone
+    assert main(Bench(compare=True, baseline=path)) == 1
+    assert "did not run: b" in capsys.readouterr().out
+    assert main(Bench(save=True, baseline=path)) == 0  # a whole run replaces the whole
+    assert kept(path) == [{"a": [2.0] * 3}]
+
+
+def test_load_is_refused_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    path = tmp_path / "baseline.json"
+    finds(monkeypatch, a=[1.0] * 3)
+    quiet(monkeypatch, others=500.0)
+    assert main(Bench(save=True, baseline=path)) == 1
+    assert not path.exists() and "FORCE=1" in capsys.readouterr().err
+    assert main(Bench(save=True, force=True, baseline=path)) == 0
+    quiet(monkeypatch)
+    capsys.readouterr()
+    assert main(Bench(compare=True, baseline=path)) == 0
+    assert "baseline were kept while other programs kept 500.00 cores busy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_too_few_rounds_make_no_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
+    not_measured(monkeypatch)
+    for options in (Bench(save=True, rounds=rounds), Bench(compare=True, rounds=rounds)):
+        with pytest.raises(ConfigError, match=f"rounds is {rounds}; a baseline needs at least 3"):
+            main(options)
+
+
+def test_what_each_switch_brings_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    extra = {"alternated": ["off", "on"], "off_ms": 30.0, "on_ms": 10.0, "ratio": 3.0}
+    extra |= {"off_cpu_ms": 50.0, "on_cpu_ms": 20.0, "cpu_ratio": 2.5}
+    share = {"share": 0.521, "share_of": "a convolution's 990 GFLOP/s"}
+    found = Found({"t.py::test_chain[frozen]": [0.01]}, {"t.py::test_chain[frozen]": extra, "t.py::test_step": share})
+    monkeypatch.setattr(bench, "run", lambda options: found)
+    assert main(Bench(rounds=1)) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[2].split() == ["chain[frozen]", "30.00", "10.00", "3.00", "50.00", "20.00", "2.50"]
+    assert "step: 52 % of a convolution's 990 GFLOP/s" in out
+    assert "no times" in out.splitlines()[0]
+    assert brought({"x": {}}) == [] and "shortest" in brought(found.extras)[0]
 
 
 def test_one_round_is_handed_to_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,3 +190,12 @@ def test_one_round_is_handed_to_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.subprocess, "run", fake)
     assert main(Bench(rounds=1, select="x")) == 1
     assert "--rounds=1" in seen and "--benchmark-enable" in seen and seen[seen.index("-k") + 1] == "x"
+    # with the allocator as a training has it, which is no business of the tests
+    assert tuned.__name__ in seen and tuned.__name__ not in (ROOT / "pyproject.toml").read_text()
+
+
+def test_benchmarks_have_the_allocator_of_a_training(monkeypatch: pytest.MonkeyPatch, pytestconfig: Any) -> None:
+    calls: list[bool] = []
+    monkeypatch.setattr(tuned, "tune_allocator", lambda: calls.append(True))
+    tuned.pytest_configure(pytestconfig)
+    assert calls == [True]

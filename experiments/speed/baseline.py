@@ -1,0 +1,71 @@
+"""The baseline of `make bench-compare`: one or several runs on one machine, each with its commit and its load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clel.config import ConfigError, differences
+from experiments.speed.machine import busy
+
+SCHEMA = 2
+
+
+def read_baseline(path: Path) -> dict[str, Any]:
+    """The baseline that a file holds; raises ConfigError, saying what to do, where there is none that can be read."""
+    try:
+        baseline = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no baseline; make bench-save on this machine writes one") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: not readable as JSON ({error}); make bench-save writes another") from None
+    if not isinstance(baseline, Mapping) or baseline.get("schema") != SCHEMA:
+        raise ConfigError(f"{path}: no baseline of schema {SCHEMA}; make bench-save writes another")
+    return dict(baseline)
+
+
+def refuse_another_machine(old: Mapping[str, Any], about: dict[str, Any], path: Path) -> None:
+    """Raise ConfigError, naming the differences, where the baseline was not made on this machine."""
+    differ = differences(old["machine"], about)
+    if differ:
+        raise ConfigError(
+            f"{path} was made on another machine, and times of two machines do not compare: {'; '.join(differ)}. "
+            "Check out the commit to compare with here and keep its times with make bench-save BASELINE=..."
+        )
+
+
+def merged(old: Mapping[str, Any] | None, run: Mapping[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+    """The baseline with a run's benchmarks in the place of those of their names, and all others as they were.
+
+    A run is its provenance, load and benchmarks; an older one that has no benchmark left is dropped.
+    """
+    runs = []
+    for before in old["runs"] if old is not None else []:
+        left = {name: rounds for name, rounds in before["benchmarks"].items() if name not in run["benchmarks"]}
+        if left:
+            runs.append({**before, "benchmarks": left})
+    return {"schema": SCHEMA, "machine": about, "runs": [*runs, dict(run)]}
+
+
+def rounds_of(baseline: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Seconds of every round of every benchmark in it, by name."""
+    return {name: rounds for run in baseline["runs"] for name, rounds in run["benchmarks"].items()}
+
+
+def loaded(baseline: Mapping[str, Any]) -> list[str]:
+    """A warning for each of its runs that other programs disturbed: its times are too long, and hide a regression."""
+    return [
+        f"warning: {len(run['benchmarks'])} benchmarks of the baseline were kept {in_words(run['load'])}; "
+        "a ratio to them comes out too small"
+        for run in baseline["runs"]
+        if busy(run["load"], baseline["machine"])
+    ]
+
+
+def in_words(load: Mapping[str, Any]) -> str:
+    """While others kept 1.90 cores busy; or the load average, where that is all the system tells."""
+    if load.get("others") is None:
+        return f"at a load average of {load['load_before']:.1f}"
+    return f"while other programs kept {load['others']:.2f} cores busy"

@@ -1,0 +1,44 @@
+"""What each switch brings, and shares of a ceiling: from the `extra_info` that benchmarks write beside their rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Extras = Mapping[str, Mapping[str, Any]]
+
+
+def brought(extras: Extras, measured: bool = True) -> list[str]:
+    """Lines of a table of the benchmarks that measured two things in turn, and a line for each share of a ceiling.
+
+    Args:
+        extras: extra_info by benchmark. `alternated` has the two names, `<name>_ms` and `<name>_cpu_ms` their shortest
+            rounds in seconds on the wall and of processor, `ratio` and `cpu_ratio` first over second; `share` is a
+            share of a ceiling, in words `share_of`.
+        measured: False where all was tiny and ran once, which is said: those are no times.
+    """
+    rows = {_short(name): extra for name, extra in extras.items() if "alternated" in extra}
+    lines = []
+    if rows:
+        width = max(map(len, rows))
+        head = " ".join(
+            f"{title:>11}" for title in ("off ms", "on ms", "off / on", "off cpu ms", "on cpu ms", "off / on")
+        )
+        how = (
+            "shortest rounds, on the wall and of processor" if measured else "one round, tiny: that they run, no times"
+        )
+        lines += [f"what each switch brings ({how})", f"{'':<{width}} {head}"]
+        for name, extra in rows.items():
+            off, on = extra["alternated"]
+            wall = f"{extra[f'{off}_ms']:>11.2f} {extra[f'{on}_ms']:>11.2f} {extra['ratio']:>11.2f}"
+            cpu = f"{extra[f'{off}_cpu_ms']:>11.2f} {extra[f'{on}_cpu_ms']:>11.2f} {extra['cpu_ratio']:>11.2f}"
+            named = "" if (off, on) == ("off", "on") else f"  {off} / {on}"
+            lines.append(f"{name:<{width}} {wall} {cpu}{named}")
+    for name, extra in extras.items():
+        if "share" in extra:
+            lines.append(f"{_short(name)}: {100 * extra['share']:.0f} % of {extra['share_of']}")
+    return lines
+
+
+def _short(name: str) -> str:
+    return name.rsplit("::", 1)[-1].removeprefix("test_")
