@@ -107,7 +107,6 @@ class IGEBM(LangevinEBM):
     def __init__(self, config: IGEBMConfig, spec: ImageSpec) -> None:
         super().__init__(config, spec)
         self.network = IGEBMNetwork(config, spec)
-        self.widest = config.widths[0] * spec.size**2 if config.dropout == 0 else 0
 
     @classmethod
     def recipes(cls) -> Mapping[str, Recipe]:

@@ -40,7 +40,6 @@ class PlainEBM(LangevinEBM):
     def __init__(self, config: PlainConfig, spec: ImageSpec) -> None:
         super().__init__(config, spec)
         self.network = EnergyNetwork(config.network, spec)
-        self.widest = config.network.widths[0] * spec.size**2
 
     @classmethod
     def recipes(cls) -> Mapping[str, Recipe]:

@@ -88,6 +88,7 @@ class CLEL(LangevinEBM):
     def __init__(self, config: CLELConfig, spec: ImageSpec) -> None:
         super().__init__(config, spec)
         self.network = EnergyNetwork(config.network, spec)
+        # beside the encoder's; for an EBM alone the passes computed twice cost more than the memory is worth
         self.widest = config.network.widths[0] * spec.size**2
         self.encoder = Encoder(config.encoder, spec)
 

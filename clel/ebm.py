@@ -63,8 +63,8 @@ class LangevinEBM(Method):
     network: nn.Module
     config: EBMConfig
     widest: int = 0
-    """Values in the largest activation of an image; 0 where a training pass does not treat each image by itself, as
-    with batch statistics or dropout. Layers of torch that do so are noticed."""
+    """Values in the largest activation of an image, of a method that trains in pieces of a batch; 0 for others. Its
+    network must treat each image by itself: no batch statistics (these layers are noticed), no dropout."""
 
     def __init__(self, config: EBMConfig, spec: ImageSpec) -> None:
         super().__init__(config, spec)

@@ -57,6 +57,7 @@ def build(full: bool, chosen: Switches, kind: Any = CLEL, steps: int = STEPS) ->
             config = replace(config, contrastive_batch_size=4, encoder=EncoderConfig("tiny", 4, 8, 64))
     config = replace(config, langevin=replace(config.langevin, steps=steps))
     method = type("Switched", (kind,), {"switches": chosen}).build(config, COLOUR32 if full else DIGITS, 0)  # type: ignore[attr-defined]
+    method.widest = config.network.widths[0] * method.spec.size**2  # also of a method that keeps its batch whole
     return method.train()
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from baselines.igebm import IGEBM
 from baselines.plain import PlainEBM
+from clel.clel import CLEL
 from clel.data import ImageSpec
 from clel.networks import EnergyNetwork, NetworkConfig
 from clel.pieces import InPieces
@@ -77,31 +78,37 @@ def test_no_activation_is_kept() -> None:
     assert max(saved, default=0) < activation // 4
 
 
-def test_methods_train_in_pieces_where_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Large batches, on fast, without dropout: 64 + 64 images of 32 x 8 x 8 values, of which a piece takes 64 KiB."""
-    for kind in (PlainEBM, IGEBM):
-        config = kind.recipe("quick").config
-        for engine, piece, expected in (("float32", 0, None), ("fast", 1 << 20, None), ("fast", 1 << 16, True)):
-            method = kind.build(replace(config, engine=engine), SPEC, 0)
-            chosen = replace(method.switches, training_piece=piece)
-            monkeypatch.setattr(kind, "switches", chosen)
-            network = method.trained_network()
-            if expected is None:
-                assert network is method.network
-            else:
-                assert isinstance(network, InPieces) and network is method.trained_network()
-                assert network.images in (8, 16)  # by the number format that this machine's fast engine has
-            monkeypatch.undo()
-        assert not any("view" in name for name in method.state_dict())
-    monkeypatch.setattr(IGEBM, "switches", replace(chosen, training_piece=1 << 16))
-    dropping = IGEBM.build(replace(config, engine="fast", dropout=0.1), SPEC, 0)
-    assert dropping.trained_network() is dropping.network
+def clel(engine: str, piece: int, monkeypatch: pytest.MonkeyPatch) -> CLEL:
+    """Quick's, with batches of 64 + 64 images, of which the largest activation has 32 x 8 x 8 values."""
+    method = CLEL.build(replace(CLEL.recipe("quick").config, engine=engine), SPEC, 0)  # type: ignore[type-var]
+    monkeypatch.setattr(CLEL, "switches", replace(method.switches, training_piece=piece))
+    return method  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(("engine", "piece", "cut"), [("float32", 0, 0), ("fast", 1 << 20, 0), ("fast", 1 << 16, 1)])
+def test_clel_trains_in_pieces_of_large_batches(
+    engine: str, piece: int, cut: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = clel(engine, piece, monkeypatch)
+    network = method.trained_network()
+    if cut:
+        assert isinstance(network, InPieces) and network is method.trained_network()
+        assert network.images in (8, 16)  # by the number format that this machine's fast engine has
+    else:
+        assert network is method.network
+    assert not any("view" in name for name in method.state_dict())
+
+
+@pytest.mark.parametrize("kind", [PlainEBM, IGEBM])
+def test_other_batches_stay_whole(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = kind.build(replace(kind.recipe("quick").config, engine="fast"), SPEC, 0)
+    monkeypatch.setattr(kind, "switches", replace(method.switches, training_piece=1 << 16))
+    assert method.trained_network() is method.network
 
 
 @pytest.mark.parametrize("layer", [nn.BatchNorm2d(1), nn.Dropout(0.1)])
 def test_layers_that_mix_a_batch_are_noticed(layer: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    method = PlainEBM.build(replace(PlainEBM.recipe("quick").config, engine="fast"), SPEC, 0)
-    monkeypatch.setattr(PlainEBM, "switches", replace(method.switches, training_piece=1 << 16))
+    method = clel("fast", 1 << 16, monkeypatch)
     assert isinstance(method.trained_network(), InPieces)
     method.network.extra = layer
     assert method.trained_network() is method.network
