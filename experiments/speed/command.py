@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -23,12 +24,16 @@ from experiments.speed.rows import Row, speed_rows
 from experiments.speed.scaling import Point, points, scaling_jobs
 from experiments.speed.work import stages_of
 
+KEPT = "speed_memory.partial.json"
+"""In a table's folder until all is measured: what an interrupted command goes on from."""
+
 
 @dataclass(frozen=True)
 class SpeedMemory:
     """Measure what an iteration, a sampling step and training take in time, memory and operations, method by method.
 
-    Everything is measured anew each time; a machine that does nothing else is needed.
+    Everything is measured anew each time, after an interruption only what is missing; a machine that does nothing else
+    is needed.
     """
 
     profile: str = "quick"
@@ -67,9 +72,11 @@ def main(options: SpeedMemory) -> int:
     if options.report:
         records = read_records(folder)
     else:
-        records = measure(options, effort, device, rows, found)
+        records = measure(options, effort, device, rows, found, folder / KEPT)
         write_records(folder, records)
-    for path in write_speed_report(folder, rows, found, effort.spec, records, command(options), runs_csv(options)):
+        (folder / KEPT).unlink(missing_ok=True)
+    asked = str(records["options"].get("command") or command(options))
+    for path in write_speed_report(folder, rows, found, effort.spec, records, asked, runs_csv(options)):
         print(path)
     print((folder / "speed_memory.md").read_text())
     bad = {key: m["reason"] for key, m in records["measurements"].items() if m["status"] != "ok"}
@@ -101,18 +108,20 @@ def jobs_of(options: SpeedMemory, effort: Effort, device: str, rows: list[Row], 
 
 
 def measure(
-    options: SpeedMemory, effort: Effort, device: str, rows: list[Row], found: list[Point]
+    options: SpeedMemory, effort: Effort, device: str, rows: list[Row], found: list[Point], kept: Path
 ) -> dict[str, object]:
-    """Carry out all jobs; the records."""
+    """Carry out all jobs, those that the file `kept` has of an interrupted command left out; the records."""
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     place = torch.device(device)
     # taken before anything is measured: what is committed meanwhile is not what runs
     origin, watch = provenance(place), LoadWatch()
-    measurements = measured(jobs_of(options, effort, device, rows, found), "speed-memory")
+    here = json.dumps([machine(place), origin.get("git_sha"), origin.get("git_dirty")])
+    measurements = measured(jobs_of(options, effort, device, rows, found), "speed-memory", kept=kept, origin=here)
     about = next((m["machine"] for m in measurements.values() if m["machine"]), machine(place))
     return {
         "options": {
+            "command": command(options),
             "profile": options.profile,
             "batch": options.batch,
             "engine": options.engine,

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from clel.config import ConfigError
-from clel.log import Progress
+from clel.config import ConfigError, to_dict
+from clel.files import write_atomically
+from clel.log import Progress, plain
 from experiments.speed.job import Job, write_job
 from experiments.speed.machine import LoadWatch
 
@@ -21,7 +22,11 @@ OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "can't allocate", "not enoug
 
 
 def measured(
-    jobs: Sequence[Job], name: str, run: Callable[[Job, Path], int] | None = None
+    jobs: Sequence[Job],
+    name: str,
+    run: Callable[[Job, Path], int] | None = None,
+    kept: Path | None = None,
+    origin: str = "",
 ) -> dict[str, dict[str, Any]]:
     """A measurement of each job by its key.
 
@@ -30,14 +35,35 @@ def measured(
 
     Args:
         run: carries out a job in a folder and returns the exit status; starts a process by default.
+        kept: a file for what is measured so far, which an interrupted command goes on from; the caller removes it.
+        origin: commit and machine; what was measured under another is measured again.
     """
     progress, result = Progress(name, len(jobs)), {}
+    before = _read_kept(kept, origin)
     for number, job in enumerate(jobs):
         progress.show(number, job.key)
+        as_asked = json.loads(json.dumps(to_dict(job)))
+        found = before.get(job.key)
+        if found is not None and found["job"] == as_asked and found["measurement"]["status"] == "ok":
+            result[job.key] = found["measurement"]
+            continue
         with tempfile.TemporaryDirectory() as folder:
             result[job.key] = _measured(job, Path(folder), run or _process)
+        before[job.key] = {"job": as_asked, "measurement": result[job.key]}
+        if kept is not None:
+            write_atomically(kept, json.dumps(plain({"origin": origin, "jobs": before})))
     progress.show(len(jobs), "measured")
     return result
+
+
+def _read_kept(kept: Path | None, origin: str) -> dict[str, dict[str, Any]]:
+    if kept is None or not kept.exists():
+        return {}
+    try:
+        found = json.loads(kept.read_text())
+    except ValueError:
+        return {}
+    return dict(found["jobs"]) if found.get("origin") == origin else {}
 
 
 def _measured(job: Job, folder: Path, run: Callable[[Job, Path], int]) -> dict[str, Any]:

@@ -71,6 +71,9 @@ def write_speed_report(
         contents["speed_scaling.csv"] = pd.DataFrame(curve).to_csv(index=False, lineterminator="\n")
         contents["speed_exponents.csv"] = pd.DataFrame(fits).to_csv(index=False, lineterminator="\n")
         contents[FIGURES.format("scaling")] = png(figures.growth(curve, fits))
+    else:  # of an earlier table with curves
+        for name in ("speed_scaling.csv", "speed_exponents.csv", FIGURES.format("scaling")):
+            (folder / name).unlink(missing_ok=True)
     for name, content in contents.items():
         write_atomically(folder / name, content)
     return [folder / name for name in contents]

@@ -348,3 +348,42 @@ def test_machines_and_their_load() -> None:
 )
 def test_significant(value: float | None, text: str) -> None:
     assert significant(value) == text
+
+
+def test_an_interrupted_command_goes_on_with_what_is_missing(tmp_path: Path) -> None:
+    """But for another commit or machine, for a job that changed, and for one that failed."""
+    first, second = (Job(key, "cpu", EFFORTS["smoke"]) for key in "ab")
+    asked: list[str] = []
+    broken = ["b"]
+
+    def run(job: Job, folder: Path) -> int:
+        asked.append(job.key)
+        if job.key in broken:
+            raise KeyboardInterrupt
+        found = {"found": {"n": len(asked)}, "failures": [], "machine": {}, "provenance": {}}
+        (folder / "found.json").write_text(json.dumps(found))
+        return 0
+
+    kept = tmp_path / "kept.json"
+    with pytest.raises(KeyboardInterrupt):
+        measured([first, second], "x", run, kept, "here")
+    broken.clear()
+    result = measured([first, second], "x", run, kept, "here")
+    assert asked == ["a", "b", "b"] and [result[key]["found"]["n"] for key in "ab"] == [1, 3]
+    measured([first, second], "x", run, kept, "elsewhere")
+    assert asked[3:] == ["a", "b"]
+    measured([replace(first, threads=1), second], "x", run, kept, "elsewhere")
+    assert asked[5:] == ["a"]
+    content = json.loads(kept.read_text())
+    content["jobs"]["b"]["measurement"]["status"] = "error"
+    kept.write_text(json.dumps(content))
+    measured([second], "x", run, kept, "elsewhere")
+    assert asked[6:] == ["b"]
+
+
+def test_curves_of_an_earlier_table_do_not_stay(tmp_path: Path) -> None:
+    folder = report(tmp_path, made())
+    assert (folder / "speed_scaling.csv").exists()
+    report(tmp_path, {key: m for key, m in made().items() if not key.startswith("scaling/")})
+    left = {path.name for path in folder.rglob("*")}
+    assert not left & {"speed_scaling.csv", "speed_exponents.csv", "speed_scaling.png"} and "speed_memory.md" in left
