@@ -62,10 +62,11 @@ def welch(a: pd.Series, b: pd.Series) -> dict[str, object]:
 
     Returns:
         difference = m_a - m_b; standard_error = sqrt(d_a^2 / n_a + d_b^2 / n_b) with sample standard deviations d; t,
-        dof and two-sided p of Welch's test; agrees = p >= 0.05. All but the first are None where a
-        sample has fewer than two values; t, dof and p also where all values of both are the same.
+        dof and two-sided p of Welch's test; agrees = p >= 0.05; low and high, the 95 % interval of the difference. All
+        but the first are None where a sample has fewer than two values; but for `standard_error` and `agrees` also
+        where all values of both are the same.
     """
-    unknown = dict.fromkeys(("standard_error", "t", "dof", "p", "agrees"))
+    unknown = dict.fromkeys(("standard_error", "t", "dof", "p", "agrees", "low", "high"))
     difference = float(a.mean() - b.mean())
     if min(len(a), len(b)) < 2:
         return {"difference": difference, **unknown}
@@ -75,7 +76,9 @@ def welch(a: pd.Series, b: pd.Series) -> dict[str, object]:
     if error > 0:
         dof = error**4 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
         p = float(2 * stats.t.sf(abs(difference) / error, dof))
+        half = float(stats.t.isf(LEVEL / 2, dof)) * error
         found |= {"t": difference / error, "dof": dof, "p": p, "agrees": p >= LEVEL}
+        found |= {"low": difference - half, "high": difference + half}
     return found
 
 

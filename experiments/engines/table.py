@@ -29,6 +29,9 @@ def about(found: Comparison, a: Path, b: Path) -> list[str]:
     both = pd.concat(found.runs)
     agree = found.table["agrees"].eq(True)
     others = list(found.table[~agree]["title"])
+    half = (found.table["high"] - found.table["low"]).astype(float) / 2
+    loose = found.table[agree & (half > found.table[["distance_a_mean", "distance_b_mean"]].max(axis=1))]
+    wide = [f"{row['title']} ({number(row['low'], 1)} to {number(row['high'], 1)})" for _, row in loose.iterrows()]
     data = " / ".join(NAMES.get(name, name) for name in distinct(both, "dataset"))
     lines = [
         f"Engines: {found.engines[0]} ({a.name}) against {found.engines[1]} ({b.name}), data set {data}, seeds "
@@ -36,6 +39,11 @@ def about(found: Comparison, a: Path, b: Path) -> list[str]:
         f"Outcome: {int(agree.sum())} of {len(agree)} methods agree within the spread"
         f"{'; not, or not known to: ' if others else ''}{', '.join(others)}.",
     ]
+    if wide:
+        lines.append(
+            f"Undecided: the seeds of {', '.join(wide)} lie so far apart that the interval of the difference is wider "
+            "than the distances themselves: a difference as large as these would agree."
+        )
     if found.left_out:
         lines.append(f"Left out: {', '.join(found.left_out)}; both tables have the same runs of them.")
     commits = " / ".join(dict.fromkeys(sha[:12] for sha in distinct(both, "provenance_git_sha")))

@@ -194,3 +194,16 @@ def test_settings_are_all_but_seed_and_engine() -> None:
     values["device"] = "cuda"
     assert settings({"config": values}) == one
     assert settings({"config": {"reference": "noise"}}) is None and settings({}) is None
+
+
+def test_an_interval_wider_than_the_distances_is_said(tmp_path: Path) -> None:
+    exact = runs_of("exact")
+    names = [name for name in exact.index if name.startswith("clel-digits")]
+    exact.loc[names, "fid_fresh"] = [0.3, 0.3, 6.0]
+    a, b = folders(tmp_path, runs_of("fast"), exact)
+    main(["engines", str(a), str(b)])
+    text = (a / "engines.md").read_text()
+    assert "**Undecided:** the seeds of CLEL (" in text and "as large as these would agree" in text
+    low, high = pd.read_csv(a / "engines.csv", index_col="row").loc[CLEL, ["low", "high"]]
+    interval = stats.ttest_ind([0.2, 0.3, 0.4], [0.3, 0.3, 6.0], equal_var=False).confidence_interval()
+    assert (low, high) == pytest.approx((interval.low, interval.high))
