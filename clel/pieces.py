@@ -1,7 +1,6 @@
-"""Training passes over a few images at a time, whose activations stay in the cache and are computed twice.
+"""Training passes over a few images at a time, whose activations are computed twice: time for memory.
 
-The energies of a batch do not depend on each other, so nothing but the order of sums changes. Of a small network the
-activations of a whole batch take longer to be written and read than to be computed.
+The energies of a batch do not depend on each other, so nothing but the order of sums changes.
 """
 
 from __future__ import annotations

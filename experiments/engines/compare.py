@@ -70,15 +70,13 @@ def welch(a: pd.Series, b: pd.Series) -> dict[str, object]:
     difference = float(a.mean() - b.mean())
     if min(len(a), len(b)) < 2:
         return {"difference": difference, **unknown}
-    parts = float(a.var(ddof=1)) / len(a), float(b.var(ddof=1)) / len(b)
-    error = math.sqrt(sum(parts))
+    error = math.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
     found = {"difference": difference, **unknown, "standard_error": error, "agrees": difference == 0}
     if error > 0:
-        dof = error**4 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
-        p = float(2 * stats.t.sf(abs(difference) / error, dof))
-        half = float(stats.t.isf(LEVEL / 2, dof)) * error
-        found |= {"t": difference / error, "dof": dof, "p": p, "agrees": p >= LEVEL}
-        found |= {"low": difference - half, "high": difference + half}
+        test = stats.ttest_ind(a, b, equal_var=False)
+        interval = test.confidence_interval(1 - LEVEL)
+        found |= {"t": float(test.statistic), "dof": float(test.df), "p": float(test.pvalue)}
+        found |= {"agrees": bool(test.pvalue >= LEVEL), "low": float(interval.low), "high": float(interval.high)}
     return found
 
 
