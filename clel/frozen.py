@@ -17,6 +17,8 @@ from torch.nn.utils import parametrize
 class FrozenView:
     """A plain, gradient-free, evaluation-mode copy of `network`; `refresh` copies the present weights in.
 
+    The modules of the original are looked up once: a submodule that is replaced afterwards wants a new view.
+
     Attributes:
         network: the copy; call it (or its methods) in the place of the original.
         device: where it lies; a network that moved to another wants a new view.
@@ -31,7 +33,10 @@ class FrozenView:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # not a registered submodule of anything: the original keeps its place in the method's state
         self.original = network
-        self._targets = {**dict(self.network.named_parameters()), **dict(self.network.named_buffers())}
+        self._tensors = [
+            (path, self.original.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2], target)
+            for path, target in (*self.network.named_parameters(), *self.network.named_buffers())
+        ]
         self.device = next(self.network.parameters()).device
 
     @torch.no_grad()
@@ -40,17 +45,14 @@ class FrozenView:
 
         In training mode a spectrally normalised weight makes one power iteration here. Static memory: nothing moves.
         """
-        for path, target in self._targets.items():
-            target.copy_(self._present(path))
+        # a parametrised tensor is computed by this look-up, so the modules are kept and not what they held
+        for _, module, name, target in self._tensors:
+            target.copy_(getattr(module, name))
         return self.network
 
     def present(self) -> dict[str, torch.Tensor]:
         """Every weight and buffer of the original, through its parametrizations, by its name in the view."""
-        return {path: self._present(path) for path in self._targets}
-
-    def _present(self, path: str) -> torch.Tensor:
-        module, _, name = path.rpartition(".")
-        return getattr(self.original.get_submodule(module), name)
+        return {path: getattr(module, name) for path, module, name, _ in self._tensors}
 
 
 def _fold(module: nn.Module) -> nn.Module:

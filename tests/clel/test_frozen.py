@@ -168,3 +168,30 @@ def test_children_of_a_parametrised_module_are_kept() -> None:
     network = nn.utils.parametrizations.spectral_norm(Scaled()).eval()
     x = torch.randn(2, 3)
     torch.testing.assert_close(FrozenView(network).refresh()(x), network(x))
+
+
+def test_modules_are_looked_up_once_and_tensors_at_each_refresh(
+    network: EnergyNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = FrozenView(network.eval())
+    live = dict(network.named_modules())
+    before = {name: value.clone() for name, value in frozen.refresh().named_parameters()}
+    monkeypatch.setattr(nn.Module, "get_submodule", None)
+    with torch.no_grad():
+        for p in network.parameters():
+            p.add_(torch.linspace(0, 1, p.numel()).reshape(p.shape))
+    frozen.refresh()
+    for path, value in frozen.network.named_parameters():
+        module, _, name = path.rpartition(".")
+        assert torch.equal(value, getattr(live[module], name)) and not torch.equal(value, before[path])
+
+
+def test_a_deep_copy_follows_its_own_original(network: EnergyNetwork, x: Tensor) -> None:
+    frozen = FrozenView(network.eval())
+    twin = copy.deepcopy(frozen)
+    with torch.no_grad():
+        for p in network.parameters():
+            p.add_(0.1)
+    assert twin.original is not network
+    torch.testing.assert_close(twin.refresh()(x), twin.original(x))
+    assert not torch.allclose(twin.refresh()(x), frozen.refresh()(x))
