@@ -2,13 +2,10 @@
 
 import dataclasses
 import hashlib
-import http.server
 import multiprocessing
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,36 +15,15 @@ from clel.config import ConfigError
 from clel.metrics import weights as module
 from clel.metrics.inception import MODES
 from clel.metrics.weights import PUBLISHED, STATE_DICT, TORCHSCRIPT, Weights, WeightsError, get, locate, weights_folder
+from tests.server import served
 
 CONTENT = b"weights " * 40_000
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(CONTENT)))
-        self.end_headers()
-        half = len(CONTENT) // 2
-        self.wfile.write(CONTENT[:half])
-        if self.path == "/cut":
-            return
-        if self.path == "/slow":
-            self.wfile.flush()
-            time.sleep(0.2)
-        self.wfile.write(CONTENT[half:])
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_address[1]}"
-        running.shutdown()
-        thread.join()
+    with served(CONTENT) as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)

@@ -1,12 +1,10 @@
 """Downloads, from a server on this machine."""
 
-import http.server
 import multiprocessing
 import os
 import random
 import socket
 import stat
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,39 +17,15 @@ from clel.data.__main__ import main
 from clel.data.download import download, fetch, progress
 from clel.data.sources import Remote
 from tests.data.conftest import md5, write
+from tests.server import served
 
 CONTENT = random.Random(0).randbytes(700_000)
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        if self.path == "/gone":
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(CONTENT)))
-        self.end_headers()
-        half = len(CONTENT) // 2
-        self.wfile.write(CONTENT[:half])
-        if self.path == "/cut":
-            return
-        if self.path == "/slow":
-            self.wfile.flush()
-            time.sleep(0.3)
-        self.wfile.write(CONTENT[half:])
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_address[1]}"
-        running.shutdown()
-        thread.join()
+    with served(CONTENT) as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)
