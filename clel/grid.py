@@ -13,12 +13,15 @@ from clel.data import to_uint8
 from clel.files import write_atomically
 
 
-def tile(pixels: Tensor, columns: int = 8, padding: int = 1) -> Tensor:
-    """uint8 [N, C, H, W] -> one image uint8 [C, rows (H + p) + p, columns (W + p) + p], white between the images."""
+def tile(pixels: Tensor, columns: int = 8, padding: int = 1, between: int = 255) -> Tensor:
+    """uint8 [N, C, H, W] -> one image uint8 [C, rows (H + p) + p, columns (W + p) + p].
+
+    Around and between the images is the grey value `between`, white by default.
+    """
     n, channels, height, width = pixels.shape
     rows = math.ceil(n / columns)
     shape = (channels, rows * (height + padding) + padding, columns * (width + padding) + padding)
-    grid = torch.full(shape, 255, dtype=torch.uint8)
+    grid = torch.full(shape, between, dtype=torch.uint8)
     for i, image in enumerate(pixels.cpu()):
         top, left = (i // columns) * (height + padding) + padding, (i % columns) * (width + padding) + padding
         grid[:, top : top + height, left : left + width] = image

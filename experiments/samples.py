@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from clel.grid import tile
 from experiments.store import Cell, Run
 from experiments.tables import by_row, failures
 
@@ -37,16 +39,10 @@ def read_samples(path: Path) -> NDArray[np.uint8]:
     return images
 
 
-def tile(images: NDArray[np.uint8], gap: int = 1) -> NDArray[np.uint8]:
+def sheet(images: NDArray[np.uint8], gap: int = 1) -> NDArray[np.uint8]:
     """[N, C, H, W] -> one image [rows (H + gap) - gap, columns (W + gap) - gap, C], grey between them."""
-    n, channels, height, width = images.shape
-    columns = math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    sheet = np.full((rows * (height + gap), columns * (width + gap), channels), GAP, dtype=np.uint8)
-    for index, image in enumerate(images):
-        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
-        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
-    return sheet[: rows * (height + gap) - gap, : columns * (width + gap) - gap]
+    tiled = tile(torch.from_numpy(images), math.ceil(math.sqrt(len(images))), gap, GAP)
+    return tiled[:, gap:-gap, gap:-gap].permute(1, 2, 0).numpy()
 
 
 def sample_grids(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir: Path) -> Figure:
@@ -86,9 +82,9 @@ def _panel(axes: Axes, members: Sequence[Cell], runs: Mapping[str, Run], runs_di
     distance = runs[good[0].run_name].part("metrics").get("fid_fresh")
     under = "no distance" if distance is None else f"distance {distance:.2f}"
     axes.set_title(f"{title}\n{under}" + (f" (seed {good[0].seed})" if len(members) > 1 else ""), fontsize=10)
-    sheet = tile(images[:SHOWN], gap=max(1, images.shape[-1] // 16))
+    shown = sheet(images[:SHOWN], gap=max(1, images.shape[-1] // 16))
     axes.imshow(
-        sheet.squeeze(-1) if sheet.shape[-1] == 1 else sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest"
+        shown.squeeze(-1) if shown.shape[-1] == 1 else shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest"
     )
 
 

@@ -12,7 +12,7 @@ from experiments import plots, samples
 from experiments.curves import distance_curve, gap_curve, over_seeds
 from experiments.drawing import png
 from experiments.plots import distance_over_steps, distance_over_time, energy_gap
-from experiments.samples import GAP, read_samples, sample_grids, tile
+from experiments.samples import GAP, read_samples, sample_grids, sheet
 from experiments.store import load_records
 
 
@@ -116,14 +116,14 @@ def test_png_is_reproducible_and_leaves_no_state(fake: Any, grid: list) -> None:
         assert "pyplot" not in Path(str(module.__file__)).read_text()
 
 
-def test_tile_places_images_row_by_row() -> None:
+def test_a_sheet_places_images_row_by_row() -> None:
     images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((5, 1, 2, 3), dtype=np.uint8)
-    sheet = tile(images, gap=1)[..., 0]
-    assert sheet.shape == (2 * 3 - 1, 3 * 4 - 1)
-    assert [sheet[0, 0], sheet[0, 4], sheet[0, 8], sheet[3, 0], sheet[3, 4]] == [0, 1, 2, 3, 4]
-    assert (sheet[2] == GAP).all()
-    assert (sheet[:, 3] == GAP).all()
-    assert (sheet[3:, 8:] == GAP).all()
+    shown = sheet(images, gap=1)[..., 0]
+    assert shown.shape == (2 * 3 - 1, 3 * 4 - 1)
+    assert [shown[0, 0], shown[0, 4], shown[0, 8], shown[3, 0], shown[3, 4]] == [0, 1, 2, 3, 4]
+    assert (shown[2] == GAP).all()
+    assert (shown[:, 3] == GAP).all()
+    assert (shown[3:, 8:] == GAP).all()
 
 
 @pytest.mark.parametrize(
