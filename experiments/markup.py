@@ -114,6 +114,11 @@ def to_latex(grid: Grid) -> str:
     return "\n".join([*lines, r"}\par", r"\endgroup"]) + "\n"
 
 
+def latex_comment(lines: Sequence[str]) -> str:
+    r"""Lines that stand above a table, as comments of its .tex, with the package that `to_latex` needs."""
+    return "".join(f"% {_one_line(line)}\n" for line in [*lines, r"\usepackage{booktabs}"])
+
+
 def standalone(tex: str) -> str:
     """A document of one landscape page around the output of `to_latex`, to be compiled with pdflatex."""
     return "\n".join(

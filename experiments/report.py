@@ -9,7 +9,7 @@ from typing import Any
 from clel.files import write_atomically
 from experiments import drawing, plots, samples
 from experiments.headings import NAMES
-from experiments.markup import titled
+from experiments.markup import latex_comment, titled
 from experiments.store import Cell, Run, frame, load_cells
 from experiments.tables import by_row, table1
 
@@ -49,10 +49,9 @@ def write_report(profile_dir: Path, cells: Sequence[Cell], runs_dir: Path, comma
     runs = load_cells(runs_dir, cells)
     table = table1(cells, runs)
     about = describe(cells, runs, command)
-    comment = "".join(f"% {line}\n" for line in [*about, r"\usepackage{booktabs}"])
     contents: dict[str, str | bytes] = {
         "table1.md": "\n\n".join([*(titled(line) for line in about), table.to_markdown()]),
-        "table1.tex": comment + table.to_latex(),
+        "table1.tex": latex_comment(about) + table.to_latex(),
         "table1.csv": table.to_csv(),
         "runs.csv": frame(runs).to_csv(lineterminator="\n"),
         "figures/distance_over_time.png": drawing.png(plots.distance_over_time(cells, runs, runs_dir)),

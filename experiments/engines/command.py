@@ -14,7 +14,7 @@ from experiments.engines.compare import Comparison, compare
 from experiments.engines.figure import engines_figure
 from experiments.engines.runs import read_runs
 from experiments.engines.table import about, engines_grid
-from experiments.markup import titled, to_latex, to_markdown
+from experiments.markup import latex_comment, titled, to_latex, to_markdown
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,9 @@ def main(options: Engines) -> int:
 def report(found: Comparison, table: Path, other: Path) -> dict[str, str | bytes]:
     """The files of a comparison by name."""
     lines, grid = about(found, table, other), engines_grid(found)
-    comment = "".join(f"% {line}\n" for line in [*lines, r"\usepackage{booktabs}"])
     return {
         "engines.md": "\n\n".join([*map(titled, lines), to_markdown(grid)]),
-        "engines.tex": comment + to_latex(grid),
+        "engines.tex": latex_comment(lines) + to_latex(grid),
         "engines.csv": found.table.to_csv(lineterminator="\n"),
         "figures/engines.png": png(engines_figure(found)),
     }

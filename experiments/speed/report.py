@@ -13,7 +13,7 @@ from clel.data import ImageSpec
 from clel.files import write_atomically
 from clel.run import Run
 from experiments.drawing import png
-from experiments.markup import escape_markdown, titled, to_latex, to_markdown
+from experiments.markup import escape_markdown, latex_comment, titled, to_latex, to_markdown
 from experiments.speed import figures
 from experiments.speed.claims import load_claims, sentences, sizes
 from experiments.speed.frame import CEILING, speed_frame
@@ -50,7 +50,6 @@ def write_speed_report(
     claims = sentences(values, load_claims(), sizes(asked["profile"] == "paper", asked["batch"], _place(records, spec)))
     grid, growth = speed_grid(values, best), scaling_grid(fits)
     distances, name = trained(runs_csv, {row.key: row.run for row in rows})
-    comment = "".join(f"% {line}\n" for line in [*lines, *claims, r"\usepackage{booktabs}"])
     parts = [
         *(titled(line) for line in lines),
         to_markdown(grid).rstrip("\n"),
@@ -61,7 +60,7 @@ def write_speed_report(
         parts += ["**Growth with size:**", to_markdown(growth)]
     contents: dict[str, str | bytes] = {
         "speed_memory.md": "\n\n".join(parts).rstrip("\n") + "\n",
-        "speed_memory.tex": comment + to_latex(grid) + (to_latex(growth) if fits else ""),
+        "speed_memory.tex": latex_comment([*lines, *claims]) + to_latex(grid) + (to_latex(growth) if fits else ""),
         "speed_memory.csv": values.to_csv(lineterminator="\n"),
         FIGURES.format("iteration"): png(figures.iteration_bars(values)),
         FIGURES.format("memory"): png(figures.memory_bars(values)),

@@ -17,7 +17,18 @@ from hypothesis import strategies as st
 from clel.config import to_dict
 from clel.settings import EvaluateConfig
 from experiments import tables
-from experiments.markup import Footnotes, Grid, Header, Text, escape_latex, letter, standalone, to_latex, to_markdown
+from experiments.markup import (
+    Footnotes,
+    Grid,
+    Header,
+    Text,
+    escape_latex,
+    latex_comment,
+    letter,
+    standalone,
+    to_latex,
+    to_markdown,
+)
 from experiments.numbers import number
 from experiments.published import Published
 from experiments.store import load_cells, load_records
@@ -200,3 +211,9 @@ def test_groups_span_their_columns() -> None:
     tex = to_latex(Grid(headers, [[Text("1")] * 5]))
     assert r"\multicolumn{2}{l}{} & \multicolumn{2}{c}{G} & \multicolumn{1}{l}{}" in tex
     assert r"\cmidrule(lr){3-4}" in tex
+
+
+def test_no_line_leaves_the_comment_above_a_table() -> None:
+    assert latex_comment(["Command: make x", "Load: 1\n\\input{x}"]) == (
+        "% Command: make x\n% Load: 1 \\input{x}\n% \\usepackage{booktabs}\n"
+    )
