@@ -20,14 +20,20 @@ BASE_PYTHON ?= python3
 # processes that share the tests; each test runs on one thread
 TEST_WORKERS ?= 2
 
+# A variable that is on or off: $(call on,NAME) and $(call off,NAME) are not empty where it says so. Any other word than
+# these is an error; nothing is neither, so that the default holds.
+known = $(if $(filter-out 1 yes true 0 no false,$($1)),$(error $1=$($1): it is on or off; give 1, yes or true, or 0, no or false))
+on = $(known)$(filter 1 yes true,$($1))
+off = $(known)$(filter 0 no false,$($1))
+
 # resources of a job and sbatch's parameters, for CLUSTER=slurm; what is not given is in experiments/resources.csv
-SUBMIT := $(if $(PARTITION),--slurm.partition '$(PARTITION)') $(if $(GPUS),--slurm.gpus $(GPUS)) \
+SUBMIT = $(if $(PARTITION),--slurm.partition '$(PARTITION)') $(if $(GPUS),--slurm.gpus $(GPUS)) \
 	$(if $(CPUS),--slurm.cpus $(CPUS)) $(if $(MEMORY),--slurm.memory $(MEMORY)) $(if $(MINUTES),--slurm.minutes $(MINUTES)) \
 	$(if $(SLURM),--slurm.sbatch '$(SLURM)') $(if $(SETUP),--slurm.setup '$(SETUP)') $(if $(NOTICE),--slurm.notice $(NOTICE)) \
 	$(if $(PARALLEL),--slurm.parallel $(PARALLEL)) $(if $(REQUEUES),--slurm.requeues $(REQUEUES)) \
-	$(if $(filter-out 0 no false,$(FORCE)),--slurm.force)
+	$(if $(call on,FORCE),--slurm.force)
 
-TABLE1 := $(PY) -m experiments table1 --profile $(PROFILE) --seeds $(SEEDS) --out '$(OUT)' \
+TABLE1 = $(PY) -m experiments table1 --profile $(PROFILE) --seeds $(SEEDS) --out '$(OUT)' \
 	$(if $(METHODS),--methods '$(METHODS)') $(if $(DATASET),--dataset '$(DATASET)') $(if $(DEVICE),--device $(DEVICE)) \
 	$(if $(WORKERS),--workers $(WORKERS)) $(if $(FEATURES),--features $(FEATURES)) \
 	$(if $(PROTOCOLS),--protocols '$(PROTOCOLS)') $(if $(SAMPLING_SEEDS),--sampling-seeds $(SAMPLING_SEEDS)) \
@@ -37,15 +43,17 @@ SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
-	@echo "  variables: PROFILE=smoke|quick|small|paper SEEDS=3 METHODS=clel,igebm DATASET=... DEVICE=cuda WORKERS=2 OUT=results PLAN=1"
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@echo "  variables: PROFILE=smoke|quick|small|paper SEEDS=3 METHODS=igebm,clel DATASET=... DEVICE=cuda WORKERS=2 OUT=results PLAN=1"
 	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv"
+	@echo "  speed:     BATCH=64 ROUNDS=15 THREADS=1 SCALING=0 REPORT=1 for speed-memory, beside PROFILE, METHODS, DEVICE, ENGINE and OUT"
+	@echo "             SELECT=frechet ROUNDS=5 BASELINE=my.json LIMIT=1.2 FORCE=1 for bench, bench-save, bench-compare"
 	@echo "  on Slurm:  CLUSTER=slurm PARTITION=gpu GPUS=1 CPUS=4 MEMORY=24 MINUTES=1440 SLURM='account=x,qos=y' SETUP='module load cuda'"
 	@echo "             PARALLEL=100 REQUEUES=20 NOTICE=180 FORCE=1; SWEEP=... RUN=... for status, logs, cancel, resume"
 
 .PHONY: table1
 table1: $(READY) ## Train every method and write results/PROFILE/table1.md and figures; PLAN=1 only says what would run
-	@$(TABLE1) $(if $(filter-out 0 no false,$(PLAN)),--plan)
+	@$(TABLE1) $(if $(call on,PLAN),--plan)
 
 .PHONY: status
 status: $(READY) ## On Slurm: where the runs of the latest sweep stand, or of SWEEP=...
@@ -91,8 +99,8 @@ test-fast: $(READY) ## Run the tests that take less than a few seconds each
 speed-memory: $(READY) ## Measure time, memory and operations of every method: results/PROFILE/speed_memory.md and figures
 	@$(PY) -m experiments speed-memory --profile $(PROFILE) --out '$(OUT)' $(if $(METHODS),--methods '$(METHODS)') \
 		$(if $(DEVICE),--device $(DEVICE)) $(if $(BATCH),--batch $(BATCH)) $(if $(ENGINE),--engine '$(ENGINE)') $(if $(ROUNDS),--rounds $(ROUNDS)) \
-		$(if $(THREADS),--threads $(THREADS)) $(if $(filter 0 no false,$(SCALING)),--no-scaling) \
-		$(if $(filter-out 0 no false,$(REPORT)),--report)
+		$(if $(THREADS),--threads $(THREADS)) $(if $(call off,SCALING),--no-scaling) \
+		$(if $(call on,REPORT),--report)
 
 BENCH = -m experiments bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SELECT),--select '$(SELECT)') \
 	$(if $(BASELINE),--baseline '$(BASELINE)')
@@ -103,7 +111,7 @@ bench: $(READY) ## Run every benchmark; ROUNDS=1 only sees that they run, SELECT
 
 .PHONY: bench-save
 bench-save: $(READY) ## Keep the benchmarks' times in results/bench/baseline.json, or BASELINE=...; FORCE=1 even under load
-	@$(PY) $(BENCH) --save $(if $(filter-out 0 no false,$(FORCE)),--force)
+	@$(PY) $(BENCH) --save $(if $(call on,FORCE),--force)
 
 .PHONY: bench-compare
 bench-compare: $(READY) ## Run the benchmarks again: ratios to the baseline; refused on another machine
