@@ -183,4 +183,4 @@ def _rows(rows: Sequence[str], profile: Profile, methods: Methods) -> list[tuple
         if not presets:
             raise ConfigError(f"{name} has none of the profile's presets {profile.presets}; name one: {name}:<preset>")
         result += [(name, p) for p in presets]
-    return result
+    return list(dict.fromkeys(result))

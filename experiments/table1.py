@@ -12,11 +12,12 @@ import pandas as pd
 
 from clel.config import ConfigError, choose, from_dict, require, to_dict
 from clel.record import FINAL, read_record
-from clel.run import choose_device, slug
+from clel.run import choose_device
 from experiments.external import EXTERNAL, load_external
 from experiments.grid import Cell, table1_cells
 from experiments.launch import finished, prepare, run_here
 from experiments.local import available_cores, run_local
+from experiments.naming import Named, in_order, names, table_name
 from experiments.plan import describe
 from experiments.report import write_report
 from experiments.slurm import plan
@@ -31,33 +32,15 @@ LEFT_OUT = ("out", "plan", "report", "workers", "cluster")
 
 
 @dataclass(frozen=True)
-class Table1:
+class Table1(Named):
     """Train, evaluate and tabulate every method; what is finished is skipped, what was interrupted goes on."""
 
-    profile: str = "quick"
-    """smoke (a minute, to see that all works), quick (digits), small (CIFAR-10) or paper (CIFAR-10, Base to Large)."""
     seeds: int = 1
     """Seeds 0, 1, ... of each method."""
-    methods: str = ""
-    """Methods, separated by commas, each with or without a preset: clel,igebm or clel:large. All if not given."""
-    dataset: str | None = None
-    """Data set: a name or a path. The profile's own if not given."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
-    features: str | None = None
-    """Feature space: classifier, inception-clean, inception-pytorch, inception-tensorflow. The profile's by default."""
-    protocols: str = ""
-    """Sampling protocols, separated by commas: clean, paper or clean,paper. The presets' if not given."""
-    sampling_seeds: int | None = None
-    """Times that each trained model is sampled, for the spread over sampling. The presets' if not given."""
-    engine: str | None = None
-    """Engine of every method that has one of that name (docs/design.md, section 5). The presets' own if not given."""
     workers: int | None = None
     """Runs side by side. As many as GPUs, or cores, if not given."""
-    external: Path | None = None
-    """Table (CSV) of other people's samples, each a row; experiments/external.csv if not given."""
-    out: Path = Path("results")
-    """Folder for runs/<run> and <profile>/table1.md, .tex, .csv, runs.csv and figures/."""
     plan: bool = False
     """Print what would run, with estimates of time and memory, and stop."""
     report: bool = False
@@ -71,6 +54,7 @@ class Table1:
 def main(options: Table1) -> int:
     """Exit status: 0 all done or submitted, 1 if a run failed (the table says which and why)."""
     choose(dict.fromkeys(CLUSTERS), options.cluster, "cluster")
+    options = replace(options, methods=in_order(options.methods, options.profile))
     cells = cells_of(options)
     runs = options.out / "runs"
     if options.cluster == "slurm" and not options.report:
@@ -91,7 +75,7 @@ def main(options: Table1) -> int:
     else:
         prepare(cells, runs, options.device)
         run_local(cells, runs, options.workers, options.device)
-    for path in write_report(options.out / table_name(options, cells), cells, runs, command(options)):
+    for path in write_report(options.out / table_name(options), cells, runs, command(options)):
         print(path)
     print(summary(cells, runs))
     failed = [cell.run_name for cell in cells if not finished(cell, runs)]
@@ -105,7 +89,7 @@ def cells_of(options: Table1) -> list[Cell]:
     return table1_cells(
         options.profile,
         options.seeds,
-        [row for row in options.methods.split(",") if row.strip()],
+        names(options.methods),
         options.dataset,
         options.device,
         evaluate=evaluate_changes(options),
@@ -116,7 +100,7 @@ def cells_of(options: Table1) -> list[Cell]:
 
 def launched(options: Table1, cells: Sequence[Cell]) -> Table:
     """The table as Slurm's launcher takes it."""
-    return Table(table_name(options, cells), cells, options.out, options.slurm, command(options), stored(options))
+    return Table(table_name(options), cells, options.out, options.slurm, command(options), stored(options))
 
 
 def stored(options: Table1) -> dict[str, Any]:
@@ -167,26 +151,6 @@ def summary(cells: Sequence[Cell], runs: Path) -> str:
         value = f"{row['fid_fresh_mean']:.2f}{spread}" if row["n"] else "-"
         lines.append(f"  {row['title']:<24}{value:>16}  ({row['n']} of {row['runs']} runs)")
     return "\n".join(lines)
-
-
-def table_name(options: Table1, cells: Sequence[Cell]) -> str:
-    """Folder of the table: the profile's, and another one for whatever else was asked for but the number of seeds."""
-    parts = [options.profile]
-    if options.dataset is not None:
-        parts.append(cells[0].slug)
-    if options.methods:
-        parts.append(slug(options.methods))
-    if options.features is not None:
-        parts.append(options.features)
-    if options.protocols:
-        parts.append(slug(options.protocols))
-    if options.sampling_seeds is not None:
-        parts.append(f"{options.sampling_seeds}-samplings")
-    if options.engine is not None:
-        parts.append(slug(options.engine))
-    if options.external is not None:
-        parts.append(slug(options.external.stem))
-    return "-".join(parts)
 
 
 def command(options: Table1) -> str:

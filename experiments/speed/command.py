@@ -13,6 +13,7 @@ import torch
 from clel.config import choose, require
 from clel.provenance import provenance
 from clel.run import check_engine, choose_device, slug, with_engine
+from experiments.naming import in_order, names
 from experiments.speed.frame import CEILING, job_key
 from experiments.speed.job import Job
 from experiments.speed.launch import measured
@@ -20,7 +21,7 @@ from experiments.speed.machine import LoadWatch, machine
 from experiments.speed.profiles import EFFORTS, LEAST, Effort
 from experiments.speed.records import read_records, write_records
 from experiments.speed.report import write_speed_report
-from experiments.speed.rows import Row, speed_rows
+from experiments.speed.rows import Row, ladder, speed_rows
 from experiments.speed.scaling import Point, points, scaling_jobs
 from experiments.speed.work import stages_of
 
@@ -61,8 +62,10 @@ class SpeedMemory:
 def main(options: SpeedMemory) -> int:
     """Exit status: 0 all measured, 1 if a row could not be (the table says why)."""
     effort = effort_of(options)
+    rungs = [row.key for row in ladder(options.profile, "cpu")]
+    options = replace(options, methods=in_order(options.methods, options.profile, rungs))
     device = str(choose_device(options.device or effort.device))
-    rows = speed_rows(options.profile, _names(options.methods), device, options.batch)
+    rows = speed_rows(options.profile, names(options.methods), device, options.batch)
     found = points(options.profile, effort.spec, device) if options.scaling else []
     if options.engine is not None:
         check_engine([row.run for row in rows], options.engine)
@@ -167,7 +170,3 @@ def command(options: SpeedMemory) -> str:
     return " ".join(
         ["make speed-memory", *(f"{k}={v}" for k, v in given.items() if v is not None and v != defaults.get(k))]
     )
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

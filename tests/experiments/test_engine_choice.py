@@ -16,9 +16,10 @@ from clel.engine import Engine
 from clel.run import Run, check_engine, engines, resolve, with_engine
 from experiments.__main__ import main
 from experiments.grid import table1_cells
+from experiments.naming import table_name
 from experiments.speed.command import SpeedMemory
 from experiments.speed.command import main as speed_main
-from experiments.table1 import Table1, cells_of, command, restored, stored, table_name
+from experiments.table1 import Table1, cells_of, command, restored, stored
 
 QUICK = {name: resolve(METHODS, name, "quick") for name in METHODS}
 
@@ -63,10 +64,10 @@ def test_what_no_method_has_is_refused(methods: str, engine: str, message: str) 
 
 def test_its_table_has_a_folder_and_a_command_of_its_own(tmp_path: Path) -> None:
     options = Table1(seeds=3, engine="exact")
-    assert table_name(options, cells_of(options)) == "quick-exact"
+    assert table_name(options) == "quick-exact"
     assert command(options) == "make table1 SEEDS=3 ENGINE=exact"
     some = Table1(methods="clel", engine="exact", protocols="clean,paper")
-    assert table_name(some, cells_of(some)) == "quick-clel-clean-paper-exact"
+    assert table_name(some) == "quick-clel-clean-paper-exact"
     kept: dict[str, Any] = json.loads(json.dumps(stored(options)))
     again = restored(kept, Path("results"))
     assert [c.run_name for c in cells_of(again)] == [c.run_name for c in cells_of(options)]

@@ -19,12 +19,13 @@ from experiments import cell as worker
 from experiments import launch
 from experiments.external import COLUMNS, External, ExternalRun, load_external
 from experiments.grid import Cell, table1_cells
+from experiments.naming import table_name
 from experiments.plan import describe
 from experiments.report import describe as above
 from experiments.report import write_report
 from experiments.samples import sample_grids
 from experiments.store import load_records
-from experiments.table1 import Table1, command, table_name
+from experiments.table1 import Table1, command
 from experiments.tables import table1
 
 TEST = load("digits", "test").pixels
@@ -249,7 +250,7 @@ def test_a_command_with_a_file_of_its_own(tmp_path: Path, capsys: pytest.Capture
     path = listed(tmp_path / "e.csv", "Theirs,digits,a.npy,b,,")
     asked = Table1(profile="smoke", methods="clel", external=path)
     cells = table1_cells("smoke", 1, ["clel"], external=load_external(path))
-    folder = table_name(asked, cells)
+    folder = table_name(asked)
     assert folder == "smoke-clel-e"
     write_report(tmp_path / folder, cells, tmp_path / "runs", command(asked))
     text = (tmp_path / folder / "table1.md").read_text()

@@ -263,8 +263,8 @@ def test_logs_of_a_run_by_the_beginning_of_its_name(
 def test_options_survive_their_file(tmp_path: Path) -> None:
     options = table1.Table1(
         "smoke",
-        2,
-        "plain",
+        seeds=2,
+        methods="plain",
         external=tmp_path / "x.csv",
         out=tmp_path,
         slurm=SlurmOptions("gpu", memory=1.5, sbatch="a=b"),

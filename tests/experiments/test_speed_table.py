@@ -14,6 +14,7 @@ from baselines import METHODS
 from clel.config import ConfigError, differences
 from clel.run import with_engine
 from clel.stages import Stage
+from experiments.naming import table_name
 from experiments.speed import launch
 from experiments.speed.claims import Claim, load_claims, sentences, sizes
 from experiments.speed.command import SpeedMemory, command, effort_of, folder_name, jobs_of, runs_csv
@@ -29,7 +30,7 @@ from experiments.speed.rows import ladder, schedule, speed_rows, with_batch
 from experiments.speed.scaling import points, scaling_jobs
 from experiments.speed.table import significant
 from experiments.speed.work import stages_of
-from experiments.table1 import Table1, table_name
+from experiments.table1 import Table1
 
 QUIET = {"load_before": 0.1, "load_after": 2.0, "others": 0.01}
 MACHINE = {"cpu": "A CPU", "cores": 2, "threads": 2, "device": "cpu", "torch": "2", "python": "3", "system": "Linux"}
@@ -331,7 +332,7 @@ def test_options() -> None:
     assert folder_name(SpeedMemory(engine="bfloat16")) == "quick-bfloat16"
     assert runs_csv(options) == Path("results/small/runs.csv")
     of_engine = SpeedMemory(engine="bfloat16", batch=8)
-    assert runs_csv(of_engine) == Path("results", table_name(Table1(engine="bfloat16"), []), "runs.csv")
+    assert runs_csv(of_engine) == Path("results", table_name(Table1(engine="bfloat16")), "runs.csv")
 
 
 def test_machines_and_their_load() -> None:

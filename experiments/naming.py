@@ -1,0 +1,86 @@
+"""Which table is meant: the options that say what is in one, its folder, and METHODS as both of them have it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from baselines import METHODS
+from clel.run import Methods, slug
+from experiments.grid import PROFILES
+
+
+@dataclass(frozen=True)
+class Named:
+    """The options that a table's folder is named by."""
+
+    profile: str = "quick"
+    """smoke (a minute, to see that all works), quick (digits), small (CIFAR-10) or paper (CIFAR-10, Base to Large)."""
+    methods: str = ""
+    """Methods, separated by commas, each with or without a preset: igebm,clel or clel:large. All if not given."""
+    dataset: str | None = None
+    """Data set: a name or a path. The profile's own if not given."""
+    features: str | None = None
+    """Feature space: classifier, inception-clean, inception-pytorch, inception-tensorflow. The profile's by default."""
+    protocols: str = ""
+    """Sampling protocols, separated by commas: clean, paper or clean,paper. The presets' if not given."""
+    sampling_seeds: int | None = None
+    """Times that each trained model is sampled, for the spread over sampling. The presets' if not given."""
+    engine: str | None = None
+    """Engine of every method that has one of that name (docs/design.md, section 5). The presets' own if not given."""
+    external: Path | None = None
+    """Table (CSV) of other people's samples, each a row; experiments/external.csv if not given."""
+    out: Path = Path("results")
+    """Folder for runs/<run> and <profile>/table1.md, .tex, .csv, runs.csv and figures/."""
+
+
+def named(options: Named, **changes: Any) -> Named:
+    """Of the options of a command, those that name a table, with changes."""
+    return Named(**{f.name: getattr(options, f.name) for f in fields(Named)} | changes)
+
+
+def table_name(options: Named) -> str:
+    """Folder of the table: the profile's, and another one for whatever else was asked for but the number of seeds."""
+    parts = [options.profile]
+    if options.dataset is not None:
+        parts.append(slug(options.dataset))
+    if options.methods:
+        parts.append(slug(options.methods))
+    if options.features is not None:
+        parts.append(options.features)
+    if options.protocols:
+        parts.append(slug(options.protocols))
+    if options.sampling_seeds is not None:
+        parts.append(f"{options.sampling_seeds}-samplings")
+    if options.engine is not None:
+        parts.append(slug(options.engine))
+    if options.external is not None:
+        parts.append(slug(options.external.stem))
+    return "-".join(parts)
+
+
+def names(text: str) -> list[str]:
+    """The names of a list with commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def in_order(text: str, profile: str, rungs: Collection[str] = (), methods: Methods = METHODS) -> str:
+    """METHODS with each row once and in the order of the tables, so that the same rows have one folder and command.
+
+    A row that its method's name alone stands for, of the profile's presets or among `rungs`, is left out beside that
+    name. Unknown names stay, for the error that they are worth where they are looked up.
+    """
+    wanted = set(names(text))
+    chosen = PROFILES.get(profile)
+    implied = {*rungs, *(f"{method}:{p}" for method in methods for p in (chosen.presets if chosen else ()))}
+
+    def place(name: str) -> tuple[int, int, str]:
+        method, _, preset = name.partition(":")
+        presets = ["", *methods[method].recipes()] if method in methods else []
+        known = presets.index(preset) if preset in presets else len(presets)
+        return [*methods].index(method) if method in methods else len(methods), known, preset
+
+    kept = {n for n in wanted if n not in implied or n.partition(":")[0] not in wanted}
+    return ",".join(sorted(kept, key=lambda name: (*place(name), name)))
