@@ -33,11 +33,14 @@ SUBMIT = $(if $(PARTITION),--slurm.partition '$(PARTITION)') $(if $(GPUS),--slur
 	$(if $(PARALLEL),--slurm.parallel $(PARALLEL)) $(if $(REQUEUES),--slurm.requeues $(REQUEUES)) \
 	$(if $(call on,FORCE),--slurm.force)
 
-TABLE1 = $(PY) -m experiments table1 --profile $(PROFILE) --seeds $(SEEDS) --out '$(OUT)' \
-	$(if $(METHODS),--methods '$(METHODS)') $(if $(DATASET),--dataset '$(DATASET)') $(if $(DEVICE),--device $(DEVICE)) \
-	$(if $(WORKERS),--workers $(WORKERS)) $(if $(FEATURES),--features $(FEATURES)) \
-	$(if $(PROTOCOLS),--protocols '$(PROTOCOLS)') $(if $(SAMPLING_SEEDS),--sampling-seeds $(SAMPLING_SEEDS)) \
-	$(if $(ENGINE),--engine '$(ENGINE)') $(if $(EXTERNAL),--external '$(EXTERNAL)') $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT)
+# what names a table and its folder
+NAMED = --profile '$(PROFILE)' --out '$(OUT)' $(if $(METHODS),--methods '$(METHODS)') $(if $(DATASET),--dataset '$(DATASET)') \
+	$(if $(FEATURES),--features '$(FEATURES)') $(if $(PROTOCOLS),--protocols '$(PROTOCOLS)') \
+	$(if $(SAMPLING_SEEDS),--sampling-seeds $(SAMPLING_SEEDS)) $(if $(ENGINE),--engine '$(ENGINE)') \
+	$(if $(EXTERNAL),--external '$(EXTERNAL)')
+
+TABLE1 = $(PY) -m experiments table1 $(NAMED) --seeds $(SEEDS) $(if $(DEVICE),--device $(DEVICE)) \
+	$(if $(WORKERS),--workers $(WORKERS)) $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT)
 
 SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')
 
@@ -84,8 +87,8 @@ report: $(READY) ## Make Table 1 and its figures again from the finished runs
 	@$(TABLE1) --report
 
 .PHONY: engines
-engines: $(READY) ## Hold two tables with different engines against each other: results/PROFILE and PROFILE-exact, or -ENGINE
-	@$(PY) -m experiments engines '$(OUT)/$(PROFILE)' '$(OUT)/$(PROFILE)-$(or $(ENGINE),exact)'
+engines: $(READY) ## Hold the table of make table1 against that with ENGINE=exact, or another; variables as make table1 had
+	@$(PY) -m experiments engines $(NAMED)
 
 .PHONY: test
 test: $(READY) ## Run the whole test suite

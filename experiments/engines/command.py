@@ -2,41 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from clel.config import require
 from clel.files import write_atomically
 from experiments.drawing import png
 from experiments.engines.compare import Comparison, compare
 from experiments.engines.figure import engines_figure
 from experiments.engines.runs import read_runs
 from experiments.engines.table import about, engines_grid
+from experiments.grid import table1_cells
 from experiments.markup import latex_comment, titled, to_latex, to_markdown
+from experiments.naming import Named, in_order, named, names, table_name
 
 
 @dataclass(frozen=True)
-class Engines:
-    """Compare what methods reach with two engines, from the runs.csv of two tables."""
+class Engines(Named):
+    """Compare what methods reach with two engines, from the runs.csv of two tables: named as make table1 was, or given.
 
-    table: Annotated[Path, tyro.conf.Positional] = Path("results/quick")
-    """Folder of a table; the comparison is written there, as engines.md, .tex, .csv and figures/engines.png."""
+    The comparison is written to the first one's folder, as engines.md, .tex, .csv and figures/engines.png.
+    """
+
+    engine: str | None = "exact"
+    """Engine of the second table; the first has the presets' own."""
+    table: Annotated[Path | None, tyro.conf.Positional] = None
+    """Folder of the first table, in the place of options that name it."""
     other: Annotated[Path | None, tyro.conf.Positional] = None
     """Folder of the same table with another engine; that with -exact at its end if not given."""
 
 
 def main(options: Engines) -> int:
     """Exit status: 0 every method agrees within the spread, 1 one does not, or has too few runs to say."""
-    other = options.other or options.table.with_name(f"{options.table.name}-exact")
-    found = compare(read_runs(options.table), read_runs(other))
-    contents = report(found, options.table, other)
+    table, other = folders(options)
+    found = compare(read_runs(table), read_runs(other))
+    contents = report(found, table, other)
     for name, content in contents.items():
-        write_atomically(options.table / name, content)
-        print(options.table / name)
+        write_atomically(table / name, content)
+        print(table / name)
     print(f"\n{contents['engines.md']!s}")
     return 0 if bool(found.table["agrees"].eq(True).all()) else 1
+
+
+def folders(options: Engines) -> tuple[Path, Path]:
+    """The folders of the two tables.
+
+    Raises:
+        ConfigError: an unknown profile, method or engine, with the nearest one; folders beside options that name some.
+    """
+    if options.table is not None:
+        require(
+            named(options) == named(Engines()),
+            f"{options.table} is given, and options that name another table; give one of the two",
+        )
+        return options.table, options.other or options.table.with_name(f"{options.table.name}-exact")
+    table1_cells(options.profile, 1, names(options.methods), options.dataset, engine=options.engine)  # or an error
+    second = named(options, methods=in_order(options.methods, options.profile))
+    return options.out / table_name(replace(second, engine=None)), options.out / table_name(second)
 
 
 def report(found: Comparison, table: Path, other: Path) -> dict[str, str | bytes]:

@@ -207,3 +207,31 @@ def test_an_interval_wider_than_the_distances_is_said(tmp_path: Path) -> None:
     low, high = pd.read_csv(a / "engines.csv", index_col="row").loc[CLEL, ["low", "high"]]
     interval = stats.ttest_ind([0.2, 0.3, 0.4], [0.3, 0.3, 6.0], equal_var=False).confidence_interval()
     assert (low, high) == pytest.approx((interval.low, interval.high))
+
+
+def test_the_tables_are_named_as_make_table1_names_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = folders(tmp_path, runs_of("fast"), runs_of("exact"))
+    assert main(["engines", "--out", str(tmp_path)]) == 1
+    assert (a / "engines.md").exists()
+    a.rename(tmp_path / "quick-plain-clel")
+    b.rename(tmp_path / "quick-plain-clel-exact")
+    for methods in ("plain,clel", "clel,plain"):
+        assert main(["engines", "--methods", methods, "--engine", "exact", "--out", str(tmp_path)]) == 1
+    capsys.readouterr()
+    assert main(["engines", "--dataset", "shapes", "--engine", "bfloat16", "--out", str(tmp_path)]) == 2
+    assert f"{tmp_path}/quick-shapes/runs.csv: not there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "word", "message"),
+    [
+        ("--engine", "exat", "unknown engine 'exat'; did you mean 'exact'?"),
+        ("--profile", "quik", "unknown profile 'quik'; did you mean 'quick'?"),
+        ("--methods", "clle", "unknown method 'clle'; did you mean 'clel'?"),
+    ],
+)
+def test_misspelt_names_are_told(option: str, word: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["engines", option, word]) == 2
+    assert message in capsys.readouterr().err
+    assert main(["engines", "results/quick", option, word]) == 2
+    assert "give one of the two" in capsys.readouterr().err
