@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class SpeedMemory:
     rounds: int | None = None
     """Measured rounds of each quantity, at most. The profile's own if not given."""
     threads: int | None = None
-    """Threads of the CPU. As many as torch takes if not given."""
+    """Threads of the CPU. As OMP_NUM_THREADS says, or as many as torch takes, if not given."""
     scaling: bool = True
     """Also measure how time and memory grow with batch, image side, Langevin steps and width."""
     out: Path = Path("results")
@@ -64,7 +65,9 @@ def main(options: SpeedMemory) -> int:
     effort = effort_of(options)
     rungs = [row.key for row in ladder(options.profile, "cpu")]
     options = replace(options, methods=in_order(options.methods, options.profile, rungs))
-    device = str(choose_device(options.device or effort.device))
+    device = options.device or effort.device
+    if not options.report:  # which measures nothing, so that it needs neither
+        device, options = str(choose_device(device)), with_threads(options, os.environ)
     rows = speed_rows(options.profile, names(options.methods), device, options.batch)
     found = points(options.profile, effort.spec, device) if options.scaling else []
     if options.engine is not None:
@@ -97,6 +100,13 @@ def effort_of(options: SpeedMemory) -> Effort:
         return effort
     require(options.rounds >= LEAST, f"rounds is {options.rounds}; expected at least {LEAST}, to have quartiles")
     return replace(effort, rounds=options.rounds)
+
+
+def with_threads(options: SpeedMemory, environment: Mapping[str, str]) -> SpeedMemory:
+    """The options with OMP_NUM_THREADS as if THREADS had said it, so that the table's command measures the same."""
+    if options.threads is not None or not environment.get("OMP_NUM_THREADS"):
+        return options
+    return replace(options, threads=torch.get_num_threads())
 
 
 def jobs_of(options: SpeedMemory, effort: Effort, device: str, rows: list[Row], found: list[Point]) -> list[Job]:

@@ -9,15 +9,18 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from baselines import METHODS
 from clel.config import ConfigError, differences
 from clel.run import with_engine
 from clel.stages import Stage
+from experiments.__main__ import main
 from experiments.naming import table_name
+from experiments.speed import command as speed_command
 from experiments.speed import launch
 from experiments.speed.claims import Claim, load_claims, sentences, sizes
-from experiments.speed.command import SpeedMemory, command, effort_of, folder_name, jobs_of, runs_csv
+from experiments.speed.command import SpeedMemory, command, effort_of, folder_name, jobs_of, runs_csv, with_threads
 from experiments.speed.frame import CEILING, job_key, speed_frame
 from experiments.speed.job import Job, read_job, write_job
 from experiments.speed.launch import measured
@@ -333,6 +336,33 @@ def test_options() -> None:
     assert runs_csv(options) == Path("results/small/runs.csv")
     of_engine = SpeedMemory(engine="bfloat16", batch=8)
     assert runs_csv(of_engine) == Path("results", table_name(Table1(engine="bfloat16")), "runs.csv")
+
+
+def test_threads_of_the_environment_are_in_folder_and_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    n = torch.get_num_threads()
+    options = with_threads(SpeedMemory(), {"OMP_NUM_THREADS": str(n)})
+    assert command(options) == f"make speed-memory THREADS={n}" and folder_name(options) == f"quick-{n}-threads"
+    assert with_threads(SpeedMemory(threads=7), {"OMP_NUM_THREADS": str(n)}).threads == 7
+    assert with_threads(SpeedMemory(), {}) == with_threads(SpeedMemory(), {"OMP_NUM_THREADS": ""}) == SpeedMemory()
+    # main looks at the environment; the records of a report are those of the command that it is given
+    monkeypatch.setenv("OMP_NUM_THREADS", str(n))
+    monkeypatch.setattr(speed_command, "measure", lambda options, *more: pytest.fail(folder_name(options)))
+    with pytest.raises(pytest.fail.Exception, match=f"smoke-plain-{n}-threads"):
+        main(["speed-memory", "--profile", "smoke", "--methods", "plain", "--out", str(tmp_path)])
+    assert main(["speed-memory", "--report", "--out", str(tmp_path)]) == 2
+    assert "quick/speed_memory.json: not there" in capsys.readouterr().err
+
+
+def test_a_report_needs_no_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    options = SpeedMemory(methods="plain,clel", device="cuda:1", report=True, out=tmp_path)
+    folder = report(tmp_path / folder_name(options), made())
+    (folder / "speed_memory.md").unlink()
+    assert speed_command.main(options) == 0 and (folder / "speed_memory.md").exists()
+    with pytest.raises(ConfigError, match="sees no GPU"):
+        speed_command.main(replace(options, report=False))
 
 
 def test_machines_and_their_load() -> None:
