@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,10 @@ from experiments.speed.regressions import comparison
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("benchmarks", "tests/benchmarks")
 ONE_ROUND = ("--rounds=1", "--benchmark-min-rounds=1", "--benchmark-max-time=0.000001", "--benchmark-warmup=off")
+NOTHING = 5
+"""pytest's exit status where no test is left to run."""
+LOOK = 2.0
+"""Seconds for which the load is looked at before a baseline is measured."""
 TUNED = ("-p", "experiments.speed.tuned")
 
 
@@ -72,6 +79,12 @@ def main(options: Bench) -> int:
     old = read_baseline(options.baseline) if options.compare or adds else None
     if old is not None:
         refuse_another_machine(old, about, options.baseline)
+    if options.save and not options.force and (load := load_now()) and busy(load, about):
+        print(
+            f"{options.baseline}: nothing measured {in_words(load)}; wait for a quiet machine, or give FORCE=1",
+            file=sys.stderr,
+        )
+        return 1
     origin, watch = provenance(device), LoadWatch()
     found = run(options)
     load = watch.read()
@@ -102,6 +115,13 @@ def main(options: Bench) -> int:
     return 1 if result.slower or result.missing else 0
 
 
+def load_now() -> dict[str, Any]:
+    """The load over the next LOOK seconds, in which this process does nothing."""
+    watch = LoadWatch()
+    time.sleep(LOOK)
+    return watch.read()
+
+
 def run(options: Bench) -> Found | None:
     """What pytest-benchmark found, in a process with a training's settings; None where a benchmark failed."""
     folders = [folder for folder in FOLDERS if (ROOT / folder).is_dir()]
@@ -116,9 +136,20 @@ def run(options: Bench) -> Found | None:
         elif options.rounds is not None:
             arguments.append(f"--rounds={options.rounds}")
         status = subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+        if status == NOTHING:
+            raise ConfigError(f"SELECT={options.select}: no benchmark matches; there are {', '.join(known(folders))}")
         if status != 0:
             return None
         benchmarks = json.loads(path.read_text())["benchmarks"]
     return Found(
         {b["fullname"]: b["stats"]["data"] for b in benchmarks}, {b["fullname"]: b["extra_info"] for b in benchmarks}
     )
+
+
+def known(folders: Sequence[str]) -> list[str]:
+    """Names of the benchmarks in these folders, without their parameters."""
+    arguments = [*TUNED, *folders, "--benchmark-enable", "--collect-only", "-o", "addopts=-q"]
+    listed = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout
+    return list(dict.fromkeys(re.findall(r"^\S+::test_(\w+)", listed, re.MULTILINE)))

@@ -85,6 +85,7 @@ def test_a_regression_does_not_hide_behind_disturbed_rounds() -> None:
 def quiet(monkeypatch: pytest.MonkeyPatch, others: float = 0.0) -> None:
     """As if other programs kept so many cores busy."""
     load = {"load_before": 0.0, "load_after": 0.0, "others": others}
+    monkeypatch.setattr(bench, "LOOK", 0.0)
     monkeypatch.setattr(bench.LoadWatch, "read", lambda self: load)
 
 
@@ -147,10 +148,18 @@ def test_a_part_is_kept_beside_the_rest(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_load_is_refused_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     path = tmp_path / "baseline.json"
-    finds(monkeypatch, a=[1.0] * 3)
     quiet(monkeypatch, others=500.0)
+    not_measured(monkeypatch)
     assert main(Bench(save=True, baseline=path)) == 1
-    assert not path.exists() and "FORCE=1" in capsys.readouterr().err
+    assert "nothing measured while other programs kept 500.00 cores busy" in capsys.readouterr().err
+    finds(monkeypatch, a=[1.0] * 3)
+    assert main(Bench(save=True, force=True, baseline=path)) == 0
+    path.unlink()
+    loads = [{"load_before": 0.0, "others": others} for others in (500.0, 0.0)]  # comes while it measures
+    monkeypatch.setattr(bench.LoadWatch, "read", lambda self: loads.pop())
+    assert main(Bench(save=True, baseline=path)) == 1
+    assert not path.exists() and "nothing kept" in capsys.readouterr().err
+    quiet(monkeypatch, others=500.0)
     assert main(Bench(save=True, force=True, baseline=path)) == 0
     quiet(monkeypatch)
     capsys.readouterr()
@@ -192,6 +201,45 @@ def test_one_round_is_handed_to_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--rounds=1" in seen and "--benchmark-enable" in seen and seen[seen.index("-k") + 1] == "x"
     # with the allocator as a training has it, which is no business of the tests
     assert tuned.__name__ in seen and tuned.__name__ not in (ROOT / "pyproject.toml").read_text()
+
+
+def test_where_nothing_matches_the_benchmarks_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = "a.py::test_chain[frozen-on]\na.py::test_chain[x]\nb.py::test_moments\n\n3 tests collected\n"
+
+    def fake(arguments: list[str], **more: Any) -> Any:
+        collecting = "--collect-only" in arguments
+        assert collecting != ("-k" in arguments)
+        return type("Done", (), {"returncode": 0 if collecting else 5, "stdout": listed})
+
+    monkeypatch.setattr(bench.subprocess, "run", fake)
+    with pytest.raises(ConfigError, match=r"SELECT=x: no benchmark matches; there are chain, moments$"):
+        bench.run(Bench(select="x"))
+
+
+def test_what_is_no_benchmark_is_left_out() -> None:
+    """So that a selection of such tests alone is one of nothing."""
+
+    class Item:
+        def __init__(self, *fixtures: str) -> None:
+            self.fixturenames = fixtures
+
+    class Config:
+        def __init__(self) -> None:
+            self.left_out: list[Any] = []
+            self.hook = self
+
+        def pytest_deselected(self, items: list[Any]) -> None:
+            self.left_out += items
+
+    items: Any = [Item("timed", "benchmark"), Item("tmp_path"), object()]
+    kept, config = list(items), Config()
+    tuned.pytest_collection_modifyitems(config, kept)  # type: ignore[arg-type]
+    assert kept == items[:1] and config.left_out == items[1:]
+
+
+@pytest.mark.slow
+def test_the_benchmarks_are_found_by_name() -> None:
+    assert {"frechet_term", "training_iteration", "chain"} <= set(bench.known(bench.FOLDERS))
 
 
 def test_benchmarks_have_the_allocator_of_a_training(monkeypatch: pytest.MonkeyPatch, pytestconfig: Any) -> None:
