@@ -78,6 +78,20 @@ def test_engine_is_short_for_the_field_of_the_configuration(capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
+    ("method", "text"),
+    [
+        ("clel", "--engine {float32,bfloat16,exact,fast}"),
+        ("recovery_likelihood", "--engine {float32,bfloat16}"),
+        ("vae", "vae has no choice of engine"),
+    ],
+)
+def test_help_lists_the_engines_of_the_method(method: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["train", method, "--help"])
+    assert left.value.code == 0 and text in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["tarin"], "did you mean 'train'"),

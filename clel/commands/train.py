@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import field, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -15,10 +15,9 @@ from clel.commands.options import parse
 from clel.config import ConfigError, require, to_dict
 from clel.data import DataError, load
 from clel.execute import execute
-from clel.run import Methods, Run, build, check_engine, choose_method, resolve, with_engine
+from clel.run import Methods, Run, build, check_engine, choose_method, engines, resolve, with_engine
 
 OUT = tyro.conf.arg(help="The run's folder; runs/<name of the run> if not given. An interrupted run in it goes on.")
-ENGINE = tyro.conf.arg(help="Short for --config.engine, of methods that have a choice of engine.")
 DRY_RUN = tyro.conf.arg(help="Print the resolved configuration as JSON and stop.")
 
 
@@ -31,7 +30,7 @@ def train(arguments: list[str], methods: Methods) -> int:
     fields = [
         ("run", run_type, field(default=run)),
         ("out", Annotated[Path | None, OUT], field(default=None)),
-        ("engine", Annotated[str | None, ENGINE], field(default=None)),
+        ("engine", Annotated[str | None, _engine_option(run)], field(default=None)),
         ("dry_run", Annotated[bool, DRY_RUN], field(default=False)),
     ]
     options = parse(
@@ -63,3 +62,11 @@ def train(arguments: list[str], methods: Methods) -> int:
     record = execute(chosen, options.out or Path("runs") / chosen.name, methods)
     print(json.dumps({k: record[k] for k in ("name", "status", "reason", "metrics", "training")}, indent=1))
     return {"ok": 0, "diverged": 3}.get(record["status"], 1)
+
+
+def _engine_option(run: Run[Any]) -> Any:
+    known = engines(run)
+    if not known:
+        return tyro.conf.arg(help=f"{run.method} has no choice of engine.")
+    # not a Literal: a misspelt one is to be told the nearest name, as everywhere
+    return tyro.conf.arg(help="Short for --config.engine.", metavar=f"{{{','.join(known)}}}")
