@@ -19,8 +19,8 @@ from experiments.speed.work import stages_of
 
 REPORTED = ("hours", "memory")
 NUMBERS = (
-    *("iterations", "images", "langevin_steps", "iteration_ms", "iteration_ms_q1", "iteration_ms_q3", "image_ms"),
-    *("images_per_s", "step_ms", "steps_per_s", "chain_share", "sampling_step_ms", "sampling_ms"),
+    *("rounds", "iterations", "images", "langevin_steps", "iteration_ms", "iteration_ms_q1", "iteration_ms_q3"),
+    *("image_ms", "images_per_s", "step_ms", "steps_per_s", "chain_share", "sampling_step_ms", "sampling_ms"),
     *("peak_memory_bytes", "parameters", "gflop", "gflop_per_s", "gflop_step", "step_gflop_per_s", "own_hours"),
     *("share_float32", "share_bfloat16", "step_share_float32", "step_share_bfloat16", "schedule_iterations", "hours"),
     *("hours_q1", "hours_q3"),
@@ -88,6 +88,7 @@ def _values(
         return result
     good = [m for m in found if m is not None]
     stages = [stage_numbers(m) for m in good]
+    result["rounds"] = min(len(m["rounds"]["iteration"]) for m in good)
     result |= together(stages)
     if (hours := schedule_hours(stages, planned)) is not None:
         result |= {"hours": hours.median, "hours_q1": hours.low, "hours_q3": hours.high}

@@ -1,6 +1,7 @@
 """The rows of the table of speed and memory: every method's presets of a profile, and rungs of a scaled-down ladder.
 
-ladder.csv has the rungs, one a line: a method and a preset with fields of its configuration replaced.
+ladder.csv has the rungs, one a line: a method and a preset with fields of its configuration replaced. A {field} in
+a title stands for its value.
 """
 
 from __future__ import annotations
@@ -53,28 +54,28 @@ def speed_rows(
     Raises:
         ConfigError: an unknown name.
     """
-    rungs = ladder(profile, device, methods)
+    rungs = ladder(profile, device, methods, batch=batch)
     named = {row.key for row in rungs}
     plain = [name for name in wanted if name not in named]
     cells = table1_cells(profile, 1, plain, device=device, methods=methods) if plain or not wanted else []
     rows = [Row(c.row, c.title, c.run, c.published) for c in cells if isinstance(c.run, Run)]
-    rows += [row for row in rungs if not wanted or row.key in wanted or row.run.method in wanted]
-    if batch is None:
-        return rows
-    return [_resized(row, batch) for row in rows]
+    rows = rows if batch is None else [_resized(row, batch) for row in rows]
+    return rows + [row for row in rungs if not wanted or row.key in wanted or row.run.method in wanted]
 
 
-def ladder(profile: str, device: str, methods: Methods = METHODS, path: Path = LADDER) -> list[Row]:
-    """The rungs of a profile."""
+def ladder(
+    profile: str, device: str, methods: Methods = METHODS, path: Path = LADDER, batch: int | None = None
+) -> list[Row]:
+    """The rungs of a profile, with `batch` images an iteration; the presets' own if None."""
     rows = []
     with path.open(newline="", encoding="utf-8") as file:
         for line in csv.DictReader(file, strict=True):
             if line["profile"] == profile:
                 run = resolve(methods, line["method"], line["preset"], device=device)
-                config = changed(run.config, json.loads(line["changes"]))
-                rows.append(
-                    Row(line["row"], line["title"], replace(run, config=config), line["published"] or None, True)
-                )
+                run = replace(run, config=changed(run.config, json.loads(line["changes"])))
+                row = Row(line["row"], line["title"], run, line["published"] or None, True)
+                row = row if batch is None else _resized(row, batch)
+                rows.append(replace(row, title=row.title.format_map(to_dict(row.run.config))))
     return rows
 
 
@@ -114,7 +115,6 @@ def schedule(row: Row, methods: Methods = METHODS) -> tuple[Run[Any], str]:
 def _resized(row: Row, batch: int) -> Row:
     config = with_batch(row.run.config, batch)
     scaled = [n for n in IN_PROPORTION if getattr(config, n, batch) != batch]
-    # its title may name the batch that it has without
     remark = "; ".join(f"{n} is {getattr(config, n)}, in proportion to the batch" for n in scaled) or None
     return replace(row, run=replace(row.run, config=config), remark=remark)
 

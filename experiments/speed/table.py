@@ -102,6 +102,10 @@ def _columns(values: pd.DataFrame, best: Mapping[str, tuple[float, str]], notes:
             ),
         ),
         _Column(
+            column("rounds", mark="Of an iteration; of the stage with the fewest, where there are several."),
+            lambda row: number(row["rounds"]),
+        ),
+        _Column(
             column(
                 "chains'",
                 "share",

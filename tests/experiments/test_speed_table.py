@@ -158,6 +158,8 @@ def test_a_batch_that_is_asked_for_keeps_the_ladder() -> None:
     towers, batch = rows["clel:+towers"].run.config, rows["clel:+batch"].run.config
     assert towers.batch_size == batch.batch_size == towers.contrastive_batch_size == 16
     assert batch.contrastive_batch_size == 64
+    assert rows["clel:+batch"].title == "CLEL, + contrastive batch 64"
+    assert {row.key: row.title for row in ladder("quick", "cpu")}["clel:+batch"] == "CLEL, + contrastive batch 256"
     assert rows["clel:+batch"].remark == "contrastive_batch_size is 64, in proportion to the batch"
     assert rows["clel:+towers"].remark is None is speed_rows("quick", ["clel:+batch"], "cpu", None)[0].remark
     # a stage's own images are the batch that was asked for
@@ -218,7 +220,7 @@ def test_the_report(tmp_path: Path) -> None:
     assert "; engine fast (bfloat16) (CLEL: exact). One" in text
     plain = next(line for line in text.splitlines() if line.startswith("| Plain EBM |")).split("|")
     cells = [cell.split("<sup>")[0].strip() for cell in plain[1:-1]]
-    assert cells[1:3] == ["64", "390 (39.0)"] and "77 %" in cells and "21 %; 25 %" in cells
+    assert cells[1:4] == ["64", "390 (39.0)", "3"] and "77 %" in cells and "21 %; 25 %" in cells
     # 100,000 iterations with 60 steps: t(1) = 100 ms and 59 of 10 ms; CLEL's 200 ms and the same
     assert cells[-2:] == ["38", "6"] and "19.2" in cells
     assert "From the sizes here to the paper's: Plain EBM / CLEL / CLEL, + multi-scale" in text and "K 30 to 60" in text
@@ -231,7 +233,7 @@ def test_the_report(tmp_path: Path) -> None:
     assert "small stand-ins" in text
     assert "steps" in text and "Growth with size" in text
     values = pd.read_csv(folder / "speed_memory.csv", index_col="row")
-    assert values.loc["clel:+channels", "schedule"] == "large"
+    assert values.loc["clel:+channels", "schedule"] == "large" and values.loc["plain", "rounds"] == 3
     figures = {path.name for path in (folder / "figures").iterdir()}
     assert figures == {f"speed_{name}.png" for name in ("iteration", "memory", "distance", "scaling")}
     tex = (folder / "speed_memory.tex").read_text()
