@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from experiments.drawing import COLOURS, REFERENCE, log_distances, new_figure
+from experiments.numbers import number as formatted
 from experiments.speed.scaling import AXES, QUANTITIES
 
+LEAST_SPAN = 4.0
+"""From the lower end of a scale of growth to its upper one, so that no small difference fills it."""
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 
 
@@ -50,7 +54,7 @@ def distance_against_cost(
     """Fréchet distance against hours of training and against memory, a point a row, its range over seeds as a line.
 
     Args:
-        distances: by row key, a number a seed. A row whose configuration was never trained has none.
+        distances: by row key, a number a seed. A row whose configuration was never trained has none; one row has some.
         name: of the distance.
         where: the file that they come from, for the line that says which rows are missing.
     """
@@ -74,19 +78,21 @@ def distance_against_cost(
         axes.grid(True, which="major", color="#e5e5e5", linewidth=0.7)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlabel(label)
-        if len(missing) < len(good):
-            axes.set_xlim(left=0)
-            log_distances(axes)
+        axes.set_xlim(left=0)
+        log_distances(axes)
     panels[0].set_ylabel(name)
-    if len(missing) < len(good):
-        panels[1].legend(frameon=False, fontsize=8)
+    panels[1].legend(frameon=False, fontsize=8)
     if missing:
         figure.suptitle(f"no trained run in {where}: {' / '.join(missing)}", fontsize=8, x=0.01, ha="left", wrap=True)
     return figure
 
 
 def growth(rows: Sequence[Mapping[str, Any]], fits: Sequence[Mapping[str, Any]]) -> Figure:
-    """Time an iteration and peak memory against each thing that grows, both logarithmic, with the exponents."""
+    """Time an iteration and peak memory against each thing that grows, both logarithmic, with the exponents.
+
+    All panels of a quantity have one scale, so that what hardly grows looks flat; the other axis has ticks at the
+    points.
+    """
     figure = Figure(figsize=(11.0, 5.5), layout="constrained")
     axes_of = [axis for axis in AXES if any(row["axis"] == axis for row in rows)]
     titles = list(dict.fromkeys(str(row["title"]) for row in rows))
@@ -100,20 +106,30 @@ def growth(rows: Sequence[Mapping[str, Any]], fits: Sequence[Mapping[str, Any]])
                     continue
                 keys = (title, axis, quantity)
                 fit = next((f for f in fits if (f["title"], f["axis"], f["quantity"]) == keys), None)
-                name = f"{title}: p = {fit['exponent']:.2f}" if fit else title
+                name = f"{title}: p = {formatted(fit['exponent'], 2)}" if fit else title
                 x, y = [row["value"] for row in part], [row[quantity] * scale for row in part]
                 axes.plot(x, y, "o-", color=COLOURS[number % len(COLOURS)], label=name)
             axes.set_xscale("log")
-            axes.set_yscale("log")
-            for side in (axes.xaxis, axes.yaxis):
-                side.set_major_locator(LogLocator(subs=(1, 2, 5)))
-                side.set_major_formatter(PLAIN)
-                side.set_minor_formatter(NullFormatter())
+            points = sorted({row["value"] for row in rows if row["axis"] == axis})
+            axes.set_xticks(points, [f"{value:g}" for value in points])
+            axes.xaxis.set_minor_locator(NullLocator())
+            _scale(axes, [row[quantity] * scale for row in rows])
             axes.grid(True, color="#e5e5e5", linewidth=0.7)
             axes.set_xlabel(AXES[axis])
             axes.set_ylabel(f"{QUANTITIES[quantity]} ({label})")
             axes.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _scale(axes: Axes, values: Sequence[float]) -> None:
+    """A logarithmic axis y around the values, of a factor LEAST_SPAN at least, with plain numbers at its ticks."""
+    low, high = min(values), max(values)
+    wider = max(1.15, (LEAST_SPAN * low / high) ** 0.5)
+    axes.set_yscale("log")
+    axes.set_ylim(low / wider, high * wider)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7) if high < 30 * low else (1, 2, 5), numticks=20))
+    axes.yaxis.set_major_formatter(PLAIN)
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _good(values: pd.DataFrame) -> pd.DataFrame:

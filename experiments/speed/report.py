@@ -24,6 +24,8 @@ from experiments.speed.scaling import Point, curves, exponents
 from experiments.speed.table import most_common_engine, scaling_grid, speed_grid
 
 FIGURES = "figures/speed_{}.png"
+SOMETIMES = ("speed_scaling.csv", "speed_exponents.csv", FIGURES.format("scaling"), FIGURES.format("distance"))
+"""Files that only a table with curves, or with distances, has."""
 
 
 def write_speed_report(
@@ -49,7 +51,11 @@ def write_speed_report(
     asked = records["options"]
     claims = sentences(values, load_claims(), sizes(asked["profile"] == "paper", asked["batch"], _place(records, spec)))
     grid, growth = speed_grid(values, best), scaling_grid(fits)
-    distances, name = trained(runs_csv, {row.key: row.run for row in rows})
+    distances, name = trained(runs_csv, {row.key: row.run for row in rows if values.loc[row.key, "status"] == "ok"})
+    if not distances:
+        lines.append(
+            f"Distances: none, since no measured row has a trained run in {_short(runs_csv)}; so no figure has them."
+        )
     parts = [
         *(titled(line) for line in lines),
         to_markdown(grid).rstrip("\n"),
@@ -64,14 +70,16 @@ def write_speed_report(
         "speed_memory.csv": values.to_csv(lineterminator="\n"),
         FIGURES.format("iteration"): png(figures.iteration_bars(values)),
         FIGURES.format("memory"): png(figures.memory_bars(values)),
-        FIGURES.format("distance"): png(figures.distance_against_cost(values, distances, name, _short(runs_csv))),
     }
+    if distances:
+        drawn = figures.distance_against_cost(values, distances, name, _short(runs_csv))
+        contents[FIGURES.format("distance")] = png(drawn)
     if curve:
         contents["speed_scaling.csv"] = pd.DataFrame(curve).to_csv(index=False, lineterminator="\n")
         contents["speed_exponents.csv"] = pd.DataFrame(fits).to_csv(index=False, lineterminator="\n")
         contents[FIGURES.format("scaling")] = png(figures.growth(curve, fits))
-    else:  # of an earlier table with curves
-        for name in ("speed_scaling.csv", "speed_exponents.csv", FIGURES.format("scaling")):
+    for name in SOMETIMES:
+        if name not in contents:  # of an earlier table
             (folder / name).unlink(missing_ok=True)
     for name, content in contents.items():
         write_atomically(folder / name, content)

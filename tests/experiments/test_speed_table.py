@@ -21,6 +21,7 @@ from experiments.speed import command as speed_command
 from experiments.speed import launch
 from experiments.speed.claims import Claim, load_claims, sentences, sizes
 from experiments.speed.command import SpeedMemory, command, effort_of, folder_name, jobs_of, runs_csv, with_threads
+from experiments.speed.figures import growth
 from experiments.speed.frame import CEILING, job_key, speed_frame
 from experiments.speed.job import Job, read_job, write_job
 from experiments.speed.launch import measured
@@ -30,7 +31,7 @@ from experiments.speed.profiles import COLOUR32, DIGITS, EFFORTS
 from experiments.speed.records import read_records, write_records
 from experiments.speed.report import trained, write_speed_report
 from experiments.speed.rows import ladder, schedule, speed_rows, with_batch
-from experiments.speed.scaling import points, scaling_jobs
+from experiments.speed.scaling import exponents, points, scaling_jobs
 from experiments.speed.table import significant
 from experiments.speed.work import stages_of
 from experiments.table1 import Table1
@@ -412,6 +413,43 @@ def test_an_interrupted_command_goes_on_with_what_is_missing(tmp_path: Path) -> 
     kept.write_text(json.dumps(content))
     measured([second], "x", run, kept, "elsewhere")
     assert asked[6:] == ["b"]
+
+
+@pytest.mark.parametrize("largest", [1.02, 500.0])
+def test_growth_is_drawn_on_one_scale_with_a_tick_at_each_point(largest: float) -> None:
+    """And what does not grow does not look as if it did: the scale has a factor of 4 at least."""
+    values = {"batch": (16, 32, 128), "steps": (15, 30)}
+    curve = [
+        {"method": "a", "title": "A", "axis": axis, "value": float(v), "seconds": 0.1, "bytes": 5e7 * y}
+        for axis, ticks in values.items()
+        for v, y in zip(ticks, (1.0, 1.01, largest), strict=False)
+    ]
+    figure = growth(curve, exponents(curve))
+    figure.draw_without_rendering()  # type: ignore[no-untyped-call]
+    panels = figure.axes
+    for column, ticks in enumerate(values.values()):
+        for axes in (panels[column], panels[column + 2]):
+            assert [tick.get_text() for tick in axes.get_xticklabels()] == [str(v) for v in ticks]
+    for row in (panels[:2], panels[2:]):
+        low, high = row[0].get_ylim()
+        assert row[1].get_ylim() == (low, high) and high >= 3.99 * low
+        shown = [t for t in row[0].get_yticks() if low <= t <= high]
+        assert 3 <= len(shown) <= 12
+
+
+def test_without_a_distance_there_is_no_figure_of_them(tmp_path: Path) -> None:
+    (clel,) = (row.run for row in speed_rows("quick", ["clel:quick"], "cpu", None))
+    runs = {"name": [clel.name], "seed": [0], "status": ["ok"], "fid_fresh": [0.2]}
+    pd.DataFrame(runs).to_csv(tmp_path / "runs.csv", index=False)
+    figure = report(tmp_path, made()) / "figures/speed_distance.png"
+    assert figure.exists() and "Distances: none" not in (tmp_path / "speed_memory.tex").read_text()
+    (tmp_path / "runs.csv").unlink()
+    report(tmp_path, made())
+    assert not figure.exists()
+    text = (tmp_path / "speed_memory.md").read_text()
+    assert (
+        "**Distances:** none, since no measured row has a trained run in " in text and "runs.csv; so no figure" in text
+    )
 
 
 def test_curves_of_an_earlier_table_do_not_stay(tmp_path: Path) -> None:
