@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,16 @@ def test_the_report(tmp_path: Path) -> None:
     assert figures == {f"speed_{name}.png" for name in ("iteration", "memory", "distance", "scaling")}
     tex = (folder / "speed_memory.tex").read_text()
     assert tex.count(r"\begin{tabular}{@{}l") == 2 and r"\usepackage{booktabs}" in tex
+
+
+def test_the_columns_are_those_that_the_documentation_explains(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/performance.md").read_text()
+    section = page.split("### Columns of speed_memory.csv\n")[1].split("\n## ")[0]
+    listed = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    explained = re.findall(r"`(\w+)`", "".join(listed))
+    report(tmp_path, made())
+    written = list(pd.read_csv(tmp_path / "speed_memory.csv").columns)
+    assert sorted(explained) == sorted(written)
 
 
 def test_rows_of_one_engine_are_held_against_the_paper() -> None:
