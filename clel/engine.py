@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
+
+from clel.processor import prefers_bfloat16
 
 Engine = Literal["float32", "bfloat16", "exact", "fast"]
 
@@ -57,7 +57,7 @@ def switches(engine: Engine, device: torch.device) -> Switches:
         return Switches(frozen=False)
     if engine != "fast":
         return Switches(chain_dtype=getattr(torch, engine))
-    dtype = torch.bfloat16 if native_bfloat16(device) else torch.float32
+    dtype = torch.bfloat16 if prefers_bfloat16(device) else torch.float32
     known = device.type in ("cpu", "cuda")
     return Switches(
         chain_dtype=dtype,
@@ -71,27 +71,6 @@ def switches(engine: Engine, device: torch.device) -> Switches:
         fused_optimisers=known,
         graph_steps=10 if device.type == "cuda" else 0,
     )
-
-
-def native_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 itself: AMX or AVX512-BF16 on a CPU, compute capability 8 on CUDA.
-
-    Without it bfloat16 is emulated, and slower than float32.
-    """
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device)[0] >= 8
-    return device.type == "cpu" and cpu_multiplies_bfloat16()
-
-
-@cache
-def cpu_multiplies_bfloat16(description: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether Linux lists amx_bf16 or avx512_bf16 among the processor's flags; False where it says nothing."""
-    try:
-        lines = description.read_text().splitlines()
-    except OSError:
-        return False
-    flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), [])
-    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def stated(engine: Engine, device: torch.device) -> str:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
+from clel.processor import multiplies_bfloat16
 from experiments.speed.profiles import Effort
 
 CHANNELS, SIDE, KERNEL = 256, 16, 3
 """Of the convolutions: those of a wide stage of the networks here."""
-NATIVE = {"avx512_bf16", "amx_bf16", "bf16"}
-"""Flags of a CPU that multiplies bfloat16 itself, in the words of /proc/cpuinfo."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +55,8 @@ class Product:
 
 def products(effort: Effort, device: torch.device) -> list[Product]:
     """The products to try, in float32, and in bfloat16 where the device multiplies it itself."""
-    kinds = ["float32", *(["bfloat16"] if native_bfloat16(device) else [])]
+    kinds = ["float32", *(["bfloat16"] if multiplies_bfloat16(device) else [])]
     return [
         *(Product("matrix", n, dtype) for dtype in kinds for n in effort.matrices),
         *(Product("convolution", n, dtype) for dtype in kinds for n in effort.images),
     ]
-
-
-def native_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 itself; elsewhere it is emulated, and slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    flags = next((line.split(":", 1)[1] for line in lines if line.startswith(("flags", "Features"))), "")
-    return bool(NATIVE & set(flags.split()))

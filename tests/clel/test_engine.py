@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +15,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from baselines import METHODS
 from baselines.igebm import IGEBM
 from baselines.plain import PlainConfig, PlainEBM
-from clel import engine as engines
+from clel import processor
 from clel.augment import NONE
 from clel.clel import CLEL
 from clel.config import ConfigError, from_dict, to_dict
 from clel.data import ImageSpec
 from clel.energy import norm_energy
-from clel.engine import Switches, cpu_multiplies_bfloat16, stated, switches
+from clel.engine import Switches, stated, switches
 from clel.langevin import LangevinConfig, autograd_gradient, langevin
 from clel.networks import EnergyNetwork
 from clel.recompute import RecomputedStage, recompute
@@ -35,7 +34,7 @@ CHAIN = LangevinConfig(steps=4, step_size=0.5, noise=0.01)
 @pytest.fixture(autouse=True)
 def _bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same on every machine: bfloat16 is emulated where it is not native."""
-    monkeypatch.setattr(engines, "cpu_multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr(processor, "cpu_flags", lambda: frozenset({"amx_bf16"}))
 
 
 def build(kind: Any, engine: str, views: bool = False, **changes: Any) -> Any:
@@ -70,14 +69,6 @@ def test_values_and_default() -> None:
         from_dict(PlainConfig, to_dict(PlainConfig()) | {"engine": "quick"})
 
 
-def test_detection(tmp_path: Path) -> None:
-    for flags, native in (("fpu avx512_bf16", True), ("fpu amx_tile amx_bf16", True), ("fpu avx512f bf16x", False)):
-        path = tmp_path / flags.replace(" ", "-")
-        path.write_text(f"processor : 0\nflags : {flags}\n")
-        assert cpu_multiplies_bfloat16(path) == native
-    assert not cpu_multiplies_bfloat16(tmp_path / "missing")
-
-
 def test_what_engines_come_down_to(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert switches("exact", cpu) == Switches(frozen=False)
@@ -85,7 +76,7 @@ def test_what_engines_come_down_to(monkeypatch: pytest.MonkeyPatch) -> None:
     assert switches("bfloat16", cpu) == Switches(chain_dtype=torch.bfloat16)
     assert switches("fast", cpu).chain_dtype == torch.bfloat16 and switches("fast", cpu).graph_steps == 0
     assert stated("fast", cpu) == "fast (bfloat16)" and stated("exact", cpu) == "exact"
-    monkeypatch.setattr(engines, "cpu_multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr(processor, "cpu_flags", frozenset)
     assert switches("fast", cpu).training_dtype == torch.float32
     assert stated("fast", cpu) == "fast (float32)" and stated("float32", cpu) == "float32"
     for capability, dtype in (((7, 5), torch.float32), ((8, 0), torch.bfloat16)):
