@@ -95,15 +95,12 @@ def _columns(values: pd.DataFrame, best: Mapping[str, tuple[float, str]], notes:
                 "an iteration, ms",
                 "median (IQR)",
                 mark="One iteration of the trainer: batch, chains, losses, backward, optimisers, average of weights. "
-                "Median and interquartile range over the rounds, warm-up excluded, the device waited for in each.",
+                f"Median and interquartile range over {_rounds(values)}, warm-up excluded, the device waited for in "
+                "each.",
             ),
             lambda row: (
                 f"{significant(row['iteration_ms'])} ({significant(row['iteration_ms_q3'] - row['iteration_ms_q1'])})"
             ),
-        ),
-        _Column(
-            column("rounds", mark="Of an iteration; of the stage with the fewest, where there are several."),
-            lambda row: number(row["rounds"]),
         ),
         _Column(
             column(
@@ -173,6 +170,18 @@ def _columns(values: pd.DataFrame, best: Mapping[str, tuple[float, str]], notes:
         )
     )
     return found
+
+
+def _rounds(values: pd.DataFrame) -> str:
+    """How many rounds the rows have, the commonest first: "15 rounds (A / B: 7; C: 4)"."""
+    titles: dict[int, list[str]] = {}
+    for _, row in values[values["status"] == "ok"].iterrows():
+        titles.setdefault(int(row["rounds"]), []).append(str(row["title"]))
+    if not titles:
+        return "the rounds"
+    most, *others = sorted(titles, key=lambda n: -len(titles[n]))
+    apart = "; ".join(f"{' / '.join(titles[n])}: {n}" for n in others)
+    return f"{most} rounds" + (f" ({apart})" if apart else "")
 
 
 def _schedule_mark(values: pd.DataFrame) -> str:
