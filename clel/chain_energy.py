@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from clel.compiled import Compiled
 from clel.engine import Switches
 from clel.frozen import FrozenView
 from clel.langevin import autograd_gradient
@@ -46,6 +47,7 @@ class ChainEnergy:
         self.device = next(network.parameters()).device
         self.view: FrozenView | None = None
         self.hand: HandGradient | None = None
+        self.own_gradient: Callable[[Tensor], Tensor] | None = None
         if not switches.frozen:
             return
         if switches.by_hand:
@@ -53,6 +55,8 @@ class ChainEnergy:
             self.hand = by_hand(self.view.network, switches.chain_dtype, switches.in_pieces)
         if self.hand is None:
             self.view = FrozenView(network, switches.chain_dtype)
+        else:
+            self.own_gradient = Compiled(self.hand) if switches.compiled else self.hand
 
     def refresh(self) -> ChainEnergy:
         """The energy of the network's present weights, until the next call; one power iteration in training mode."""
@@ -75,7 +79,7 @@ class ChainEnergy:
 
     def gradient(self, x: Tensor) -> Tensor:
         """dE(x_i)/dx_i for each image: [N, C, H, W], in x's format; no parameter receives a gradient."""
-        return autograd_gradient(self, x) if self.hand is None else self.hand(x)
+        return autograd_gradient(self, x) if self.own_gradient is None else self.own_gradient(x)
 
 
 @contextmanager

@@ -47,6 +47,8 @@ class Switches:
     compute them again on the way back; 0: all images, and their activations kept."""
     fused_optimisers: bool = False
     """One kernel for all weights of an optimiser."""
+    compiled: bool = False
+    """Gradients by hand go through torch.compile (clel/compiled.py)."""
     graph_steps: int = 0
     """Langevin steps in one recorded CUDA graph; 0: none."""
 
@@ -69,6 +71,7 @@ def switches(engine: Engine, device: torch.device) -> Switches:
         recomputed=True,
         training_piece=2 << 20 if device.type == "cpu" else 0,
         fused_optimisers=known,
+        compiled=device.type == "cuda",
         graph_steps=10 if device.type == "cuda" else 0,
     )
 

@@ -55,6 +55,7 @@ class Convolution:
     def __init__(self, layer: nn.Conv2d, dtype: torch.dtype, pooled: bool = False, scale: Tensor | None = None) -> None:
         self.layer, self.dtype, self.pooled, self.scale = layer, dtype, pooled, scale
         self.stride, self.padding = (2 if pooled else 1), layer.kernel_size[0] // 2
+        self.fuses = fused_available()
         self.weight = self._weight().to(dtype).contiguous(memory_format=torch.channels_last)
         self.bias = None if layer.bias is None else layer.bias.detach().to(dtype, copy=True)
 
@@ -76,7 +77,7 @@ class Convolution:
     def __call__(self, x: Tensor, slope: float | None = None, add: Tensor | None = None) -> Tensor:
         """leaky_relu(y, slope) if a slope is given, y + add if `add` is, y otherwise."""
         fusable = slope is not None or add is not None
-        if fusable and x.device.type == "cpu" and x.dtype != torch.float64 and fused_available():
+        if fusable and self.fuses and x.device.type == "cpu" and x.dtype != torch.float64:
             return _fused(x, self.weight, self.bias, self.stride, self.padding, slope, add)
         y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
         if slope is not None:

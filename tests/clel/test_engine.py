@@ -292,7 +292,7 @@ def test_switches_name_what_they_do() -> None:
     """Every switch differs from its default in fast on some device, or it would have no use."""
     fast = switches("fast", torch.device("cpu"))
     same = {f.name for f in fields(Switches) if getattr(fast, f.name) == getattr(Switches(), f.name)}
-    assert same == {"frozen", "graph_steps"}
+    assert same == {"frozen", "compiled", "graph_steps"}
 
 
 def test_protocol_says_the_engine() -> None:

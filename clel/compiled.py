@@ -1,0 +1,69 @@
+"""The input gradient by hand, compiled: what lies between two convolutions becomes one pass over memory.
+
+For CUDA, where no convolution takes its neighbours in (clel/kernels.py). The kernels are then recorded in a graph like
+all others (clel/graph.py).
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Work = Callable[[Tensor], Tensor]
+
+SHAPES = 4
+"""Shapes of a batch that are compiled, each for a minute or so: training's, and a few of samplers."""
+
+TOLERANCE = 0.1
+"""Relative difference that is let pass: in bfloat16 another rounding changes the sign of activations near 0."""
+
+
+def inductor(work: Work) -> Work:
+    """torch's compiler: Triton on CUDA, a C++ compiler on a CPU."""
+    return torch.compile(work, dynamic=False, fullgraph=True)
+
+
+class Compiled:
+    """x [N, C, H, W] -> work(x), compiled for the first SHAPES shapes when each is met, and held to `work` once.
+
+    Where compiling fails or gives something else, `work` itself is done from then on, and a RuntimeWarning says why.
+
+    Args:
+        work: from one tensor to one; it does not look at values, and keeps its weights where they are.
+        compiler: what compiles.
+    """
+
+    def __init__(self, work: Work, compiler: Callable[[Work], Work] = inductor) -> None:
+        self.work, self.compiler = work, compiler
+        self.known: dict[tuple[object, ...], Work] = {}
+        self.failed = False
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        key = (tuple(x.shape), x.stride(), x.dtype, x.device)
+        if key not in self.known and len(self.known) < SHAPES and not self.failed:
+            try:
+                self.known[key] = self._compiled(x)
+            except torch.OutOfMemoryError:
+                raise  # a smaller batch may fit, as whoever samples knows
+            except (RuntimeError, OSError, ImportError) as error:  # no Triton, no C++ compiler, too old a GPU
+                self.failed = True
+                reason = str(error).strip().partition("\n")[0]
+                warnings.warn(f"chains run without compiled kernels: {reason}", RuntimeWarning, stacklevel=4)
+        return self.known.get(key, self.work)(x)
+
+    def _compiled(self, x: Tensor) -> Work:
+        expected, compiled = self.work(x), self.compiler(self.work)
+        difference, scale = float((compiled(x) - expected).norm()), float(expected.norm())
+        if not difference <= TOLERANCE * scale:
+            raise RuntimeError(f"compiled, dE/dx differs by {difference:.3g}; its norm is {scale:.3g}")
+        return compiled
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+        """Compiled anew: what is compiled reads the weights of the original."""
+        return Compiled(copy.deepcopy(self.work, memo), self.compiler)
