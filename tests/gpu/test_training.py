@@ -84,7 +84,7 @@ def test_a_run_that_was_killed_ends_where_the_other_does(
     stop(trainer(name, engine, device, tmp_path / "killed"), 3)
     again = trainer(name, engine, device, tmp_path / "killed")
     again.run()
-    assert float((weights(again) - weights(whole)).norm() / (weights(whole) - start).norm()) < 0.05
+    assert float((weights(again) - weights(whole)).norm() / (weights(whole) - start).norm()) < 0.1
     chains = [run.method.chains() for run in (again, whole)]
     assert chains[0] is not None and chains[1] is not None
     assert float((chains[0] - chains[1]).abs().mean()) < 1e-3
