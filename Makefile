@@ -6,11 +6,12 @@ PROFILE ?= quick
 SEEDS ?= 1
 OUT ?= results
 
-# PYTHON=python uses that interpreter as it is (an active conda environment); otherwise .venv is made on first use.
+# PYTHON=python, or PY=python, uses that interpreter as it is (an active conda environment); otherwise .venv is made on
+# first use.
+READY :=
 ifeq ($(origin PYTHON),command line)
 PY := $(PYTHON)
-READY :=
-else
+else ifneq ($(origin PY),command line)
 PY := .venv/bin/python
 READY := .venv/.installed
 endif
@@ -50,7 +51,7 @@ help: ## List the targets
 	@echo "  variables: PROFILE=smoke|quick|small|paper SEEDS=3 METHODS=igebm,clel DATASET=... DEVICE=cuda WORKERS=2 OUT=results PLAN=1"
 	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv"
 	@echo "  speed:     BATCH=64 ROUNDS=15 THREADS=1 SCALING=0 REPORT=1 for speed-memory, beside PROFILE, METHODS, DEVICE, ENGINE and OUT"
-	@echo "             SELECT=frechet ROUNDS=5 BASELINE=my.json LIMIT=1.2 FORCE=1 for bench, bench-save, bench-compare"
+	@echo "             SELECT=frechet ROUNDS=5 DEVICE=cuda BASELINE=my.json LIMIT=1.2 FORCE=1 for bench, bench-save, bench-compare"
 	@echo "  on Slurm:  CLUSTER=slurm PARTITION=gpu GPUS=1 CPUS=4 MEMORY=24 MINUTES=1440 SLURM='account=x,qos=y' SETUP='module load cuda'"
 	@echo "             PARALLEL=100 REQUEUES=20 NOTICE=180 FORCE=1; SWEEP=... RUN=... for status, logs, cancel, resume"
 
@@ -106,19 +107,31 @@ speed-memory: $(READY) ## Measure time, memory and operations of every method: r
 		$(if $(call on,REPORT),--report)
 
 BENCH = -m experiments bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SELECT),--select '$(SELECT)') \
-	$(if $(BASELINE),--baseline '$(BASELINE)')
+	$(if $(DEVICE),--device $(DEVICE)) $(if $(BASELINE),--baseline '$(BASELINE)')
 
 .PHONY: bench
-bench: $(READY) ## Run every benchmark; ROUNDS=1 only sees that they run, SELECT=... takes some of them
+bench: $(READY) ## Run every benchmark, with DEVICE=cuda the engine's there; ROUNDS=1 only sees that they run, SELECT=... takes some
 	@$(PY) $(BENCH)
 
 .PHONY: bench-save
-bench-save: $(READY) ## Keep the benchmarks' times in results/bench/baseline.json, or BASELINE=...; FORCE=1 even under load
+bench-save: $(READY) ## Keep the benchmarks' times in results/bench/baseline.json (-cuda.json), or BASELINE=...; FORCE=1 even under load
 	@$(PY) $(BENCH) --save $(if $(call on,FORCE),--force)
 
 .PHONY: bench-compare
 bench-compare: $(READY) ## Run the benchmarks again: ratios to the baseline; refused on another machine
 	@$(PY) $(BENCH) --compare $(if $(LIMIT),--limit $(LIMIT))
+
+# what fails does not keep the rest from being measured: a GPU may be at hand for minutes only
+GPU_TABLE = -m experiments speed-memory --profile small --device cuda --methods plain,clel --rounds 7 --no-scaling --out '$(OUT)'
+
+.PHONY: gpu-check
+gpu-check: $(READY) ## Check and measure the engine on a CUDA device, ten minutes: tests/gpu, its switches, tables of speed and memory
+	@$(PY) -m experiments.speed.cuda
+	@failed=; \
+	$(PY) -m pytest -o addopts='-q -p no:cacheprovider' -m gpu tests/gpu || failed="$$failed tests/gpu"; \
+	$(PY) -m experiments bench --device cuda --save --force $(if $(BASELINE),--baseline '$(BASELINE)') || failed="$$failed bench"; \
+	for engine in exact fast; do $(PY) $(GPU_TABLE) --engine $$engine || failed="$$failed speed-memory/$$engine"; done; \
+	test -z "$$failed" || { echo "gpu-check: failed:$$failed (see above)"; exit 1; }
 
 .PHONY: data
 data: $(READY) ## Download and check a data set: make data DATASET=cifar10

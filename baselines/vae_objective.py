@@ -25,7 +25,8 @@ def kl_coefficient(step: Tensor, warmup: int, least: float) -> Tensor:
 def group_sizes(groups: Sequence[int], device: torch.device) -> Tensor:
     """4^s / n_s of each group [L], divided by the least of them. [authors' code, which calls it square]"""
     sizes = [4.0**scale / count for scale, count in enumerate(groups) for _ in range(count)]
-    return torch.tensor(sizes, device=device) / min(sizes)
+    # filled on the device: one tensor of them all would be copied there, which the host waits for
+    return torch.stack([torch.full((), size, device=device) for size in sizes]) / min(sizes)
 
 
 def balanced_kl(kls: Sequence[Tensor], groups: Sequence[int], beta: Tensor, balance: bool) -> Tensor:

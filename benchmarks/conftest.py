@@ -1,4 +1,4 @@
-"""For all benchmarks: how many rounds, and all threads. They are run by `make bench`, never by `make test`."""
+"""For all benchmarks: how many rounds, on which device, all threads. Run by `make bench`, never by `make test`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ SECONDS = 5.0
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rounds", type=int, default=ROUNDS, help="measured rounds at most; 1 only sees that all run")
+    parser.addoption("--device", default="cpu", help="where the engine's switches are measured")
 
 
 @pytest.fixture(autouse=True)

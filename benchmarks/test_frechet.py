@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 
 from clel.metrics.frechet import frechet_distance
@@ -11,6 +12,7 @@ from clel.metrics.moments import Gaussian, Moments
 
 D, N = 2048, 4096
 Timed = Callable[[Callable[[], object], float], None]
+pytestmark = pytest.mark.cpu
 
 
 def moments(seed: int) -> Moments:

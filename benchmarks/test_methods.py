@@ -15,6 +15,7 @@ from experiments.speed.profiles import DIGITS
 from experiments.speed.work import Work, stages_of
 
 Timed = Callable[[Callable[[], object], float], None]
+pytestmark = pytest.mark.cpu  # the sizes of the quick profile, which is the CPU's
 STAGES = [
     pytest.param(name, number, id=f"{name}-{stage.name}")
     for name in METHODS

@@ -109,7 +109,8 @@ def luminance(x: Tensor) -> Tensor:
     """0.299 R + 0.587 G + 0.114 B (ITU-R 601): [N, 3, H, W] -> [N, 1, H, W]; one channel is its own luminance."""
     if x.shape[1] == 1:
         return x
-    return (x * x.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
+    r, g, b = x.unbind(1)  # a tensor of the three factors would be copied to a GPU, which the host waits for
+    return (0.299 * r + 0.587 * g + 0.114 * b)[:, None]
 
 
 def rotate_hue(x: Tensor, turns: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ def rotate_hue(x: Tensor, turns: Tensor) -> Tensor:
     sector = torch.stack([(g - b) / safe, 2 + (b - r) / safe, 4 + (r - g) / safe], 1)
     hue = sector.gather(1, index[:, None])[:, 0] / 6 + turns
     # each channel is V - C max(0, min(k, 4 - k, 1)) with k = (n + 6 H) mod 6, n = 5, 3, 1 for R, G, B
-    k = (x.new_tensor([5, 3, 1]).view(3, 1, 1) + 6 * hue[:, None]) % 6
+    k = (torch.arange(5, 0, -2, dtype=x.dtype, device=x.device).view(3, 1, 1) + 6 * hue[:, None]) % 6
     return (value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)).clamp(0, 1)
 
 

@@ -120,7 +120,7 @@ class Trainer:
         torch.manual_seed(fold(self.seed, "global", self.divergences, t))
         generator = stream(self.device, self.seed, "train", self.divergences, t)
         chosen = batch_indices(len(self.images), self.method.images_per_step, t, self.seed)
-        x = to_float(self.images.pixels[chosen.to(self.device)], generator)
+        x = to_float(self.images.batch(chosen), generator)
         for number in self.ledger.entered(t):
             self.enter_stage(number, x)
         self.method.train()

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from experiments.speed import cuda
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,6 +44,29 @@ def test_a_variable_is_on_or_off_or_an_error(target: str, variable: str, option:
         assert f"{variable}={word}: it is on or off; give 1, yes or true, or 0, no or false" in done.stderr
 
 
+@pytest.mark.parametrize("variable", ["PY", "PYTHON"])
+@pytest.mark.parametrize("target", ["gpu-check", "bench"])
+def test_another_python_needs_no_environment(target: str, variable: str) -> None:
+    order = ["make", "-n", target, f"{variable}=some-python"]
+    done = subprocess.run(order, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "some-python -m experiments" in done.stdout
+    assert "venv" not in done.stdout and "pip" not in done.stdout
+
+
+def test_the_device_of_benchmarks_is_passed_on() -> None:
+    for target in ("bench", "bench-save", "bench-compare"):
+        assert "--device cuda" in make(target, "DEVICE=cuda").stdout and "--device" not in make(target).stdout
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_gpu_check_says_what_it_needs_before_any_work() -> None:
+    order = ["make", "gpu-check", f"PY={sys.executable}"]
+    done = subprocess.run(order, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"no CUDA device. Found: torch {torch.__version__}, built" in done.stderr
+    assert "Needed: an NVIDIA GPU" in done.stderr
+
+
 def test_help_names_every_variable() -> None:
     text = re.sub(r"(?m)^#.*$", "", (ROOT / "Makefile").read_text())
     read = set(re.findall(r"\$\(if \$\(([A-Z_0-9]+)\)|\$\(call (?:on|off),([A-Z]+)\)", text))
@@ -48,3 +74,20 @@ def test_help_names_every_variable() -> None:
     assert {"BATCH", "SCALING", "REPORT", "THREADS", "BASELINE", "LIMIT", "METHODS", "PARTITION"} <= names
     shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=60).stdout
     assert [name for name in sorted(names) if not re.search(rf"\b{name}=", shown)] == []
+
+
+def test_what_gpu_check_lacks_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cuda.missing(("torch", "no_such_module")) == ["no_such_module"]
+    assert "torch 2.6, built without CUDA. Needed: an NVIDIA GPU" in cuda.no_device("2.6", None, 0)
+    assert "built for CUDA 12.4, and sees 0 devices" in cuda.no_device("2.6", "12.4", 0)
+    monkeypatch.setattr(cuda, "CHECKED_WITH", ("torch", "no_such_module"))
+    assert cuda.main() == 2 and "lacks no_such_module; PY=" in capsys.readouterr().err
+    monkeypatch.undo()
+    # as on a machine that has a GPU and nothing to measure with
+    properties = type("Properties", (), {"name": "Some GPU", "total_memory": 80 * 2**30, "major": 9, "minor": 0})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: properties)
+    monkeypatch.setattr(cuda, "MEASURED_WITH", ("no_such_module",))
+    assert cuda.main() == 0
+    said = capsys.readouterr()
+    assert "Some GPU, 80 GiB, compute capability 9.0" in said.out and "without no_such_module" in said.err

@@ -103,6 +103,12 @@ class Images:
         attributes = {k: v.to(device) for k, v in self.attributes.items()}
         return Images(self.pixels.to(device), labels, self.name, self.split, self.classes, attributes)
 
+    def batch(self, indices: Tensor) -> Tensor:
+        """The pixels uint8 [n, C, H, W] of images by their indices int64 [n], which are on the CPU."""
+        if self.pixels.device.type == "cuda":
+            indices = indices.pin_memory()  # from pageable memory the copy waits for all that the GPU has to do
+        return self.pixels[indices.to(self.pixels.device, non_blocking=True)]
+
     def content_hash(self) -> str:
         """SHA-256 over shape, pixels and labels: the same on every machine."""
         digest = hashlib.sha256(repr(tuple(self.pixels.shape)).encode())

@@ -39,13 +39,17 @@ def refuse_another_machine(old: Mapping[str, Any], about: dict[str, Any], path: 
 def merged(old: Mapping[str, Any] | None, run: Mapping[str, Any], about: dict[str, Any]) -> dict[str, Any]:
     """The baseline with a run's benchmarks in the place of those of their names, and all others as they were.
 
-    A run is its provenance, load and benchmarks; an older one that has no benchmark left is dropped.
+    A run is its provenance, load, benchmarks and what these said of themselves (extra_info); an older one that has no
+    benchmark left is dropped.
     """
     runs = []
     for before in old["runs"] if old is not None else []:
-        left = {name: rounds for name, rounds in before["benchmarks"].items() if name not in run["benchmarks"]}
+        left, said = (
+            {name: value for name, value in before.get(key, {}).items() if name not in run["benchmarks"]}
+            for key in ("benchmarks", "extra_info")
+        )
         if left:
-            runs.append({**before, "benchmarks": left})
+            runs.append({**before, "benchmarks": left, "extra_info": said})
     return {"schema": SCHEMA, "machine": about, "runs": [*runs, dict(run)]}
 
 

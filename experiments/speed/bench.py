@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ NOTHING = 5
 LOOK = 2.0
 """Seconds for which the load is looked at before a baseline is measured."""
 TUNED = ("-p", "experiments.speed.tuned")
+BASELINES = {"cpu": Path("results/bench/baseline.json"), "cuda": Path("results/bench/baseline-cuda.json")}
+"""By the kind of device: a machine with a GPU has both."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,12 @@ class Bench:
     """Keep the times in the baseline; not those that other programs disturbed."""
     force: bool = False
     """Keep them all the same."""
+    device: str = "cpu"
+    """cpu; or cuda, cuda:1, ..., auto, for the engine's switches on a GPU, without what concerns the CPU alone."""
     compare: bool = False
     """Print each median as a ratio to the baseline's; refused on another machine."""
-    baseline: Path = Path("results/bench/baseline.json")
-    """The baseline."""
+    baseline: Path | None = None
+    """The baseline; results/bench/baseline.json if not given, of a GPU results/bench/baseline-cuda.json."""
     limit: float = 1.2
     """A benchmark counts as slower where shortest round and lower quartile are both beyond this ratio."""
 
@@ -72,21 +76,20 @@ def main(options: Bench) -> int:
         not keeps or options.rounds is None or options.rounds >= LEAST,
         f"rounds is {options.rounds}; a baseline needs at least {LEAST}, since fewer do not show their noise",
     )
-    device = choose_device("auto")
+    device = choose_device(options.device)
+    require(device.type in BASELINES, f"device is {options.device!r}; benchmarks run on cpu or cuda")
+    path = options.baseline or BASELINES[device.type]
     about = machine(device)
     # only a part is replaced where only a part is run
-    adds = options.save and bool(options.select) and options.baseline.exists()
-    old = read_baseline(options.baseline) if options.compare or adds else None
+    adds = options.save and bool(options.select) and path.exists()
+    old = read_baseline(path) if options.compare or adds else None
     if old is not None:
-        refuse_another_machine(old, about, options.baseline)
+        refuse_another_machine(old, about, path)
     if options.save and not options.force and (load := load_now()) and busy(load, about):
-        print(
-            f"{options.baseline}: nothing measured {in_words(load)}; wait for a quiet machine, or give FORCE=1",
-            file=sys.stderr,
-        )
+        print(f"{path}: nothing measured {in_words(load)}; wait for a quiet machine, or give FORCE=1", file=sys.stderr)
         return 1
     origin, watch = provenance(device), LoadWatch()
-    found = run(options)
+    found = run(replace(options, device=str(device)))
     load = watch.read()
     if found is None:
         return 1
@@ -97,14 +100,12 @@ def main(options: Bench) -> int:
         print(f"warning: measured {in_words(load)}; times are too long", file=sys.stderr)
     if options.save:
         if disturbed and not options.force:
-            print(
-                f"{options.baseline}: nothing kept; measure on a quiet machine, or keep it with FORCE=1",
-                file=sys.stderr,
-            )
+            print(f"{path}: nothing kept; measure on a quiet machine, or keep it with FORCE=1", file=sys.stderr)
             return 1
-        new = merged(old, {"provenance": origin, "load": load, "benchmarks": found.rounds}, about)
-        write_atomically(options.baseline, json.dumps(plain(new), indent=1) + "\n")
-        print(f"{options.baseline}: {len(found.rounds)} benchmarks kept, of {len(rounds_of(new))} in it")
+        kept = {"provenance": origin, "load": load, "benchmarks": found.rounds, "extra_info": found.extras}
+        new = merged(old, kept, about)
+        write_atomically(path, json.dumps(plain(new), indent=1) + "\n")
+        print(f"{path}: {len(found.rounds)} benchmarks kept, of {len(rounds_of(new))} in it")
         return 0
     if old is None:
         return 0
@@ -129,7 +130,8 @@ def run(options: Bench) -> Found | None:
         raise ConfigError(f"{ROOT}: has no folder {' or '.join(FOLDERS)}; benchmarks run in a checkout of the source")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rounds.json"
-        arguments = [*TUNED, *folders, "--benchmark-enable", "--benchmark-only", f"--benchmark-json={path}"]
+        arguments = [*TUNED, *folders, f"--device={options.device}"]
+        arguments += ["--benchmark-enable", "--benchmark-only", f"--benchmark-json={path}"]
         arguments += ["-k", options.select] if options.select else []
         if options.rounds == 1:
             arguments += ONE_ROUND
@@ -137,7 +139,9 @@ def run(options: Bench) -> Found | None:
             arguments.append(f"--rounds={options.rounds}")
         status = subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
         if status == NOTHING:
-            raise ConfigError(f"SELECT={options.select}: no benchmark matches; there are {', '.join(known(folders))}")
+            raise ConfigError(
+                f"SELECT={options.select}: no benchmark matches; there are {', '.join(known(folders, options.device))}"
+            )
         if status != 0:
             return None
         benchmarks = json.loads(path.read_text())["benchmarks"]
@@ -146,9 +150,9 @@ def run(options: Bench) -> Found | None:
     )
 
 
-def known(folders: Sequence[str]) -> list[str]:
-    """Names of the benchmarks in these folders, without their parameters."""
-    arguments = [*TUNED, *folders, "--benchmark-enable", "--collect-only", "-o", "addopts=-q"]
+def known(folders: Sequence[str], device: str = "cpu") -> list[str]:
+    """Names of the device's benchmarks in these folders, without their parameters."""
+    arguments = [*TUNED, *folders, f"--device={device}", "--benchmark-enable", "--collect-only", "-o", "addopts=-q"]
     listed = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout

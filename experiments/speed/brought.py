@@ -13,27 +13,28 @@ def brought(extras: Extras, measured: bool = True) -> list[str]:
 
     Args:
         extras: extra_info by benchmark. `alternated` has the two names, `<name>_ms` and `<name>_cpu_ms` their shortest
-            rounds in seconds on the wall and of processor, `ratio` and `cpu_ratio` first over second; `share` is a
-            share of a ceiling, in words `share_of`.
+            rounds in milliseconds on the wall and of processor, `ratio` and `cpu_ratio` first over second; of a GPU
+            there are none of processor. `share` is a share of a ceiling, in words `share_of`.
         measured: False where all was tiny and ran once, which is said: those are no times.
     """
     rows = {_short(name): extra for name, extra in extras.items() if "alternated" in extra}
     lines = []
     if rows:
         width = max(map(len, rows))
-        head = " ".join(
-            f"{title:>11}" for title in ("off ms", "on ms", "off / on", "off cpu ms", "on cpu ms", "off / on")
-        )
-        how = (
-            "shortest rounds, on the wall and of processor" if measured else "one round, tiny: that they run, no times"
-        )
+        processor = all("cpu_ratio" in extra for extra in rows.values())
+        titles = ("off ms", "on ms", "off / on", "off cpu ms", "on cpu ms", "off / on")[: 6 if processor else 3]
+        how = "shortest rounds, on the wall" + (" and of processor" if processor else "")
+        if not measured:
+            how = "one round, tiny: that they run, no times"
+        head = " ".join(f"{title:>11}" for title in titles)
         lines += [f"what each switch brings ({how})", f"{'':<{width}} {head}"]
         for name, extra in rows.items():
             off, on = extra["alternated"]
-            wall = f"{extra[f'{off}_ms']:>11.2f} {extra[f'{on}_ms']:>11.2f} {extra['ratio']:>11.2f}"
-            cpu = f"{extra[f'{off}_cpu_ms']:>11.2f} {extra[f'{on}_cpu_ms']:>11.2f} {extra['cpu_ratio']:>11.2f}"
+            keys = [f"{off}_ms", f"{on}_ms", "ratio"]
+            keys += [f"{off}_cpu_ms", f"{on}_cpu_ms", "cpu_ratio"] if processor else []
+            numbers = " ".join(f"{extra[key]:>11.2f}" for key in keys)
             named = "" if (off, on) == ("off", "on") else f"  {off} / {on}"
-            lines.append(f"{name:<{width}} {wall} {cpu}{named}")
+            lines.append(f"{name:<{width}} {numbers}{named}")
     for name, extra in extras.items():
         if "share" in extra:
             lines.append(f"{_short(name)}: {100 * extra['share']:.0f} % of {extra['share_of']}")

@@ -1,8 +1,9 @@
-"""pytest's plugin for `make bench`: only benchmarks run, with the allocator's settings that a training has."""
+"""pytest's plugin for `make bench`: only benchmarks run, those of the device, with the settings that a training has."""
 
 from __future__ import annotations
 
 import pytest
+import torch
 
 from clel.allocator import tune_allocator
 
@@ -10,11 +11,17 @@ from clel.allocator import tune_allocator
 def pytest_configure(config: pytest.Config) -> None:
     """Before any tensor is made."""
     tune_allocator()
+    torch.backends.cudnn.allow_tf32 = False
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests beside them, so that pytest says so where no benchmark is left."""
-    others = [item for item in items if "benchmark" not in getattr(item, "fixturenames", ())]
+    """Leave out the tests beside them and another device's, so that pytest says so where no benchmark is left."""
+    elsewhere = "gpu" if config.getoption("device", default="cpu") == "cpu" else "cpu"
+    others = [
+        item
+        for item in items
+        if "benchmark" not in getattr(item, "fixturenames", ()) or item.get_closest_marker(elsewhere)
+    ]
     config.hook.pytest_deselected(items=others)
     items[:] = [item for item in items if item not in others]

@@ -27,7 +27,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def bench(benchmark: Any, request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Where one times things in turn; on the threads that the targets are stated for."""
-    before, chosen = torch.get_num_threads(), Bench(benchmark, request.config.getoption("rounds", default=15))
+    rounds, device = request.config.getoption("rounds", default=15), request.config.getoption("device", default="cpu")
+    before, chosen = torch.get_num_threads(), Bench(benchmark, rounds, torch.device(device))
     # on tiny images two would wait for each other
     torch.set_num_threads(threads() if chosen.full else 1)
     yield chosen

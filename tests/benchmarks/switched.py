@@ -1,6 +1,7 @@
 """What the benchmarks of the engine share: CLEL's small network at 3x32x32 with 64 chains, and two calls timed in turn.
 
 With --rounds=1, as in make bench ROUNDS=1, all is tiny and run once: the quick network on four images of 1x8x8.
+With --device=cuda all of it lies there, and each call ends by waiting for it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ from clel.clel import CLEL
 from clel.data import ImageSpec
 from clel.engine import Switches
 from clel.networks import EncoderConfig
+from clel.resources import now
 from experiments.speed.profiles import COLOUR32, DIGITS, LEAST
 
 CPU = torch.device("cpu")
 STEPS = 2
+"""Langevin steps of a chain on the CPU."""
+WHOLE, RECORDED = 60, 10
+"""Those of an iteration, which chains have on a GPU, where what a recording brings hangs on it; of one recording."""
 
 
 def threads() -> int:
@@ -32,10 +37,11 @@ def threads() -> int:
 
 @dataclass(frozen=True)
 class Bench:
-    """The fixture of pytest-benchmark, and the measured rounds at most: with 1 all is tiny and only has to run."""
+    """The fixture of pytest-benchmark, the measured rounds at most (with 1 all is tiny and only has to run), where."""
 
     benchmark: Any
     rounds: int
+    device: torch.device = CPU
 
     @property
     def full(self) -> bool:
@@ -46,6 +52,17 @@ class Bench:
     def spec(self) -> ImageSpec:
         """Of the images: 3x32x32, or 1x8x8."""
         return COLOUR32 if self.full else DIGITS
+
+    @property
+    def steps(self) -> int:
+        """Langevin steps of a chain."""
+        if self.device.type == "cpu":
+            return STEPS
+        return WHOLE if self.full else RECORDED
+
+    def build(self, chosen: Switches, kind: Any = CLEL, steps: int | None = None) -> Any:
+        """The method with these switches, in this size and place."""
+        return build(self.full, chosen, kind, self.steps if steps is None else steps).to(self.device)
 
 
 def build(full: bool, chosen: Switches, kind: Any = CLEL, steps: int = STEPS) -> Any:
@@ -63,25 +80,30 @@ def build(full: bool, chosen: Switches, kind: Any = CLEL, steps: int = STEPS) ->
 
 def images(method: Any) -> Tensor:
     """Random ones, as many as an iteration has."""
-    return torch.rand(method.images_per_step, *method.spec.shape, generator=torch.Generator().manual_seed(0))
+    return torch.rand(method.images_per_step, *method.spec.shape, generator=seeded(method, 0), device=method.device)
+
+
+def seeded(method: Any, seed: int = 1) -> torch.Generator:
+    """Where the method lies."""
+    return torch.Generator(method.device).manual_seed(seed)
 
 
 def chain(method: Any) -> Callable[[], Tensor]:
     """The method's Langevin steps from random images, the refresh of the view included."""
     x = images(method)
-    return lambda: method.continue_chains(x, torch.Generator().manual_seed(1))
+    return lambda: method.continue_chains(x, seeded(method))
 
 
 def losses(method: Any) -> None:
     """The training passes of one iteration, forward and backward."""
     method.zero_grad()
-    method.training_step(images(method), torch.Generator().manual_seed(1))["loss"].backward()
+    method.training_step(images(method), seeded(method))["loss"].backward()
 
 
 def iteration(method: Any) -> Callable[[], None]:
     """One whole training iteration of `method`, as the trainer's step."""
     optimisers, average = method.optimisers(100), Average(method, 1.0)
-    x, generator = images(method), torch.Generator().manual_seed(1)
+    x, generator = images(method), seeded(method)
 
     def run() -> None:
         for optimiser, _ in optimisers:
@@ -102,7 +124,8 @@ def alternate(
 ) -> None:
     """Time the calls in turn: the rounds of the benchmark are the last one's, each after one round of all the others.
 
-    Writes into extra_info the shortest round of each in milliseconds on the wall and of processor, and first over last.
+    Writes into extra_info the shortest round of each in milliseconds on the wall, on the CPU also of processor, and
+    first over last.
 
     Args:
         calls: what is off, ..., what is on.
@@ -114,9 +137,9 @@ def alternate(
     cpu: dict[str, list[float]] = {name: [] for name in calls}
 
     def once(name: str) -> None:
-        began, used = time.perf_counter(), used_by[name]()
+        began, used = now(bench.device), used_by[name]()
         calls[name]()
-        wall[name].append(time.perf_counter() - began)
+        wall[name].append(now(bench.device) - began)
         cpu[name].append(used_by[name]() - used)
 
     *others, last = calls
@@ -132,8 +155,9 @@ def alternate(
     first = others[0]
     info: dict[str, Any] = {"alternated": [first, last]}
     info |= {f"{name}_ms": round(1e3 * w, 3) for name, (w, _) in best.items()}
-    info |= {f"{name}_cpu_ms": round(1e3 * c, 3) for name, (_, c) in best.items()}
     info["ratio"] = round(best[first][0] / best[last][0], 3)
-    info["cpu_ratio"] = round(best[first][1] / max(best[last][1], 1e-9), 3)
+    if bench.device.type == "cpu":  # elsewhere the processor asks for work and waits, which says nothing
+        info |= {f"{name}_cpu_ms": round(1e3 * c, 3) for name, (_, c) in best.items()}
+        info["cpu_ratio"] = round(best[first][1] / max(best[last][1], 1e-9), 3)
     info |= {"threads": torch.get_num_threads(), "load": round(os.getloadavg()[0], 1)}
     bench.benchmark.extra_info.update(info)

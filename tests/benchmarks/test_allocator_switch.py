@@ -10,6 +10,7 @@ from tests.benchmarks.switched import Bench, alternate
 from tests.benchmarks.worker import Worker
 
 
+@pytest.mark.cpu
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's settings")
 @pytest.mark.parametrize("work", ["chain", "training"])
 def test_allocator(bench: Bench, work: str) -> None:

@@ -108,6 +108,7 @@ def test_bfloat16_slopes_point_the_same_way() -> None:
     assert rounded.sample(2, seeded()).dtype == torch.float32
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("engine", ["float32", "bfloat16"])
 def test_engine_speed(bench: Bench, engine: str) -> None:
     """Ten steps of 16 chains; training mode, where the naive engine makes a power iteration in each step."""

@@ -1,12 +1,13 @@
 """What each switch of clel/engine.py brings: CLEL's small network at 3x32x32 with 64 chains, off against on.
 
 Off and on alternate in one process, and the rounds of a benchmark are those of on; extra_info has the shortest of each
-and their ratios, in seconds on the wall and in seconds of processor, which other people's load disturbs less. `make
+and their ratios, in seconds on the wall and, on the CPU, of processor, which other people's load disturbs less. `make
 bench` prints them as a table. Nothing is asserted in seconds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,11 +18,14 @@ from baselines.plain import PlainEBM
 from clel.average import Average
 from clel.clel import CLEL
 from clel.engine import Engine, Switches, switches
-from tests.benchmarks.switched import CPU, Bench, alternate, build, chain, iteration, losses
+from tests.benchmarks.switched import RECORDED, WHOLE, Bench, alternate, chain, iteration, losses
 
 HALF = torch.bfloat16
 
-CHAINS = {
+Pair = tuple[Switches | Engine, Switches | Engine]
+"""Off and on. What an engine is depends on the device, and may be found out by timing, so that it is named here."""
+
+CHAINS: dict[str, Pair] = {
     "frozen": (Switches(frozen=False), Switches()),
     "channels_last": (Switches(), Switches(channels_last=True)),
     "channels_last_bfloat16": (Switches(chain_dtype=HALF), Switches(chain_dtype=HALF, channels_last=True)),
@@ -32,15 +36,35 @@ CHAINS = {
         Switches(channels_last=True, chain_dtype=HALF, by_hand=True),
     ),
     "in_pieces": (Switches(chain_dtype=HALF, by_hand=True), Switches(chain_dtype=HALF, by_hand=True, in_pieces=True)),
-    "all": (Switches(frozen=False), switches("fast", CPU)),
+    "graph_steps_autograd": (
+        Switches(channels_last=True, chain_dtype=HALF),
+        Switches(channels_last=True, chain_dtype=HALF, graph_steps=RECORDED),
+    ),
+    "graph_steps": (
+        Switches(channels_last=True, chain_dtype=HALF, by_hand=True),
+        Switches(channels_last=True, chain_dtype=HALF, by_hand=True, graph_steps=RECORDED),
+    ),
+    "all": ("exact", "fast"),
 }
-TRAINING = {
+TRAINING: dict[str, Pair] = {
     "channels_last": (Switches(), Switches(channels_last=True)),
     "training_dtype": (Switches(channels_last=True), Switches(channels_last=True, training_dtype=HALF)),
     "shared_views": (Switches(training_dtype=HALF), Switches(training_dtype=HALF, shared_views=True)),
     "recomputed": (Switches(training_dtype=HALF), Switches(training_dtype=HALF, recomputed=True)),
-    "all": (Switches(frozen=False), switches("fast", CPU)),
+    "all": ("exact", "fast"),
 }
+MARKS = {"in_pieces": pytest.mark.cpu, "graph_steps_autograd": pytest.mark.gpu, "graph_steps": pytest.mark.gpu}
+
+
+def names(pairs: Mapping[str, Pair]) -> list[Any]:
+    """The names, those that concern one kind of device alone marked so."""
+    return [pytest.param(name, marks=MARKS.get(name, ())) for name in pairs]
+
+
+def built(bench: Bench, pair: Pair, kind: Any = CLEL, steps: int | None = None) -> dict[str, Any]:
+    """The method with the switch off and on."""
+    resolved = (switches(s, bench.device) if isinstance(s, str) else s for s in pair)
+    return {name: bench.build(s, kind, steps) for name, s in zip(("off", "on"), resolved, strict=True)}
 
 
 def pieces(full: bool) -> tuple[Switches, Switches]:
@@ -49,28 +73,28 @@ def pieces(full: bool) -> tuple[Switches, Switches]:
     return off, replace(off, training_piece=2 << 20 if full else 4 << 10)
 
 
-@pytest.mark.parametrize("switch", CHAINS)
+@pytest.mark.parametrize("switch", names(CHAINS))
 def test_chain(bench: Bench, switch: str) -> None:
-    """Two Langevin steps of 64 chains, the refresh of the view included."""
-    pairs = zip(("off", "on"), CHAINS[switch], strict=True)
-    alternate(bench, {name: chain(build(bench.full, chosen)) for name, chosen in pairs}, 7)
+    """Langevin steps of 64 chains, two on the CPU and 60 on a GPU, the refresh of the view included."""
+    alternate(bench, {name: chain(method) for name, method in built(bench, CHAINS[switch]).items()}, 7)
 
 
-@pytest.mark.parametrize("switch", TRAINING)
+@pytest.mark.parametrize("switch", names(TRAINING))
 def test_training(bench: Bench, switch: str) -> None:
     """The training passes of network and encoder, forward and backward; no Langevin steps."""
     training(bench, TRAINING[switch], CLEL)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("kind", [CLEL, PlainEBM], ids=["clel", "plain"])
 def test_training_in_pieces(bench: Bench, kind: Any) -> None:
     """The same with the energy network's pass a few images at a time; the plain EBM's has no encoder beside it."""
     training(bench, pieces(bench.full), kind)
 
 
-def training(bench: Bench, chosen: tuple[Switches, Switches], kind: Any) -> None:
+def training(bench: Bench, pair: Pair, kind: Any) -> None:
     """Off against on."""
-    methods = {name: build(bench.full, s, kind, 0) for name, s in zip(("off", "on"), chosen, strict=True)}
+    methods = built(bench, pair, kind, 0)
     alternate(bench, {name: lambda m=m: losses(m) for name, m in methods.items()}, 3)  # type: ignore[misc]
 
 
@@ -78,7 +102,7 @@ def test_fused_optimisers(bench: Bench) -> None:
     """Adam on the energy network and SGD on the encoder."""
     calls = {}
     for name, fused in (("off", False), ("on", True)):
-        method = build(bench.full, Switches(fused_optimisers=fused))
+        method = bench.build(Switches(fused_optimisers=fused))
         for p in method.parameters():
             p.grad = torch.ones_like(p)
         optimisers = [o for o, _ in method.optimisers(10)]
@@ -88,7 +112,7 @@ def test_fused_optimisers(bench: Bench) -> None:
 
 def test_average(bench: Bench) -> None:
     """The average of weights, one call a tensor against one for all."""
-    method = build(bench.full, Switches())
+    method = bench.build(Switches())
     average = Average(method, 10.0)
     live = [p.detach() for p in method.parameters()]
     calls = {
@@ -98,6 +122,7 @@ def test_average(bench: Bench) -> None:
     alternate(bench, calls, 15)
 
 
+@pytest.mark.cpu
 def test_noise_layout(bench: Bench) -> None:
     """Noise of a step drawn channels-last and in rows; why chains stay in rows."""
     rows = torch.empty(64, *bench.spec.shape)
@@ -114,6 +139,6 @@ def test_iteration(bench: Bench) -> None:
 
     That of `float32` follows from `frozen` above: its training passes are the exact engine's.
     """
-    engines: tuple[Engine, Engine] = ("exact", "fast")
-    methods = {name: build(bench.full, switches(name, CPU), steps=60 if bench.full else 2) for name in engines}
-    alternate(bench, {name: iteration(method) for name, method in methods.items()}, 3)
+    methods = built(bench, ("exact", "fast"), steps=WHOLE if bench.full else None)
+    calls = {name: iteration(methods[key]) for name, key in (("exact", "off"), ("fast", "on"))}
+    alternate(bench, calls, 3)

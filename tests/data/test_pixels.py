@@ -63,6 +63,11 @@ def test_epochs_and_seeds_differ() -> None:
     assert len(epochs) == 9
 
 
+def test_a_batch_has_the_pixels_of_its_indices() -> None:
+    pixels = torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1)
+    assert Images(pixels).batch(torch.tensor([4, 0, 4])).flatten().tolist() == [4, 0, 4]
+
+
 def test_a_batch_larger_than_the_data_set_is_refused() -> None:
     with pytest.raises(DataError, match=r"batch of 9.*data set of 8"):
         batch_indices(8, 9, 0, 0)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from clel.config import ConfigError
-from clel.run import choose_device
 from experiments.speed import bench, tuned
 from experiments.speed.bench import Bench, Found, main
 from experiments.speed.brought import brought
@@ -106,7 +106,7 @@ def test_save_compare_and_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         main(Bench(compare=True, baseline=path))
     assert main(Bench(save=True, baseline=path)) == 0
     baseline = json.loads(path.read_text())
-    assert baseline["machine"] == machine(choose_device("auto")) and kept(path) == [{"a": [1.0, 1.1, 0.9]}]
+    assert baseline["machine"] == machine(torch.device("cpu")) and kept(path) == [{"a": [1.0, 1.1, 0.9]}]
     assert main(Bench(compare=True, baseline=path)) == 0
     assert "none is slower" in capsys.readouterr().out
     finds(monkeypatch, a=[2.0, 2.2, 1.8])
@@ -132,11 +132,13 @@ def not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_part_is_kept_beside_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     quiet(monkeypatch)
     path = tmp_path / "baseline.json"
-    finds(monkeypatch, a=[1.0] * 3, b=[1.0] * 3)
+    both = Found({"a": [1.0] * 3, "b": [1.0] * 3}, {"a": {"ratio": 3.0}, "b": {"ratio": 2.0}})
+    monkeypatch.setattr(bench, "run", lambda options: both)
     assert main(Bench(save=True, baseline=path)) == 0
     finds(monkeypatch, a=[2.0] * 3)
     assert main(Bench(save=True, select="a", baseline=path)) == 0
     assert kept(path) == [{"b": [1.0] * 3}, {"a": [2.0] * 3}]
+    assert json.loads(path.read_text())["runs"][0]["extra_info"] == {"b": {"ratio": 2.0}}
     assert "1 benchmarks kept, of 2 in it" in capsys.readouterr().out
     assert main(Bench(compare=True, select="a", baseline=path)) == 0
     # all were asked for and b did not run: it may be skipped, renamed or gone
@@ -187,6 +189,9 @@ def test_what_each_switch_brings_is_printed(monkeypatch: pytest.MonkeyPatch, cap
     assert "step: 52 % of a convolution's 990 GFLOP/s" in out
     assert "no times" in out.splitlines()[0]
     assert brought({"x": {}}) == [] and "shortest" in brought(found.extras)[0]
+    gpu = {"x::test_chain[frozen]": {key: value for key, value in extra.items() if "cpu" not in key}}
+    assert "processor" not in brought(gpu)[0]
+    assert brought(gpu)[2].split() == ["chain[frozen]", "30.00", "10.00", "3.00"]
 
 
 def test_one_round_is_handed_to_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +203,7 @@ def test_one_round_is_handed_to_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(bench.subprocess, "run", fake)
     assert main(Bench(rounds=1, select="x")) == 1
-    assert "--rounds=1" in seen and "--benchmark-enable" in seen and seen[seen.index("-k") + 1] == "x"
+    assert {"--rounds=1", "--device=cpu", "--benchmark-enable"} <= set(seen) and seen[seen.index("-k") + 1] == "x"
     # with the allocator as a training has it, which is no business of the tests
     assert tuned.__name__ in seen and tuned.__name__ not in (ROOT / "pyproject.toml").read_text()
 
@@ -220,21 +225,69 @@ def test_what_is_no_benchmark_is_left_out() -> None:
     """So that a selection of such tests alone is one of nothing."""
 
     class Item:
-        def __init__(self, *fixtures: str) -> None:
-            self.fixturenames = fixtures
+        def __init__(self, *fixtures: str, mark: str = "") -> None:
+            self.fixturenames, self.mark = fixtures, mark
+
+        def get_closest_marker(self, name: str) -> bool:
+            return name == self.mark
 
     class Config:
-        def __init__(self) -> None:
+        def __init__(self, device: str) -> None:
             self.left_out: list[Any] = []
-            self.hook = self
+            self.hook, self.device = self, device
+
+        def getoption(self, name: str, default: str) -> str:
+            return self.device
 
         def pytest_deselected(self, items: list[Any]) -> None:
             self.left_out += items
 
-    items: Any = [Item("timed", "benchmark"), Item("tmp_path"), object()]
-    kept, config = list(items), Config()
-    tuned.pytest_collection_modifyitems(config, kept)  # type: ignore[arg-type]
-    assert kept == items[:1] and config.left_out == items[1:]
+    either, cpu, gpu = (Item("timed", "benchmark", mark=mark) for mark in ("", "cpu", "gpu"))
+    items: Any = [either, cpu, gpu, Item("tmp_path"), object()]
+    for device, own, other in (("cpu", cpu, gpu), ("cuda:1", gpu, cpu)):
+        kept, config = list(items), Config(device)
+        tuned.pytest_collection_modifyitems(config, kept)  # type: ignore[arg-type]
+        assert kept == [either, own] and config.left_out == [other, *items[3:]]
+
+
+def test_a_device_has_a_baseline_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its kind, and the process that measures is told the device; BASELINE= has precedence."""
+    quiet(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    seen: list[str] = []
+
+    def fake(options: Bench) -> Found:
+        seen.append(options.device)
+        return Found({"a": [1.0] * 3})
+
+    monkeypatch.setattr(bench, "run", fake)
+    # as on a machine that has a GPU
+    monkeypatch.setattr(bench, "choose_device", torch.device)
+    for name in ("machine", "provenance"):
+        real = getattr(bench, name)
+        monkeypatch.setattr(bench, name, lambda device, real=real: real(torch.device("cpu")) | {"device": device.type})
+    kept_in = Path("results/bench")
+    assert main(Bench(save=True)) == 0
+    assert [path.name for path in kept_in.iterdir()] == ["baseline.json"]
+    assert main(Bench(save=True, device="cuda:1")) == 0
+    assert json.loads((kept_in / "baseline-cuda.json").read_text())["machine"]["device"] == "cuda"
+    assert main(Bench(save=True, device="cuda", baseline=Path("my.json"))) == 0
+    assert seen == ["cpu", "cuda:1", "cuda"] and Path("my.json").exists()
+    with pytest.raises(ConfigError, match=r"another machine.*device: cpu -> cuda"):
+        main(Bench(compare=True, device="cuda", baseline=kept_in / "baseline.json"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    not_measured(monkeypatch)
+    with pytest.raises(ConfigError, match="device is 'cuda', but this torch sees no GPU"):
+        main(Bench(device="cuda"))
+    with pytest.raises(ConfigError, match="expected auto, cpu, cuda"):
+        main(Bench(device="gpu"))
+    with pytest.raises(ConfigError, match="device is 'meta'; benchmarks run on cpu or cuda"):
+        main(Bench(device="meta"))
 
 
 @pytest.mark.slow
