@@ -23,22 +23,24 @@ Recorder = Callable[[Callable[[], None]], Callable[[], None]]
 WARM_UP = 3
 """Runs before recording, in which libraries choose their algorithms and allocate workspaces (torch's CUDA notes)."""
 
-
 KEPT = 4
 """Recordings kept, each with memory of its own: training's shape, and a few of samplers."""
 
 
 def cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
     """Record `work` as a graph of the present CUDA device and return its replay; RuntimeError where it cannot be."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(WARM_UP):
+    present, side = torch.cuda.current_stream(), torch.cuda.Stream()
+    try:
+        side.wait_stream(present)
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP):
+                work()
+        present.wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=side):  # torch's own stream is of the device that recorded first
             work()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work()
+    finally:
+        torch.cuda.set_stream(present)  # a recording that fails leaves its own
     return graph.replay
 
 

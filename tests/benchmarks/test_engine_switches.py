@@ -44,6 +44,10 @@ CHAINS: dict[str, Pair] = {
         Switches(channels_last=True, chain_dtype=HALF, by_hand=True),
         Switches(channels_last=True, chain_dtype=HALF, by_hand=True, graph_steps=RECORDED),
     ),
+    "compiled": (
+        Switches(channels_last=True, chain_dtype=HALF, by_hand=True, graph_steps=RECORDED),
+        Switches(channels_last=True, chain_dtype=HALF, by_hand=True, graph_steps=RECORDED, compiled=True),
+    ),
     "all": ("exact", "fast"),
 }
 TRAINING: dict[str, Pair] = {
@@ -53,7 +57,8 @@ TRAINING: dict[str, Pair] = {
     "recomputed": (Switches(training_dtype=HALF), Switches(training_dtype=HALF, recomputed=True)),
     "all": ("exact", "fast"),
 }
-MARKS = {"in_pieces": pytest.mark.cpu, "graph_steps_autograd": pytest.mark.gpu, "graph_steps": pytest.mark.gpu}
+ON_GPUS = ("graph_steps_autograd", "graph_steps", "compiled")
+MARKS = {"in_pieces": pytest.mark.cpu, **dict.fromkeys(ON_GPUS, pytest.mark.gpu)}
 
 
 def names(pairs: Mapping[str, Pair]) -> list[Any]:

@@ -52,11 +52,11 @@ def build(kind: Any, engine: str, device: torch.device, spec: ImageSpec = SPEC, 
 
 
 def with_graphs(kind: Any, chunk: int) -> Any:
-    """The method with `chunk` steps a recording, on the devices of which an engine records any; 0: none."""
+    """The method with `chunk` steps a recording, where an engine records any (0: none), not compiled."""
 
     def chosen(method: Any) -> Switches:
         found = switches(method.config.engine, method.device)
-        return replace(found, graph_steps=chunk if method.device.type == "cuda" else 0)
+        return replace(found, compiled=False, graph_steps=chunk if method.device.type == "cuda" else 0)
 
     return type(kind.__name__, (kind,), {"switches": property(chosen)})
 

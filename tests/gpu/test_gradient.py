@@ -1,4 +1,4 @@
-"""The input gradient on a GPU against float64 on the CPU: by hand and by autograd, in both number formats."""
+"""The input gradient on a GPU against float64 on the CPU: by hand, compiled or not, and by autograd."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ CHOSEN = {
     "by hand": replace(FAST, chain_dtype=torch.float32),
     "autograd, bfloat16": replace(FAST, by_hand=False),
     "by hand, bfloat16": FAST,
+    "compiled": replace(FAST, chain_dtype=torch.float32, compiled=True),
+    "compiled, bfloat16": replace(FAST, compiled=True),
 }
+BY_HAND = {name for name, chosen in CHOSEN.items() if chosen.by_hand}
 
-CASES = [(PlainEBM, name) for name in CHOSEN] + [(IGEBM, name) for name in CHOSEN if "hand" not in name]
+CASES = [(PlainEBM, name) for name in CHOSEN] + [(IGEBM, name) for name in CHOSEN if name not in BY_HAND]
 ROUNDED: dict[Any, tuple[float, float]] = {PlainEBM: (0.03, 0.999), IGEBM: (0.15, 0.98)}
 """Relative error and cosine in bfloat16. That of an untrained IGEBM is large on any device: 7 % on a CPU."""
 
@@ -40,6 +43,7 @@ def gradients(kind: Any, chosen: Switches, device: torch.device) -> tuple[Tensor
 
 
 @on_gpu
+@pytest.mark.filterwarnings("error::RuntimeWarning")  # what could not be compiled says so
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_input_gradient(kind: Any, name: str, device: torch.device) -> None:
     """In float32 the median image within 1e-4, which TF32 is not: rounding takes an activation of a few across 0."""
