@@ -130,7 +130,7 @@ gpu-check: $(READY) ## Check and measure the engine on a CUDA device, ten minute
 	@failed=; \
 	$(PY) -m pytest -o addopts='-q -p no:cacheprovider' -m gpu tests/gpu || failed="$$failed tests/gpu"; \
 	$(PY) -m experiments bench --device cuda --save --force $(if $(BASELINE),--baseline '$(BASELINE)') || failed="$$failed bench"; \
-	for engine in exact fast; do $(PY) $(GPU_TABLE) --engine $$engine || failed="$$failed speed-memory/$$engine"; done; \
+	for engine in exact fast; do env -u OMP_NUM_THREADS $(PY) $(GPU_TABLE) --engine $$engine || failed="$$failed speed-memory/$$engine"; done; \
 	test -z "$$failed" || { echo "gpu-check: failed:$$failed (see above)"; exit 1; }
 
 .PHONY: data

@@ -9,10 +9,13 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from clel.engine import FallbackWarning
 
 Work = Callable[[Tensor], Tensor]
 
@@ -23,15 +26,21 @@ TOLERANCE = 0.1
 """Relative difference that is let pass: in bfloat16 another rounding changes the sign of activations near 0."""
 
 
-def inductor(work: Work) -> Work:
+def inductor(work: Work, backend: str = "inductor") -> Work:
     """torch's compiler: Triton on CUDA, a C++ compiler on a CPU."""
-    return torch.compile(work, dynamic=False, fullgraph=True)
+
+    def run(x: Tensor) -> Tensor:
+        return work(x)
+
+    # torch keeps eight compiled versions of one piece of code, and refuses any more; so each has a piece of its own
+    own = FunctionType(run.__code__.replace(), run.__globals__, run.__name__, None, run.__closure__)
+    return torch.compile(own, dynamic=False, fullgraph=True, backend=backend)
 
 
 class Compiled:
     """x [N, C, H, W] -> work(x), compiled for the first SHAPES shapes when each is met, and held to `work` once.
 
-    Where compiling fails or gives something else, `work` itself is done from then on, and a RuntimeWarning says why.
+    Where compiling fails or gives something else, `work` itself is done from then on, and a FallbackWarning says why.
 
     Args:
         work: from one tensor to one; it does not look at values, and keeps its weights where they are.
@@ -45,19 +54,26 @@ class Compiled:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        key = (tuple(x.shape), x.stride(), x.dtype, x.device)
-        if key not in self.known and len(self.known) < SHAPES and not self.failed:
-            try:
-                self.known[key] = self._compiled(x)
-            except torch.OutOfMemoryError:
-                raise  # a smaller batch may fit, as whoever samples knows
-            except (RuntimeError, OSError, ImportError) as error:  # no Triton, no C++ compiler, too old a GPU
-                self.failed = True
-                reason = str(error).strip().partition("\n")[0]
-                warnings.warn(f"chains run without compiled kernels: {reason}", RuntimeWarning, stacklevel=4)
-        return self.known.get(key, self.work)(x)
+        if self.failed:
+            return self.work(x)
+        try:
+            return self._compiled(x)
+        except torch.OutOfMemoryError:
+            raise  # a smaller batch may fit, as whoever samples knows
+        except Exception as error:  # noqa: BLE001 - a compiler calls other programs and may meet anything, later too
+            self.failed = True
+            reason = str(error).strip().partition("\n")[0]
+            warnings.warn(f"chains run without compiled kernels: {reason}", FallbackWarning, stacklevel=4)
+            return self.work(x)
 
-    def _compiled(self, x: Tensor) -> Work:
+    def _compiled(self, x: Tensor) -> Tensor:
+        key = (tuple(x.shape), x.stride(), x.dtype, x.device)
+        if key not in self.known:
+            self.known[key] = self._held(x) if len(self.known) < SHAPES else self.work
+        return self.known[key](x)
+
+    def _held(self, x: Tensor) -> Work:
+        """`work` compiled; RuntimeError where that gives something else for x."""
         expected, compiled = self.work(x), self.compiler(self.work)
         difference, scale = float((compiled(x) - expected).norm()), float(expected.norm())
         if not difference <= TOLERANCE * scale:

@@ -22,6 +22,10 @@ from clel.processor import prefers_bfloat16
 Engine = Literal["float32", "bfloat16", "exact", "fast"]
 
 
+class FallbackWarning(RuntimeWarning):
+    """A part of the engine does not work on this machine; the plainer way is taken, which takes more time."""
+
+
 @dataclass(frozen=True)
 class Switches:
     """How chains and training passes are computed. Images, noise, updates and energies are float32 whatever is set."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from clel.energy import Energy
+from clel.engine import FallbackWarning
 from clel.langevin import LangevinConfig, draws_noise, langevin_step
 
 Recorder = Callable[[Callable[[], None]], Callable[[], None]]
@@ -30,8 +31,8 @@ KEPT = 4
 def cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
     """Record `work` as a graph of the present CUDA device and return its replay; RuntimeError where it cannot be."""
     present, side = torch.cuda.current_stream(), torch.cuda.Stream()
+    side.wait_stream(present)
     try:
-        side.wait_stream(present)
         with torch.cuda.stream(side):
             for _ in range(WARM_UP):
                 work()
@@ -41,6 +42,7 @@ def cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
             work()
     finally:
         torch.cuda.set_stream(present)  # a recording that fails leaves its own
+        present.wait_stream(side)  # and the work that it began
     return graph.replay
 
 
@@ -101,7 +103,7 @@ class _Steps:
         except torch.OutOfMemoryError:
             raise  # a smaller batch may fit, as whoever samples knows
         except RuntimeError as error:
-            warnings.warn(f"chains run step by step: recording them failed ({error})", RuntimeWarning, stacklevel=4)
+            warnings.warn(f"chains run step by step: recording them failed ({error})", FallbackWarning, stacklevel=4)
             self.replay = self.steps
 
     def steps(self) -> None:

@@ -39,6 +39,7 @@ def main(job_path: Path, out: Path) -> int:
     found = {
         "found": session.found,
         "failures": session.failures,
+        "fallbacks": session.fallbacks,
         "machine": machine(device),
         "provenance": provenance(device),
         "effort": to_dict(job.effort),

@@ -31,7 +31,8 @@ def measured(
     """A measurement of each job by its key.
 
     Each has key, status ("ok", "oom", "error"), reason, rounds (seconds, a list a benchmark), found (sizes, memory,
-    operations), extra (what a benchmark says of itself), load, machine and provenance.
+    operations), extra (what a benchmark says of itself), fallbacks (what of the engine did not work), load, machine and
+    provenance.
 
     Args:
         run: carries out a job in a folder and returns the exit status; starts a process by default.
@@ -87,6 +88,7 @@ def _measured(job: Job, folder: Path, run: Callable[[Job, Path], int]) -> dict[s
         "rounds": {_name(b): b["stats"]["data"] for b in rounds["benchmarks"]},
         "extra": {_name(b): b["extra_info"] for b in rounds["benchmarks"] if b["extra_info"]},
         "found": found["found"],
+        "fallbacks": found.get("fallbacks", []),
         "load": load,
         "machine": found["machine"],
         "provenance": found["provenance"],

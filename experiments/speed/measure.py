@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from baselines import METHODS
+from clel.engine import FallbackWarning
 from clel.log import plain
 from clel.resources import now, peak_memory
 from experiments.speed.ceiling import Product, products
@@ -33,12 +34,19 @@ class Session:
         self.job, self.device = job, torch.device(job.device)
         self.found: dict[str, Any] = {}
         self.failures: list[str] = []
+        self.fallbacks: list[str] = []
         self.short_seconds = self.step_seconds = 0.0
         self.baseline = start_of_peak(self.device)
 
     def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
         """Keep what went wrong, for the record."""
         self.failures.append(f"{call.excinfo.typename}: {(str(call.excinfo.value) or 'no message').splitlines()[0]}")
+
+    def pytest_warning_recorded(self, warning_message: Any) -> None:
+        """Keep what of the engine did not work, for the record: the rounds are those of the plainer way."""
+        text = str(warning_message.message)
+        if issubclass(warning_message.category, FallbackWarning) and text not in self.fallbacks:
+            self.fallbacks.append(text)
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """A test for each product of the ceiling."""

@@ -99,7 +99,8 @@ def engines(values: pd.DataFrame) -> str:
 
 
 def about(records: Mapping[str, Any], spec: ImageSpec, command: str, engine: str) -> list[str]:
-    """The lines above the table, "Name: text"; the last is a warning where other programs were at work."""
+    """The lines above the table, "Name: text"; warnings at the end where other programs were at work, or a part of
+    the engine was not."""
     machine, origin, load = records["machine"], records["provenance"], records["load"]
     commit = str(origin.get("git_sha") or "not recorded")[:12]
     dirty = " with uncommitted changes" if origin.get("git_dirty") else ""
@@ -125,6 +126,8 @@ def about(records: Mapping[str, Any], spec: ImageSpec, command: str, engine: str
             f"{len(records['measurements'])} measurements, so that times are too long and "
             "shares too low; measure again on a quiet machine."
         )
+    fallbacks = {text: key for key, m in reversed(records["measurements"].items()) for text in m.get("fallbacks", [])}
+    lines += [f"Warning: {text}, in {key} and perhaps others." for text, key in reversed(fallbacks.items())]
     return lines
 
 

@@ -21,6 +21,7 @@ from clel.engine import Engine, Switches, switches
 from tests.benchmarks.switched import RECORDED, WHOLE, Bench, alternate, chain, iteration, losses
 
 HALF = torch.bfloat16
+pytestmark = pytest.mark.filterwarnings("error::clel.engine.FallbackWarning")  # what is on has to be on
 
 Pair = tuple[Switches | Engine, Switches | Engine]
 """Off and on. What an engine is depends on the device, and may be found out by timing, so that it is named here."""

@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -14,8 +15,8 @@ from torch import Tensor
 from baselines.plain import PlainEBM
 from clel import kernels
 from clel.chain_energy import ChainEnergy
-from clel.compiled import SHAPES, Compiled, Work
-from clel.engine import switches
+from clel.compiled import SHAPES, Compiled, Work, inductor
+from clel.engine import FallbackWarning, switches
 from clel.frozen import FrozenView
 from clel.norm_gradient import WHOLE, NormGradient
 from tests.clel.test_engine import build
@@ -26,9 +27,8 @@ from tests.clel.test_norm_gradient import build as network
 CPU = torch.device("cpu")
 
 
-def traced(work: Work) -> Work:
-    """Traced and differentiated as a compiler does, then run operation by operation; no graph break is let pass."""
-    return torch.compile(work, dynamic=False, fullgraph=True, backend="aot_eager")
+traced = partial(inductor, backend="aot_eager")
+"""As a compiler does, but run operation by operation; no graph break is let pass."""
 
 
 class Counting:
@@ -51,7 +51,6 @@ class Counting:
 def test_traced_whole(config: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is on CUDA, without oneDNN's fused convolutions; weights that changed in place are seen."""
     monkeypatch.setattr(kernels, "fused_available", lambda: False)
-    torch.compiler.reset()
     live = network(config)  # type: ignore[arg-type]
     view = FrozenView(live)
     plain = NormGradient(view.network, torch.float32, WHOLE)  # type: ignore[arg-type]
@@ -68,6 +67,34 @@ def test_traced_whole(config: object, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(compiled(images()), plain(images()), rtol=1e-5, atol=1e-8)
     assert float((compiled(images()) - before).norm()) > 0.01 * float(before.norm())
     assert len(compiled.known) == 1 and not compiled.failed
+
+
+def test_more_than_torch_keeps_of_one_code() -> None:
+    """Several networks in several shapes, more in all than the eight that torch compiles of one piece of code."""
+    works = [Compiled(lambda x, factor=factor: factor * x.relu(), traced) for factor in range(2, 6)]  # type: ignore[misc]
+    for n in range(1, SHAPES + 1):
+        for factor, work in enumerate(works, 2):
+            assert torch.equal(work(torch.ones(n, 1, 2, 2)), torch.full((n, 1, 2, 2), float(factor)))
+    assert not any(work.failed for work in works) and all(len(work.known) == SHAPES for work in works)
+
+
+def test_what_fails_later() -> None:
+    """A compiler may compile again, in another thread or mode, and meet its limits then."""
+
+    def once(work: Work) -> Work:
+        calls = iter([work])
+
+        def run(x: Tensor) -> Tensor:
+            for chosen in calls:
+                return chosen(x)
+            raise RuntimeError("limit")
+
+        return run
+
+    compiled, x = Compiled(lambda y: 2 * y, once), torch.ones(1, 1, 2, 2)
+    with pytest.warns(FallbackWarning, match="limit"):
+        assert torch.equal(compiled(x), 2 * x)
+    assert torch.equal(compiled(x), 2 * x)
 
 
 def test_once_a_shape_and_not_for_ever() -> None:
@@ -95,7 +122,7 @@ def failing(work: Work) -> Work:
 def test_plain_where_it_fails(compiler: Callable[[Work], Work], said: str) -> None:
     """Said once, for all shapes."""
     compiled = Compiled(lambda x: 2 * x, compiler)
-    with pytest.warns(RuntimeWarning, match=f"without compiled kernels: .*{said}"):
+    with pytest.warns(FallbackWarning, match=f"without compiled kernels: .*{said}"):
         assert torch.equal(compiled(torch.ones(1, 1, 2, 2)), torch.full((1, 1, 2, 2), 2.0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

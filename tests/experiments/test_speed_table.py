@@ -27,6 +27,7 @@ from experiments.speed.frame import CEILING, job_key, speed_frame
 from experiments.speed.job import Job, read_job, write_job
 from experiments.speed.launch import measured
 from experiments.speed.machine import busy
+from experiments.speed.measure import Session
 from experiments.speed.numbers import ceiling, other_sizes, schedule_hours, stage_numbers, together
 from experiments.speed.profiles import COLOUR32, DIGITS, EFFORTS
 from experiments.speed.records import read_records, write_records
@@ -301,6 +302,9 @@ def test_what_failed_and_who_disturbed(tmp_path: Path) -> None:
     assert "**Warning:** other programs were at work during 1 of" in text
     assert "CLEL: oom (can't allocate 9 GB \\| \\_)" in text
     assert "not measured here (CLEL has no result)" in text
+    found["plain/training"]["fallbacks"] = found["clel/training"]["fallbacks"] = ["chains run step by step: no graph"]
+    text = (report(tmp_path, found) / "speed_memory.md").read_text()
+    assert text.count("**Warning:** chains run step by step: no graph, in plain/training and perhaps others.") == 1
     del found["plain/training"]
     rows = speed_rows("quick", ["plain"], "cpu", None)
     assert speed_frame(rows, found, DIGITS).loc["plain", "status"] == "missing"
@@ -335,6 +339,18 @@ def test_a_process_that_came_to_nothing(tmp_path: Path) -> None:
 
     assert measured([job], "x", full)["a"]["status"] == "oom"
     assert launch._name({"name": "test_product[matrix-512-float32]"}) == "matrix-512-float32"
+
+
+def test_what_fell_back_is_kept(tmp_path: Path) -> None:
+    """By the plugin of the process that measures, once; other warnings are nobody's."""
+    lines = ["import warnings", "from clel.engine import FallbackWarning"]
+    for number, kind in enumerate(("FallbackWarning", "RuntimeWarning", "FallbackWarning")):
+        lines += [f"def test_{number}():", f"    warnings.warn('by {kind}', {kind})"]
+    (tmp_path / "test_it.py").write_text("\n".join(lines))
+    session = Session(Job("a", "cpu", EFFORTS["smoke"]))
+    arguments = ["-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", str(tmp_path), str(tmp_path)]
+    assert pytest.main(arguments, plugins=[session]) == 0
+    assert session.fallbacks == ["by FallbackWarning"]
 
 
 def test_records_of_another_kind_are_refused(tmp_path: Path) -> None:

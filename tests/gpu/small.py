@@ -89,6 +89,9 @@ def seeded(device: torch.device, seed: int = 0) -> torch.Generator:
     return stream(device, seed, "test")
 
 
+INDEXED = ("index", "index_put", "index_put_")
+
+
 class Waits(TorchDispatchMode):
     """RuntimeError where a program reads values, takes a shape from them, or makes a tensor of its own numbers."""
 
@@ -96,7 +99,7 @@ class Waits(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name.removeprefix("aten::")
-        masks = [i for i in args[1] if i is not None and i.dtype == torch.bool] if name.startswith("index") else []
+        masks = [i for i in args[1] if i is not None and i.dtype == torch.bool] if name in INDEXED else []
         if name.startswith(self.WAITS) or masks:
             raise RuntimeError(f"{name}: on a GPU the program would wait here for all that it asked for")
         return func(*args, **(kwargs or {}))
