@@ -8,9 +8,11 @@ fast      every switch that pays on this device (docs/performance.md has what ea
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -90,6 +92,21 @@ def stated(engine: Engine, device: torch.device) -> str:
 def engine_of(method: Any) -> str:
     """The engine of a method's chains in words; float32 where it has no choice of one."""
     return str(getattr(method, "engine", None) or getattr(method.config, "engine", "float32"))
+
+
+def warn_of_another_engine(began: str | None, now: str, folder: Path) -> None:
+    """Say that a run goes on in other rounding: `fast` is what a machine makes of it, and this may be another machine.
+
+    Args:
+        began: the engine in words, as its checkpoint has it; None of a checkpoint that does not say.
+    """
+    if began not in (None, now):
+        warnings.warn(
+            f"{folder}: trained with engine {began} so far, goes on with {now} and so in other rounding; "
+            "the engines float32 and bfloat16 are the same on every machine",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from clel import checkpoint
 from clel.average import Average
 from clel.config import ConfigError, differences
 from clel.data import Images, batch_indices, to_float
+from clel.engine import engine_of, warn_of_another_engine
 from clel.essence import essence
 from clel.grid import save_grid
 from clel.guard import Guard
@@ -47,7 +48,7 @@ class Trainer:
     """Trains `method` on `images` in `folder` (checkpoints/, samples/, log.jsonl); `run()` resumes what is there.
 
     Randomness is a function of (seed, number of divergences, iteration), so that a run killed at any moment and started
-    again ends in the state that the undisturbed run ends in, bit for bit on a CPU.
+    again ends in the state that the undisturbed run ends in, bit for bit on a CPU that has the same number format.
     """
 
     def __init__(
@@ -229,6 +230,7 @@ class Trainer:
         """All that a checkpoint holds: tensors and plain containers."""
         return {
             "essence": self.essence,
+            "engine": engine_of(self.method),
             "iteration": self.iteration,
             "divergences": self.divergences,
             "costs": self.ledger.state_dict(),
@@ -264,6 +266,7 @@ class Trainer:
                 f"{self.folder} holds a run of another configuration: {'; '.join(changed)}. "
                 "Give another folder, or remove this one"
             )
+        warn_of_another_engine(state.get("engine"), engine_of(self.method), self.folder)
         self.iteration, self.divergences = iteration, state["divergences"]
         self.ledger.load_state_dict(state["costs"])
         self.guard.reset()

@@ -10,6 +10,7 @@ import random
 import signal
 import threading
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 
-from clel import checkpoint
+from clel import CLEL, checkpoint
 from clel.config import ConfigError
 from clel.interrupt import Interrupted
 from tests.clel import trainer_process
@@ -214,6 +215,22 @@ def test_the_start_of_another_configuration_blocks_nothing(tmp_path: Path) -> No
         failed.run()
     assert [i for i, _ in checkpoint.listed(tmp_path / "checkpoints")] == [0]
     assert make(tmp_path, train=replace(TRAIN, iterations=5)).run().status == "ok"
+
+
+@pytest.mark.parametrize("now", ["fast (bfloat16)", "fast (float32)"])
+def test_another_number_format_is_said(now: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an engine that is what the machine makes of it."""
+    monkeypatch.setattr(CLEL, "engine", "fast (bfloat16)")
+    make(tmp_path, train=replace(TRAIN, iterations=5)).run()
+    monkeypatch.setattr(CLEL, "engine", now)
+    again = make(tmp_path, train=replace(TRAIN, iterations=5))
+    if now == "fast (bfloat16)":
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            again.run()
+        return
+    with pytest.warns(RuntimeWarning, match=r"engine fast \(bfloat16\) so far, goes on with fast \(float32\)"):
+        again.run()
 
 
 def test_logistics_do_not_change_the_result(tmp_path: Path) -> None:
