@@ -15,6 +15,13 @@ from experiments.speed import cuda
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(autouse=True)
+def _no_make_above(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The make that runs the tests hands its variables on, and has those below it say where they are."""
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     """What make would do, which runs nothing."""
     order = ["make", "-n", f"PYTHON={sys.executable}", *arguments]
