@@ -21,6 +21,7 @@ from clel.metrics import Moments
 from clel.random import stream
 from clel.reference import Reference
 from experiments import __main__ as program
+from experiments import local
 from experiments.drawing import png
 from experiments.study import measure, settings
 from experiments.study.command import Chains, chains_cells
@@ -182,6 +183,7 @@ def test_a_configuration_survives_its_file() -> None:
 def test_smoke_from_end_to_end_and_resumed(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One seed and rate; then a run that lost its record and last checkpoint makes the same rows again."""
     monkeypatch.setenv("CLEL_CACHE", str(cache))
+    monkeypatch.setattr(local, "available_cores", lambda: 1)  # beside other tests two threads wait for each other
     arguments = [
         "chains",
         "--profile",
