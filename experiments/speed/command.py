@@ -14,7 +14,7 @@ import torch
 from clel.config import choose, require
 from clel.provenance import provenance
 from clel.run import check_engine, choose_device, slug, with_engine
-from experiments.naming import in_order, names
+from experiments.naming import Named, in_order, names, table_name
 from experiments.speed.frame import CEILING, job_key
 from experiments.speed.job import Job
 from experiments.speed.launch import measured
@@ -166,8 +166,7 @@ def folder_name(options: SpeedMemory) -> str:
 
 def runs_csv(options: SpeedMemory) -> Path:
     """Table 1's runs of the profile, trained with the engine that was asked for."""
-    # as `make table1 ENGINE=...` names its folder
-    return options.out / folder_name(SpeedMemory(options.profile, engine=options.engine)) / "runs.csv"
+    return options.out / table_name(Named(profile=options.profile, engine=options.engine)) / "runs.csv"
 
 
 def command(options: SpeedMemory) -> str:
