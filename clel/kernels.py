@@ -14,13 +14,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+WHOLE_CHANNELS = {"cuda": 8}
+"""Channels come in multiples of this on a kind of device: cuDNN copies every other bfloat16 image into such a one in
+each call, or takes a convolution of another kind, of four times the time."""
+
 
 @cache
-def fused_available() -> bool:
-    """Whether this torch has oneDNN's fused convolutions and they give what their parts give; a private interface."""
+def fused_available(dtype: torch.dtype) -> bool:
+    """Whether oneDNN's fused convolutions are there in this number format and give what their parts give.
+
+    A private interface; and oneDNN refuses a format that the processor has no instructions for, where torch's own
+    convolution falls back to another.
+    """
     if not torch.backends.mkldnn.is_available():
         return False
-    x, w = torch.ones(1, 1, 2, 2), torch.full((1, 1, 1, 1), -1.0)
+    x, w = torch.ones(1, 1, 2, 2, dtype=dtype), torch.full((1, 1, 1, 1), -1.0, dtype=dtype)
     try:
         activated = _fused(x, w, None, 1, 0, 0.5, None)
         added = _fused(x, w, None, 1, 0, None, 3 * x)
@@ -55,7 +63,7 @@ class Convolution:
     def __init__(self, layer: nn.Conv2d, dtype: torch.dtype, pooled: bool = False, scale: Tensor | None = None) -> None:
         self.layer, self.dtype, self.pooled, self.scale = layer, dtype, pooled, scale
         self.stride, self.padding = (2 if pooled else 1), layer.kernel_size[0] // 2
-        self.fuses = fused_available()
+        self.fuses = fused_available(dtype)
         self.weight = self._weight().to(dtype).contiguous(memory_format=torch.channels_last)
         self.bias = None if layer.bias is None else layer.bias.detach().to(dtype, copy=True)
 
@@ -93,7 +101,8 @@ class FirstConvolution(Convolution):
     """The convolution of the image itself, its input and weight split in two where `dtype` has few digits.
 
     With v = v1 + v2, v1 = round(v), W * x is W1 * x1 + W1 * x2 + W2 * x1 but for the square of the rounding: one
-    convolution of three times the channels, which for an image's few channels costs no more.
+    convolution of three times the channels, which for an image's few channels costs no more. Channels of zeros follow
+    where the device wants a multiple of some number (WHOLE_CHANNELS).
     """
 
     def _weight(self) -> Tensor:
@@ -101,18 +110,27 @@ class FirstConvolution(Convolution):
         if self.dtype == weight.dtype:
             return weight
         high, low = _split(weight, self.dtype)
-        return torch.cat([high, high, low], dim=1)
+        return _filled([high, high, low])
 
     def prepared(self, x: Tensor) -> Tensor:
         """The images x [N, C, H, W] as `__call__` takes them."""
         if self.dtype != x.dtype:
             high, low = _split(x, self.dtype)
-            x = torch.cat([high, low, high], dim=1)
+            x = _filled([high, low, high])
         return x.contiguous(memory_format=torch.channels_last)
 
     def transposed(self, g: Tensor) -> Tensor:
+        if g.device.type in WHOLE_CHANNELS:  # a part of the channels would have to be filled up anew
+            return super().transposed(g)[:, : self.layer.in_channels]
         weight = self.weight[:, : self.layer.in_channels]
         return F.conv_transpose2d(g, weight, None, self.stride, self.padding)
+
+
+def _filled(parts: list[Tensor]) -> Tensor:
+    """The parts [n, C, h, w] one after the other, then channels of zeros up to a multiple that the device wants."""
+    channels = sum(part.shape[1] for part in parts)
+    lacking = -channels % WHOLE_CHANNELS.get(parts[0].device.type, 1)
+    return F.pad(torch.cat(parts, dim=1), (0, 0, 0, 0, 0, lacking)) if lacking else torch.cat(parts, dim=1)
 
 
 def _split(v: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

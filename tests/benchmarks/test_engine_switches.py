@@ -18,6 +18,7 @@ from baselines.plain import PlainEBM
 from clel.average import Average
 from clel.clel import CLEL
 from clel.engine import Engine, Switches, switches
+from clel.resources import now
 from tests.benchmarks.switched import RECORDED, WHOLE, Bench, alternate, chain, iteration, losses
 
 HALF = torch.bfloat16
@@ -145,6 +146,31 @@ def test_iteration(bench: Bench) -> None:
 
     That of `float32` follows from `frozen` above: its training passes are the exact engine's.
     """
-    methods = built(bench, ("exact", "fast"), steps=WHOLE if bench.full else None)
+    whole(bench, CLEL, 3)
+
+
+@pytest.mark.gpu
+def test_plain_iteration(bench: Bench) -> None:
+    """The plain EBM's, likewise."""
+    whole(bench, PlainEBM, 7)
+
+
+def whole(bench: Bench, kind: Any, rounds: int) -> None:
+    """Iterations by `exact` against `fast`."""
+    methods = built(bench, ("exact", "fast"), kind, WHOLE if bench.full else None)
     calls = {name: iteration(methods[key]) for name, key in (("exact", "off"), ("fast", "on"))}
-    alternate(bench, calls, 3)
+    alternate(bench, calls, rounds)
+
+
+@pytest.mark.gpu
+def test_in_a_row(bench: Bench) -> None:
+    """Ten iterations of `fast`, waited for one by one, as in tables of speed, against in a row, as in training."""
+    run = iteration(bench.build(switches("fast", bench.device)))
+
+    def ten(wait: bool) -> None:
+        for _ in range(10 if bench.full else 1):
+            run()
+            if wait:
+                now(bench.device)
+
+    alternate(bench, {"one by one": lambda: ten(True), "in a row": lambda: ten(False)}, 5)

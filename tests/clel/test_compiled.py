@@ -50,7 +50,7 @@ class Counting:
 @pytest.mark.parametrize("config", CONFIGS)
 def test_traced_whole(config: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is on CUDA, without oneDNN's fused convolutions; weights that changed in place are seen."""
-    monkeypatch.setattr(kernels, "fused_available", lambda: False)
+    monkeypatch.setattr(kernels, "fused_available", lambda _: False)
     live = network(config)  # type: ignore[arg-type]
     view = FrozenView(live)
     plain = NormGradient(view.network, torch.float32, WHOLE)  # type: ignore[arg-type]

@@ -66,7 +66,7 @@ def test_exact_in_float64(config: NetworkConfig) -> None:
 @pytest.mark.parametrize("fused", [True, False])
 def test_float32(config: NetworkConfig, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Relative error below 1e-5, with fused convolutions and with their parts."""
-    monkeypatch.setattr(kernels, "fused_available", kernels.fused_available if fused else lambda: False)
+    monkeypatch.setattr(kernels, "fused_available", kernels.fused_available if fused else lambda _: False)
     network = build(config)
     own = NormGradient(FrozenView(network).network, torch.float32)(images())  # type: ignore[arg-type]
     assert own.dtype == torch.float32
@@ -80,7 +80,7 @@ def test_bfloat16(seed: int, fused: bool, monkeypatch: pytest.MonkeyPatch) -> No
 
     What is left is hardly rounding of the gradient, but activations whose sign rounding changes (docs/performance.md).
     """
-    monkeypatch.setattr(kernels, "fused_available", kernels.fused_available if fused else lambda: False)
+    monkeypatch.setattr(kernels, "fused_available", kernels.fused_available if fused else lambda _: False)
     network = build(NetworkConfig((64, 64, 128, 128), 1, hidden=256, features=64), seed, bias=0.0)
     own = NormGradient(FrozenView(network).network, torch.bfloat16)(images(32))  # type: ignore[arg-type]
     assert own.dtype == torch.float32
@@ -131,6 +131,19 @@ def test_first_convolution_keeps_the_image_whole() -> None:
     own = kernels.FirstConvolution(layer, torch.float32)
     whole = own(own.prepared(x))
     torch.testing.assert_close(whole, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_channels_of_zeros_change_nothing(config: NetworkConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a device wants whole multiples of channels, as CUDA does, for the convolutions of the image."""
+    view = FrozenView(build(config)).network
+    before = NormGradient(view, torch.bfloat16)(images())  # type: ignore[arg-type]
+    monkeypatch.setitem(kernels.WHOLE_CHANNELS, "cpu", 8)
+    filled = NormGradient(view, torch.bfloat16)  # type: ignore[arg-type]
+    assert {tower.stages[0].stem.weight.shape[1] for tower in filled.towers} == {16}  # type: ignore[attr-defined]
+    assert error(filled(images()), before.double())[0] < 1e-2
+    whole = NormGradient(view, torch.float32)(images())  # type: ignore[arg-type]
+    assert error(whole, reference(build(config).double(), images()))[0] < 1e-5
 
 
 def test_pooled_convolution() -> None:
