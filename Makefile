@@ -122,15 +122,17 @@ bench-compare: $(READY) ## Run the benchmarks again: ratios to the baseline; ref
 	@$(PY) $(BENCH) --compare $(if $(LIMIT),--limit $(LIMIT))
 
 # what fails does not keep the rest from being measured: a GPU may be at hand for minutes only
-GPU_TABLE = -m experiments speed-memory --profile small --device cuda --methods plain,clel --rounds 7 --no-scaling --out '$(OUT)'
+GPU_TABLE = -m experiments speed-memory --profile paper --device cuda --rounds 5 --no-scaling --out '$(OUT)'
+# engines that the methods of a comparison share
+GPU_TABLES = "--methods=plain,clel" "--engine=bfloat16 --methods=clel:multiscale,clel:large,recovery_likelihood"
 
 .PHONY: gpu-check
-gpu-check: $(READY) ## Check and measure the engine on a CUDA device, ten minutes: tests/gpu, its switches, tables of speed and memory
+gpu-check: $(READY) ## Check and measure on a CUDA device, ten minutes: tests/gpu, the engine's switches, Table 1b at the paper's size
 	@$(PY) -m experiments.speed.cuda
 	@failed=; \
-	$(PY) -m pytest -o addopts='-q -p no:cacheprovider' -m gpu tests/gpu || failed="$$failed tests/gpu"; \
+	$(PY) -m pytest -o addopts='-q -p no:cacheprovider' -n $(TEST_WORKERS) -m gpu tests/gpu || failed="$$failed tests/gpu"; \
 	$(PY) -m experiments bench --device cuda --save --force $(if $(BASELINE),--baseline '$(BASELINE)') || failed="$$failed bench"; \
-	for engine in exact fast; do env -u OMP_NUM_THREADS $(PY) $(GPU_TABLE) --engine $$engine || failed="$$failed speed-memory/$$engine"; done; \
+	for rows in $(GPU_TABLES); do env -u OMP_NUM_THREADS $(PY) $(GPU_TABLE) $$rows || failed="$$failed speed-memory $$rows"; done; \
 	test -z "$$failed" || { echo "gpu-check: failed:$$failed (see above)"; exit 1; }
 
 .PHONY: data
