@@ -124,7 +124,7 @@ bench-compare: $(READY) ## Run the benchmarks again: ratios to the baseline; ref
 # what fails does not keep the rest from being measured: a GPU may be at hand for minutes only
 GPU_TABLE = -m experiments speed-memory --profile paper --device cuda --rounds 5 --no-scaling --out '$(OUT)'
 # engines that the methods of a comparison share
-GPU_TABLES = "--methods=plain,clel" "--engine=bfloat16 --methods=clel:multiscale,clel:large,recovery_likelihood"
+GPU_TABLES = "--methods=plain,clel" "--engine=bfloat16 --methods=clel:large,recovery_likelihood:paper"
 
 .PHONY: gpu-check
 gpu-check: $(READY) ## Check and measure on a CUDA device, ten minutes: tests/gpu, the engine's switches, Table 1b at the paper's size

@@ -23,6 +23,7 @@ from experiments.speed.brought import brought
 from experiments.speed.machine import LoadWatch, busy, machine
 from experiments.speed.profiles import LEAST
 from experiments.speed.regressions import comparison
+from experiments.speed.tuned import as_in_training
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("benchmarks", "tests/benchmarks")
@@ -88,6 +89,7 @@ def main(options: Bench) -> int:
     if options.save and not options.force and (load := load_now()) and busy(load, about):
         print(f"{path}: nothing measured {in_words(load)}; wait for a quiet machine, or give FORCE=1", file=sys.stderr)
         return 1
+    as_in_training()  # as the process has it that measures, for the record
     origin, watch = provenance(device), LoadWatch()
     found = run(replace(options, device=str(device)))
     load = watch.read()

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from clel.allocator import tune_allocator
 from clel.config import to_dict
 from clel.files import write_atomically
 from clel.log import plain
@@ -18,17 +17,16 @@ from experiments.speed import measure
 from experiments.speed.job import read_job
 from experiments.speed.machine import machine
 from experiments.speed.memory import limit_memory, warm_up
+from experiments.speed.tuned import as_in_training
 
 
 def main(job_path: Path, out: Path) -> int:
     """Write OUT/rounds.json, which is pytest-benchmark's, and OUT/found.json, with what went wrong if something did."""
-    tune_allocator()  # as a program that trains has it
+    as_in_training()
     job = read_job(job_path)
     device = torch.device(job.device)
     if job.threads is not None:
         torch.set_num_threads(job.threads)
-    # as in training: float32 means float32
-    torch.backends.cudnn.allow_tf32 = False
     warm_up(device)
     limit_memory(device)
     session = measure.Session(job)

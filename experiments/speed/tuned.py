@@ -1,4 +1,4 @@
-"""pytest's plugin for `make bench`: only benchmarks run, those of the device, with the settings that a training has."""
+"""Settings of a training for what is timed; and pytest's plugin for `make bench`: the device's benchmarks alone run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import torch
 from clel.allocator import tune_allocator
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Before any tensor is made."""
+def as_in_training() -> None:
+    """The allocator's settings of a program that trains; float32 means float32. Before any tensor is made."""
     tune_allocator()
     torch.backends.cudnn.allow_tf32 = False
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before the tests are collected."""
+    as_in_training()
 
 
 @pytest.hookimpl(tryfirst=True)
