@@ -24,6 +24,7 @@ from experiments.speed.records import read_records, write_records
 from experiments.speed.report import write_speed_report
 from experiments.speed.rows import Row, ladder, speed_rows
 from experiments.speed.scaling import Point, points, scaling_jobs
+from experiments.speed.tuned import as_in_training
 from experiments.speed.work import stages_of
 
 KEPT = "speed_memory.partial.json"
@@ -127,6 +128,7 @@ def measure(
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     place = torch.device(device)
+    as_in_training()  # as the processes have it that measure, for the record
     # taken before anything is measured: what is committed meanwhile is not what runs
     origin, watch = provenance(place), LoadWatch()
     here = json.dumps([machine(place), origin.get("git_sha"), origin.get("git_dirty")])
