@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
 import torch
+
+from clel.data import load
+from clel.metrics import classifier_space
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -15,5 +20,11 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache of feature spaces that the whole session shares: the digits' classifier is trained once."""
-    return tmp_path_factory.mktemp("cache")
+    """A cache of feature spaces that all processes of the session share: the digits' classifier is trained once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "feature-spaces"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        classifier_space(load("digits"), cache=folder)
+    return folder

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import pandas as pd
-from scipy import stats
 
 from baselines import METHODS
 from clel.config import require
@@ -73,6 +72,8 @@ def welch(a: pd.Series, b: pd.Series) -> dict[str, object]:
     error = math.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
     found = {"difference": difference, **unknown, "standard_error": error, "agrees": difference == 0}
     if error > 0:
+        from scipy import stats  # takes as long to import as all else that a command needs besides torch
+
         test = stats.ttest_ind(a, b, equal_var=False)
         interval = test.confidence_interval(1 - LEVEL)
         found |= {"t": float(test.statistic), "dof": float(test.df), "p": float(test.pvalue)}

@@ -21,9 +21,9 @@ from clel.run import choose_device
 from experiments.speed.baseline import in_words, loaded, merged, read_baseline, refuse_another_machine, rounds_of
 from experiments.speed.brought import brought
 from experiments.speed.machine import LoadWatch, busy, machine
+from experiments.speed.process import as_in_training
 from experiments.speed.profiles import LEAST
 from experiments.speed.regressions import comparison
-from experiments.speed.tuned import as_in_training
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("benchmarks", "tests/benchmarks")

@@ -17,7 +17,7 @@ from experiments.speed import measure
 from experiments.speed.job import read_job
 from experiments.speed.machine import machine
 from experiments.speed.memory import limit_memory, warm_up
-from experiments.speed.tuned import as_in_training
+from experiments.speed.process import as_in_training
 
 
 def main(job_path: Path, out: Path) -> int:

@@ -19,12 +19,12 @@ from experiments.speed.frame import CEILING, job_key
 from experiments.speed.job import Job
 from experiments.speed.launch import measured
 from experiments.speed.machine import LoadWatch, machine
+from experiments.speed.process import as_in_training
 from experiments.speed.profiles import EFFORTS, LEAST, Effort
 from experiments.speed.records import read_records, write_records
 from experiments.speed.report import write_speed_report
 from experiments.speed.rows import Row, ladder, speed_rows
 from experiments.speed.scaling import Point, points, scaling_jobs
-from experiments.speed.tuned import as_in_training
 from experiments.speed.work import stages_of
 
 KEPT = "speed_memory.partial.json"

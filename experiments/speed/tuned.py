@@ -1,21 +1,14 @@
-"""Settings of a training for what is timed; and pytest's plugin for `make bench`: the device's benchmarks alone run."""
+"""pytest's plugin for `make bench`: only benchmarks run, those of the device, with the settings that a training has."""
 
 from __future__ import annotations
 
 import pytest
-import torch
 
-from clel.allocator import tune_allocator
-
-
-def as_in_training() -> None:
-    """The allocator's settings of a program that trains; float32 means float32. Before any tensor is made."""
-    tune_allocator()
-    torch.backends.cudnn.allow_tf32 = False
+from experiments.speed.process import as_in_training
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Before the tests are collected."""
+    """Before any tensor is made."""
     as_in_training()
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from baselines import METHODS
+from experiments.__main__ import main
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOME = "igebm,vaebm"
@@ -118,19 +119,29 @@ def test_plan_runs_nothing(cache: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_errors_for_people(cache: Path, tmp_path: Path) -> None:
+    done = run(tmp_path / "out", cache, "METHODS=clell")
+    assert done.returncode == 2
+    assert "did you mean 'clel'" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
-    ("variable", "message"),
+    ("options", "message"),
     [
-        ("DATASET=cifar10", "make data DATASET=cifar10"),
-        ("METHODS=clell", "did you mean 'clel'"),
-        ("PROFILE=quik", "did you mean 'quick'"),
-        ("DEVICE=gpu", "expected auto, cpu, cuda"),
+        ("--profile smoke --dataset cifar10", "make data DATASET=cifar10"),
+        ("--profile quik", "did you mean 'quick'"),
+        ("--profile smoke --device gpu", "expected auto, cpu, cuda"),
     ],
 )
-def test_errors_for_people(variable: str, message: str, cache: Path, tmp_path: Path) -> None:
-    done = run(tmp_path / "out", cache, variable)
-    assert done.returncode == 2
-    assert message in done.stderr and "Traceback" not in done.stderr
+def test_bad_options_are_one_line(
+    options: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the command behind make has them."""
+    monkeypatch.setenv("CLEL_CACHE", str(tmp_path / "cache"))
+    assert main(["table1", *options.split(), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.startswith("experiments: ")
     assert not (tmp_path / "out").exists()
 
 

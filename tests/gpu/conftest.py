@@ -20,7 +20,7 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> t
     chosen = torch.device(request.param)
     if chosen.type == "cuda" and not torch.cuda.is_available():
         pytest.skip(f"torch {torch.__version__} sees no CUDA device (make gpu-check says what it needs)")
-    # bfloat16 on any CPU, emulated where it is not native
-    monkeypatch.setattr(processor, "cpu_flags", lambda: frozenset({"amx_bf16"}))
+    if chosen.type == "cuda":  # what it is held to has its number format: bfloat16 on any CPU, emulated if need be
+        monkeypatch.setattr(processor, "cpu_flags", lambda: frozenset({"amx_bf16"}))
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     return chosen
