@@ -130,7 +130,7 @@ GPU_TABLES = "--methods=plain,clel" "--engine=bfloat16 --methods=clel:large,reco
 gpu-check: $(READY) ## Check and measure on a CUDA device, ten minutes: tests/gpu, the engine's switches, Table 1b at the paper's size
 	@$(PY) -m experiments.speed.cuda
 	@failed=; \
-	$(PY) -m pytest -o addopts='-q -p no:cacheprovider' -n $(TEST_WORKERS) -m gpu tests/gpu || failed="$$failed tests/gpu"; \
+	$(PY) -m pytest -o addopts='-q -p no:cacheprovider' $$($(PY) -c 'import xdist' 2>/dev/null && printf -- '-n %s' $(TEST_WORKERS)) -m gpu tests/gpu || failed="$$failed tests/gpu"; \
 	$(PY) -m experiments bench --device cuda --save --force $(if $(BASELINE),--baseline '$(BASELINE)') || failed="$$failed bench"; \
 	for rows in $(GPU_TABLES); do env -u OMP_NUM_THREADS $(PY) $(GPU_TABLE) $$rows || failed="$$failed speed-memory $$rows"; done; \
 	test -z "$$failed" || { echo "gpu-check: failed:$$failed (see above)"; exit 1; }

@@ -25,6 +25,7 @@ from clel.lock import locked
 from clel.log import plain
 from clel.method import Method
 from clel.metrics.spaces import feature_space
+from clel.processor import float32_means_float32
 from clel.provenance import provenance
 from clel.record import FINAL, blank_record, finished, read_record, training_costs, write_record
 from clel.reference import Reference, reference
@@ -75,8 +76,7 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
     record = blank_record(folder.name, run, method=run.method, preset=run.preset, dataset=run.dataset, seed=run.seed)
     try:
         device = choose_device(run.device)
-        # float32 means float32: convolutions on recent GPUs would otherwise round to 10 bits
-        torch.backends.cudnn.allow_tf32 = False
+        float32_means_float32()
         record["provenance"] = origin = provenance(device)
         images = load(run.dataset, "train").to(device)
         method = None if (folder / "training.json").exists() else _ready(run, folder, methods, images)

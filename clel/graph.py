@@ -25,7 +25,7 @@ WARM_UP = 3
 """Runs before recording, in which libraries choose their algorithms and allocate workspaces (torch's CUDA notes)."""
 
 KEPT = 4
-"""Recordings kept, each with memory of its own: training's shape, and a few of samplers."""
+"""Recordings kept, each with memory of its own, those used last: training's shape, and a few of samplers."""
 
 
 def cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
@@ -73,7 +73,9 @@ class Recordings:
             while len(self.known) >= KEPT:
                 del self.known[next(iter(self.known))]
             self.known[key] = _Steps(energy, x, config, chunk, self.record)
-        recorded, state = self.known.get(key), x.detach().clone()
+        recorded, state = self.known.pop(key, None), x.detach().clone()
+        if recorded is not None:
+            self.known[key] = recorded  # the last to go
         for _ in range(steps // chunk):
             assert recorded is not None
             recorded.run(state, generator)

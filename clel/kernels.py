@@ -28,7 +28,8 @@ def fused_available(dtype: torch.dtype) -> bool:
     """
     if not torch.backends.mkldnn.is_available():
         return False
-    x, w = torch.ones(1, 1, 2, 2, dtype=dtype), torch.full((1, 1, 1, 1), -1.0, dtype=dtype)
+    x = torch.ones(1, 1, 2, 2, dtype=dtype, device="cpu")
+    w = torch.full((1, 1, 1, 1), -1.0, dtype=dtype, device="cpu")
     try:
         activated = _fused(x, w, None, 1, 0, 0.5, None)
         added = _fused(x, w, None, 1, 0, None, 3 * x)
@@ -85,7 +86,7 @@ class Convolution:
     def __call__(self, x: Tensor, slope: float | None = None, add: Tensor | None = None) -> Tensor:
         """leaky_relu(y, slope) if a slope is given, y + add if `add` is, y otherwise."""
         fusable = slope is not None or add is not None
-        if fusable and self.fuses and x.device.type == "cpu" and x.dtype != torch.float64:
+        if fusable and self.fuses and x.device.type == "cpu":
             return _fused(x, self.weight, self.bias, self.stride, self.padding, slope, add)
         y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
         if slope is not None:

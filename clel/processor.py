@@ -39,6 +39,14 @@ def prefers_bfloat16(device: torch.device) -> bool:
     return multiplies_bfloat16(device) and faster_in_bfloat16()
 
 
+def float32_means_float32() -> None:
+    """From now on convolutions in float32 multiply in float32 in this process, on CUDA too.
+
+    There torch has them round to the ten bits of TF32, and matrix products not.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+
+
 @cache
 def cpu_flags(description: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     """What Linux says the processor can do; empty where it says nothing."""

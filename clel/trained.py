@@ -12,6 +12,7 @@ from clel.config import ConfigError
 from clel.data import Images, load
 from clel.essence import images_essence
 from clel.method import Method
+from clel.processor import float32_means_float32
 from clel.record import read_record
 from clel.run import Methods, Run, build, choose_device, load_config
 
@@ -83,6 +84,8 @@ def load_trained(
 ) -> Trained:
     """A finished or interrupted run's method with the weights of a checkpoint, by default the last readable one.
 
+    In the process float32 then means float32 (clel/processor.py), as it did in training.
+
     Raises:
         ConfigError: no configuration, or other training images than then.
         CheckpointError: no readable checkpoint in the folder.
@@ -93,6 +96,7 @@ def load_trained(
         raise checkpoint.CheckpointError(f"{folder / 'checkpoints'}: no readable checkpoint; train the run first")
     path, state = found
     place = choose_device(device)
+    float32_means_float32()
     images = load(run.dataset, "train").to(place)
     seen, now = state["essence"]["images"], images_essence(images)
     if seen != now:

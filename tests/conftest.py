@@ -1,9 +1,8 @@
-"""For all tests: one thread, so that results do not hang on the number of cores."""
+"""For all tests: one thread, so that results do not hang on the number of cores; one cache of feature spaces."""
 
 from __future__ import annotations
 
 import fcntl
-import os
 from pathlib import Path
 
 import pytest
@@ -19,10 +18,10 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """A cache of feature spaces that all processes of the session share: the digits' classifier is trained once."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "feature-spaces"
+    folder = (base.parent if hasattr(request.config, "workerinput") else base) / "feature-spaces"
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

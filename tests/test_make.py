@@ -65,6 +65,20 @@ def test_the_device_of_benchmarks_is_passed_on() -> None:
         assert "--device cuda" in make(target, "DEVICE=cuda").stdout and "--device" not in make(target).stdout
 
 
+@pytest.mark.parametrize("target", ["table1", "report", "engines"])
+def test_what_names_a_table_is_passed_on(target: str) -> None:
+    named = {"PROFILE": "small", "METHODS": "clel", "DATASET": "shapes", "FEATURES": "classifier", "ENGINE": "exact"}
+    named |= {"PROTOCOLS": "clean,paper", "SAMPLING_SEEDS": "3", "EXTERNAL": "my.csv", "OUT": "elsewhere"}
+    printed = make(target, *(f"{name}={value}" for name, value in named.items())).stdout.replace("'", "")
+    for name, value in named.items():
+        assert f"--{name.lower().replace('_', '-')} {value}" in printed, name
+
+
+def test_where_table1_runs_is_passed_on() -> None:
+    printed = make("table1", "DEVICE=cuda", "WORKERS=2", "SEEDS=3", "CLUSTER=slurm").stdout.replace("'", "")
+    assert all(option in printed for option in ("--device cuda", "--workers 2", "--seeds 3", "--cluster slurm"))
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_gpu_check_says_what_it_needs_before_any_work() -> None:
     order = ["make", "gpu-check", f"PY={sys.executable}"]

@@ -16,12 +16,11 @@ from typing import Any
 from clel.config import ConfigError, require
 from clel.files import write_atomically
 from clel.log import plain
-from clel.provenance import provenance
 from clel.run import choose_device
 from experiments.speed.baseline import in_words, loaded, merged, read_baseline, refuse_another_machine, rounds_of
 from experiments.speed.brought import brought
 from experiments.speed.machine import LoadWatch, busy, machine
-from experiments.speed.process import as_in_training
+from experiments.speed.process import provenance_of_measurements
 from experiments.speed.profiles import LEAST
 from experiments.speed.regressions import comparison
 
@@ -89,8 +88,7 @@ def main(options: Bench) -> int:
     if options.save and not options.force and (load := load_now()) and busy(load, about):
         print(f"{path}: nothing measured {in_words(load)}; wait for a quiet machine, or give FORCE=1", file=sys.stderr)
         return 1
-    as_in_training()  # as the process has it that measures, for the record
-    origin, watch = provenance(device), LoadWatch()
+    origin, watch = provenance_of_measurements(device), LoadWatch()
     found = run(replace(options, device=str(device)))
     load = watch.read()
     if found is None:

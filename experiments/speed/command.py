@@ -12,14 +12,13 @@ from pathlib import Path
 import torch
 
 from clel.config import choose, require
-from clel.provenance import provenance
 from clel.run import check_engine, choose_device, slug, with_engine
 from experiments.naming import Named, in_order, names, table_name
 from experiments.speed.frame import CEILING, job_key
 from experiments.speed.job import Job
 from experiments.speed.launch import measured
 from experiments.speed.machine import LoadWatch, machine
-from experiments.speed.process import as_in_training
+from experiments.speed.process import provenance_of_measurements
 from experiments.speed.profiles import EFFORTS, LEAST, Effort
 from experiments.speed.records import read_records, write_records
 from experiments.speed.report import write_speed_report
@@ -128,9 +127,8 @@ def measure(
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     place = torch.device(device)
-    as_in_training()  # as the processes have it that measure, for the record
     # taken before anything is measured: what is committed meanwhile is not what runs
-    origin, watch = provenance(place), LoadWatch()
+    origin, watch = provenance_of_measurements(place), LoadWatch()
     here = json.dumps([machine(place), origin.get("git_sha"), origin.get("git_dirty")])
     measurements = measured(jobs_of(options, effort, device, rows, found), "speed-memory", kept=kept, origin=here)
     about = next((m["machine"] for m in measurements.values() if m["machine"]), machine(place))

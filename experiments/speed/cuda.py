@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-CHECKED_WITH = ("torch", "torchvision", "numpy", "tyro", "pytest", "xdist")
+CHECKED_WITH = ("torch", "torchvision", "numpy", "tyro", "pytest")
 """Modules that the tests of tests/gpu import."""
 MEASURED_WITH = ("pytest_benchmark", "pandas", "matplotlib", "scipy", "PIL")
 """And those that the benchmarks and the tables of speed and memory import besides."""

@@ -134,8 +134,9 @@ def _columns(values: pd.DataFrame, best: Mapping[str, tuple[float, str]], notes:
             column(
                 "peak memory,",
                 "MB",
-                mark="1 MB = 1,000,000 bytes. On a GPU the allocator's peak; on the CPU the peak of "
-                "a fresh process that trains and does nothing else, minus what it held after its imports.",
+                mark="1 MB = 1,000,000 bytes. On a GPU the allocator's peak, without what recorded chains hold "
+                "between replays, about the activations of one step; on the CPU the peak of a fresh process that "
+                "trains and does nothing else, minus what it held after its imports.",
             ),
             lambda row: number(row["peak_memory_bytes"], 0, 1e-6),
         ),

@@ -16,6 +16,7 @@ from clel.files import write_atomically
 from clel.lock import locked
 from clel.log import Progress, plain
 from clel.metrics.spaces import feature_space
+from clel.processor import float32_means_float32
 from clel.provenance import provenance
 from clel.record import FINAL, blank_record, finished, read_record, training_costs, write_record
 from clel.reference import reference
@@ -54,6 +55,7 @@ def execute_chains(run: ChainsRun, folder: Path) -> dict[str, Any]:
 
 def _train_and_measure(run: ChainsRun, folder: Path) -> dict[str, Any]:
     device = choose_device(run.run.device)
+    float32_means_float32()
     fields = {"method": run.run.method, "preset": run.run.preset, "dataset": run.dataset, "seed": run.seed}
     record = blank_record(folder.name, run, **fields) | {"provenance": provenance(device)}
     images, held_out = load(run.dataset, "train").to(device), load(run.dataset, "test").to(device)

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.plain import PlainEBM
 from clel.engine import switches
-from clel.graph import Recordings
+from clel.graph import Recordings, cuda_graph
 from tests.benchmarks.switched import Bench, alternate, images, seeded
 
 CHANNELS = 64
@@ -27,19 +27,20 @@ def test_share_of_the_ceiling(bench: Bench) -> None:
     energy, x = method.frozen_energy(), images(method)
     n, side = (4096, 32) if bench.full else (64, 8)
     kind, steps = energy.switches.chain_dtype, energy.switches.graph_steps
-    in_a_row = 1 if bench.device.type == "cpu" else 100  # one alone would be as long as the waiting for it
+    in_a_row = 1 if bench.device.type == "cpu" else 100  # one alone would be as long as asking, and waiting, for it
     a = torch.randn(n, n, device=bench.device).to(kind)
     image = torch.randn(64, CHANNELS, side, side, device=bench.device).to(kind, memory_format=torch.channels_last)
     weight = torch.randn(CHANNELS, CHANNELS, 3, 3, device=bench.device).to(kind, memory_format=torch.channels_last)
     recordings, generator, chain = Recordings(), seeded(method), method.config.langevin
     calls: dict[str, Callable[[], object]] = {
-        "product": lambda: [a @ a for _ in range(in_a_row)],
-        "convolution": lambda: [F.conv2d(image, weight, padding=1) for _ in range(in_a_row)],
+        "product": lambda: a @ a,
+        "convolution": lambda: F.conv2d(image, weight, padding=1),
         "step": lambda: energy.gradient(x),
     }
-    if steps:
-        calls["step"] = lambda: recordings.langevin(energy, x, chain, generator, steps, steps)
     with torch.no_grad():
+        if steps:
+            calls = {name: recorded(call, in_a_row) for name, call in calls.items()}
+            calls["step"] = lambda: recordings.langevin(energy, x, chain, generator, steps, steps)
         alternate(bench, calls, 7)
     work = {
         "product": 2 * n**3 * in_a_row,
@@ -56,6 +57,16 @@ def test_share_of_the_ceiling(bench: Bench) -> None:
     info["share_of_product"] = round(rates["step"] / rates["product"], 3)
     number = str(kind).removeprefix("torch.")
     info["share_of"] = f"a {number} convolution of {CHANNELS} channels, {rates['convolution']:.0f} {unit}"
+
+
+def recorded(call: Callable[[], object], times: int) -> Callable[[], None]:
+    """The call many times as one CUDA graph: asking for each would take as long as a small one does."""
+
+    def work() -> None:
+        for _ in range(times):
+            call()
+
+    return cuda_graph(work)
 
 
 def flops(method: Any, x: Tensor) -> int:

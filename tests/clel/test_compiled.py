@@ -129,6 +129,17 @@ def test_plain_where_it_fails(compiler: Callable[[Work], Work], said: str) -> No
         assert torch.equal(compiled(torch.ones(2, 1, 2, 2)), torch.full((2, 1, 2, 2), 2.0))
 
 
+def test_what_is_not_finite_says_nothing_of_a_compiler() -> None:
+    """A training that diverges goes back and goes on, compiled."""
+    compiler = Counting()
+    compiled, x = Compiled(lambda y: 2 * y, compiler), torch.ones(1, 1, 2, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert bool(compiled(x / 0).isinf().all()) and compiler.compiled == 0
+        assert torch.equal(compiled(x), 2 * x) and compiler.compiled == 1
+    assert not compiled.failed
+
+
 def test_too_little_memory_is_no_failure() -> None:
     def full(work: Work) -> Work:
         raise torch.OutOfMemoryError("out of memory")

@@ -14,6 +14,7 @@ import torch
 
 from baselines import METHODS
 from clel import evaluation
+from clel.api import train
 from clel.cli import main
 from clel.config import ConfigError
 from clel.data import load
@@ -21,7 +22,7 @@ from clel.execute import execute, stands
 from clel.lock import Busy, locked
 from clel.metrics.spaces import feature_space
 from clel.metrics.weights import WeightsError
-from clel.run import Run, resolve
+from clel.run import Run, build, resolve
 from clel.settings import EvaluateConfig, TrainConfig
 from clel.trained import load_trained
 from clel.trainer import Trainer
@@ -224,3 +225,19 @@ def test_unknown_names_are_refused() -> None:
             EvaluateConfig(**changes)
     with pytest.raises(ConfigError, match="each once"):
         EvaluateConfig(protocols=("clean", "clean"))
+
+
+def test_float32_means_float32_wherever_a_run_is_computed(
+    run: Run[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trained, from Python too, and loaded to be sampled or measured: torch's own setting rounds to TF32 on CUDA."""
+    folder = tmp_path / "run"
+
+    def from_python() -> None:
+        images = load("digits")
+        train(build(run, METHODS, images.spec, torch.device("cpu")), images, TRAIN, tmp_path / "other")
+
+    for work in (lambda: execute(run, folder, METHODS), lambda: load_trained(folder, METHODS, "cpu"), from_python):
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+        work()
+        assert torch.backends.cudnn.allow_tf32 is False

@@ -95,3 +95,13 @@ def test_few_recordings_are_kept_and_none_copied() -> None:
     assert len(recordings.known) == KEPT
     copied = copy.deepcopy(recordings)
     assert not copied.known and copied.record is recorder
+
+
+def test_what_was_used_last_is_kept() -> None:
+    """Training's shape outlives any number of samplers' that come one after the other."""
+    recorder = Recorder()
+    recordings = Recordings(recorder)
+    for n in range(2, 2 * KEPT):
+        recordings.langevin(energy, start(), CONFIG, seeded(), None, 3)
+        recordings.langevin(energy, torch.rand(n + 10, 1, 4, 4), CONFIG, seeded(), None, 3)
+    assert recorder.records == 1 + len(range(2, 2 * KEPT)) and len(recordings.known) == KEPT

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -131,6 +133,28 @@ def test_first_convolution_keeps_the_image_whole() -> None:
     own = kernels.FirstConvolution(layer, torch.float32)
     whole = own(own.prepared(x))
     torch.testing.assert_close(whole, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_fused_convolutions_are_looked_for_by_number_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN refuses bfloat16 where the processor has no instructions for it, and not float32."""
+    fused = kernels._fused
+
+    def without_bfloat16(x: Tensor, *rest: Any) -> Tensor:
+        if x.dtype == torch.bfloat16:
+            raise RuntimeError("bf16 path needs the cpu support")
+        return fused(x, *rest)
+
+    monkeypatch.setattr(kernels, "_fused", without_bfloat16)
+    kernels.fused_available.cache_clear()
+    try:
+        layer, x = nn.Conv2d(8, 8, 3, padding=1).requires_grad_(False), torch.rand(2, 8, 6, 6)
+        own = [kernels.Convolution(layer, dtype) for dtype in (torch.float32, torch.bfloat16)]
+        assert not own[1].fuses and not kernels.fused_available(torch.float64)
+        expected = F.leaky_relu(layer(x), 0.2)
+        torch.testing.assert_close(own[0](x, slope=0.2), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(own[1](x.bfloat16(), slope=0.2).float(), expected, rtol=0.05, atol=0.02)
+    finally:
+        kernels.fused_available.cache_clear()
 
 
 @pytest.mark.parametrize("config", CONFIGS)

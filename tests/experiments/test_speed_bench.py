@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from clel.config import ConfigError
-from experiments.speed import bench, tuned
+from experiments.speed import bench, process, tuned
 from experiments.speed.bench import Bench, Found, main
 from experiments.speed.brought import brought
 from experiments.speed.machine import machine
@@ -265,7 +265,7 @@ def test_a_device_has_a_baseline_of_its_own(
     monkeypatch.setattr(bench, "run", fake)
     # as on a machine that has a GPU
     monkeypatch.setattr(bench, "choose_device", torch.device)
-    for name in ("machine", "provenance"):
+    for name in ("machine", "provenance_of_measurements"):
         real = getattr(bench, name)
         monkeypatch.setattr(bench, name, lambda device, real=real: real(torch.device("cpu")) | {"device": device.type})
     kept_in = Path("results/bench")
@@ -295,8 +295,10 @@ def test_the_benchmarks_are_found_by_name() -> None:
     assert {"frechet_term", "training_iteration", "chain"} <= set(bench.known(bench.FOLDERS))
 
 
-def test_benchmarks_have_the_allocator_of_a_training(monkeypatch: pytest.MonkeyPatch, pytestconfig: Any) -> None:
+def test_benchmarks_have_the_settings_of_a_training(monkeypatch: pytest.MonkeyPatch, pytestconfig: Any) -> None:
     calls: list[bool] = []
-    monkeypatch.setattr(tuned, "tune_allocator", lambda: calls.append(True))
+    monkeypatch.setattr(process, "tune_allocator", lambda: calls.append(True))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     tuned.pytest_configure(pytestconfig)
-    assert calls == [True]
+    assert calls == [True] and torch.backends.cudnn.allow_tf32 is False
+    assert process.provenance_of_measurements(torch.device("cpu"))["tf32"] is False

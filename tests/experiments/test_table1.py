@@ -108,8 +108,8 @@ def test_a_failing_run_keeps_its_row_with_its_reason(finished: Path, cache: Path
     assert "n=0/1" in text and "seed 0: error" in text and "exists" in text.lower()
 
 
-def test_plan_runs_nothing(cache: Path, tmp_path: Path) -> None:
-    done = run(tmp_path, cache, "PLAN=1", "SEEDS=2", "METHODS=igebm,clel")
+def test_plan_runs_nothing(tmp_path: Path) -> None:
+    done = run(tmp_path, tmp_path / "cache", "PLAN=1", "SEEDS=2", "METHODS=igebm,clel")
     assert done.returncode == 0, done.stderr
     assert "nothing was run" in done.stdout
     rows = {
@@ -119,8 +119,8 @@ def test_plan_runs_nothing(cache: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_errors_for_people(cache: Path, tmp_path: Path) -> None:
-    done = run(tmp_path / "out", cache, "METHODS=clell")
+def test_errors_for_people(tmp_path: Path) -> None:
+    done = run(tmp_path / "out", tmp_path / "cache", "METHODS=clell")
     assert done.returncode == 2
     assert "did you mean 'clel'" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
@@ -141,7 +141,7 @@ def test_bad_options_are_one_line(
     monkeypatch.setenv("CLEL_CACHE", str(tmp_path / "cache"))
     assert main(["table1", *options.split(), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert message in said and said.startswith("experiments: ")
+    assert message in said and said.startswith("experiments: ") and said.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

@@ -51,12 +51,14 @@ def build(kind: Any, engine: str, device: torch.device, spec: ImageSpec = SPEC, 
     return method.to(device).train()
 
 
-def with_graphs(kind: Any, chunk: int) -> Any:
-    """The method with `chunk` steps a recording, where an engine records any (0: none), not compiled."""
+def with_graphs(kind: Any, chunk: int, compiled: bool = False) -> Any:
+    """The method with `chunk` steps a recording, where an engine records any (0: none), compiled only if asked for."""
 
     def chosen(method: Any) -> Switches:
         found = switches(method.config.engine, method.device)
-        return replace(found, compiled=False, graph_steps=chunk if method.device.type == "cuda" else 0)
+        return replace(
+            found, compiled=compiled and found.by_hand, graph_steps=chunk if method.device.type == "cuda" else 0
+        )
 
     return type(kind.__name__, (kind,), {"switches": property(chosen)})
 

@@ -29,10 +29,10 @@ def _no_fallback() -> Iterator[None]:
         yield
 
 
-def pair(kind: Any, engine: str, device: torch.device) -> tuple[Any, Any]:
-    """The same method with recorded steps and with plain ones."""
-    recorded, plain = (build(with_graphs(kind, chunk), engine, device).eval() for chunk in (CHUNK, 0))
-    return recorded, plain
+def pair(kind: Any, engine: str, device: torch.device, compiled: bool = False) -> tuple[Any, Any]:
+    """The same method with recorded steps, their gradients compiled on request, and with plain ones."""
+    recorded = build(with_graphs(kind, CHUNK, compiled), engine, device).eval()
+    return recorded, build(with_graphs(kind, 0), engine, device).eval()
 
 
 def samples(method: Any, n: int = 16, steps: int = STEPS) -> Tensor:
@@ -67,12 +67,15 @@ def other_weights(*methods: Any) -> None:
                 p.mul_(1.2)
 
 
+CASES = [(kind, engine, False) for kind in (PlainEBM, CLEL, IGEBM) for engine in NEAR]
+CASES += [(kind, "fast", True) for kind in (PlainEBM, CLEL)]
+
+
 @on_gpu
-@pytest.mark.parametrize("kind", [PlainEBM, CLEL, IGEBM])
-@pytest.mark.parametrize("engine", NEAR)
-def test_recorded_chains_are_the_plain_ones(kind: Any, engine: str, device: torch.device) -> None:
+@pytest.mark.parametrize(("kind", "engine", "compiled"), CASES)
+def test_recorded_chains_are_the_plain_ones(kind: Any, engine: str, compiled: bool, device: torch.device) -> None:
     """At first, replayed, with other weights in the same place, in another shape, and back in the first."""
-    recorded, plain = pair(kind, engine, device)
+    recorded, plain = pair(kind, engine, device, compiled)
     first = same(recorded, plain)
     assert apart(samples(recorded), first) < NEAR[engine] * moved(plain)
     other_weights(recorded, plain)
