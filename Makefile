@@ -127,7 +127,7 @@ GPU_TABLE = -m experiments speed-memory --profile paper --device cuda --rounds 5
 GPU_TABLES = "--methods=plain,clel" "--engine=bfloat16 --methods=clel:large,recovery_likelihood:paper"
 
 .PHONY: gpu-check
-gpu-check: $(READY) ## Check and measure on a CUDA device, ten minutes: tests/gpu, the engine's switches, Table 1b at the paper's size
+gpu-check: $(READY) ## Check and measure on a CUDA device, some ten minutes: tests/gpu, the engine's switches, Table 1b at the paper's size
 	@$(PY) -m experiments.speed.cuda
 	@failed=; \
 	$(PY) -m pytest -o addopts='-q -p no:cacheprovider' $$($(PY) -c 'import xdist' 2>/dev/null && printf -- '-n %s' $(TEST_WORKERS)) -m gpu tests/gpu || failed="$$failed tests/gpu"; \

@@ -119,8 +119,10 @@ class Progress:
         if now - self.shown < self.every and done < self.total:
             return
         self.shown = now
-        pace = (now - self.began) / max(done - self.start, 1)
-        line = f"{self.name} {done}/{self.total}  left {duration(pace * (self.total - done))}  {detail}"
+        taken = done - self.start
+        pace = (now - self.began) / taken if taken > 0 else math.inf
+        left = duration(pace * (self.total - done) if done < self.total else 0.0) if pace < math.inf else "?"
+        line = f"{self.name} {done}/{self.total}  left {left}  {detail}"
         self.out.write(f"\r\033[K{line}" if self.terminal else line + "\n")
         if self.terminal and done >= self.total:
             self.out.write("\n")

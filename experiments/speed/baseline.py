@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,21 @@ def read_baseline(path: Path) -> dict[str, Any]:
 
 
 def refuse_another_machine(old: Mapping[str, Any], about: dict[str, Any], path: Path) -> None:
-    """Raise ConfigError, naming the differences, where the baseline was not made on this machine."""
-    differ = differences(old["machine"], about)
+    """Raise ConfigError, naming the differences, where the baseline was not made on this machine.
+
+    What an older baseline does not say of its machine is let pass, with a warning.
+    """
+    told = {key: value for key, value in about.items() if key in old["machine"]}
+    differ = differences(old["machine"], told)
     if differ:
+        commits = dict.fromkeys(str(run["provenance"].get("git_sha") or "not recorded")[:12] for run in old["runs"])
         raise ConfigError(
-            f"{path} was made on another machine, and times of two machines do not compare: {'; '.join(differ)}. "
-            "Check out the commit to compare with here and keep its times with make bench-save BASELINE=..."
+            f"{path} was made on another machine, and times of two machines do not compare (the baseline's -> this "
+            f"one's): {'; '.join(differ)}. Check out the commit to compare with here (the baseline's: "
+            f"{', '.join(commits)}) and keep its times with make bench-save BASELINE=..."
         )
+    if untold := [f"{key} ({value} here)" for key, value in about.items() if key not in told]:
+        print(f"warning: {path} does not say of its machine: {', '.join(untold)}", file=sys.stderr)
 
 
 def merged(old: Mapping[str, Any] | None, run: Mapping[str, Any], about: dict[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,8 @@ class Bench:
     rounds: int | None = None
     """Measured rounds of each at most; 1 only sees that all of them run."""
     select: str = ""
-    """Only benchmarks whose names match, as pytest's -k has it. With --save the baseline keeps its others."""
+    """Only benchmarks that match by name or file, as pytest's -k has it (chain or iteration). With --save the baseline
+    keeps its others."""
     save: bool = False
     """Keep the times in the baseline; not those that other programs disturbed."""
     force: bool = False
@@ -67,7 +68,8 @@ class Found:
 
 
 def main(options: Bench) -> int:
-    """Exit status: 0 done; 1 a benchmark failed, is slower than the baseline's or missing, or times were not kept."""
+    """Exit status: 0 done; 1 a benchmark failed, is slower than the baseline's or missing, or times were not kept; 130
+    Ctrl-C."""
     require(options.limit >= 1, f"limit is {options.limit}; expected a ratio of at least 1")
     require(options.rounds is None or options.rounds >= 1, f"rounds is {options.rounds}; expected at least 1")
     require(not (options.save and options.compare), "save replaces what compare reads: give one of the two")
@@ -89,7 +91,11 @@ def main(options: Bench) -> int:
         print(f"{path}: nothing measured {in_words(load)}; wait for a quiet machine, or give FORCE=1", file=sys.stderr)
         return 1
     origin, watch = provenance_of_measurements(device), LoadWatch()
-    found = run(replace(options, device=str(device)))
+    try:
+        found = run(replace(options, device=str(device)))
+    except KeyboardInterrupt:
+        print("interrupted; benchmarks have no state to go on from, and nothing was kept", file=sys.stderr)
+        return 130
     load = watch.read()
     if found is None:
         return 1

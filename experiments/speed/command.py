@@ -20,7 +20,7 @@ from experiments.speed.launch import measured
 from experiments.speed.machine import LoadWatch, machine
 from experiments.speed.process import provenance_of_measurements
 from experiments.speed.profiles import EFFORTS, LEAST, Effort
-from experiments.speed.records import read_records, write_records
+from experiments.speed.records import NAME, read_records, write_records
 from experiments.speed.report import write_speed_report
 from experiments.speed.rows import Row, ladder, speed_rows
 from experiments.speed.scaling import Point, points, scaling_jobs
@@ -66,8 +66,11 @@ def main(options: SpeedMemory) -> int:
     rungs = [row.key for row in ladder(options.profile, "cpu")]
     options = replace(options, methods=in_order(options.methods, options.profile, rungs))
     device = options.device or effort.device
-    if not options.report:  # which measures nothing, so that it needs neither
-        device, options = str(choose_device(device)), with_threads(options, os.environ)
+    asked = with_threads(options, os.environ)
+    if not options.report:
+        device, options = str(known_device(device)), asked
+    elif (options.out / folder_name(asked) / NAME).exists():  # a report measures nothing and needs no such device
+        options = asked
     rows = speed_rows(options.profile, names(options.methods), device, options.batch)
     found = points(options.profile, effort.spec, device) if options.scaling else []
     if options.engine is not None:
@@ -81,14 +84,21 @@ def main(options: SpeedMemory) -> int:
         records = measure(options, effort, device, rows, found, folder / KEPT)
         write_records(folder, records)
         (folder / KEPT).unlink(missing_ok=True)
-    asked = str(records["options"].get("command") or command(options))
-    for path in write_speed_report(folder, rows, found, effort.spec, records, asked, runs_csv(options)):
+    again = str(records["options"].get("command") or command(options))
+    for path in write_speed_report(folder, rows, found, effort.spec, records, again, runs_csv(options)):
         print(path)
     print((folder / "speed_memory.md").read_text())
     bad = {key: m["reason"] for key, m in records["measurements"].items() if m["status"] != "ok"}
     for key, reason in bad.items():
         print(f"{key}: {reason}", file=sys.stderr)
     return 1 if bad else 0
+
+
+def known_device(name: str) -> torch.device:
+    """The device of that name; raises ConfigError where nothing here can measure it."""
+    device = choose_device(name)
+    require(device.type in ("cpu", "cuda"), f"device is {name!r}; expected auto, cpu, cuda or cuda:<number>")
+    return device
 
 
 def effort_of(options: SpeedMemory) -> Effort:
@@ -174,8 +184,8 @@ def command(options: SpeedMemory) -> str:
     given: dict[str, object] = {"PROFILE": options.profile, "METHODS": options.methods or None}
     given |= {"DEVICE": options.device, "BATCH": options.batch, "ENGINE": options.engine}
     given |= {"ROUNDS": options.rounds, "THREADS": options.threads}
-    given |= {"SCALING": None if options.scaling else 0}
-    defaults = {"PROFILE": "quick"}
+    given |= {"SCALING": None if options.scaling else 0, "OUT": None if options.out.is_absolute() else options.out}
+    defaults = {"PROFILE": "quick", "OUT": Path("results")}
     return " ".join(
         ["make speed-memory", *(f"{k}={v}" for k, v in given.items() if v is not None and v != defaults.get(k))]
     )

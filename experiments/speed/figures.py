@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from experiments.drawing import COLOURS, REFERENCE, log_distances, new_figure
+from experiments.drawing import COLOURS, REFERENCE, log_distances, new_figure, with_legend
 from experiments.numbers import number as formatted
 from experiments.speed.scaling import AXES, QUANTITIES
 
@@ -32,7 +32,7 @@ def iteration_bars(values: pd.DataFrame) -> Figure:
     axes.errorbar(good["iteration_ms"], place, xerr=np.maximum(ends, 0), fmt="none", color="black", linewidth=1)
     axes.set_yticks(place, _names(good))
     axes.set_xlabel("an iteration (ms); line: quartiles")
-    axes.legend(frameon=False, fontsize=9)
+    with_legend(figure, axes)
     return _failures(figure, values)
 
 

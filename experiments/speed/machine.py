@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from clel.processor import NATIVE, cpu_flags
 from clel.provenance import device_name
 from experiments.local import available_cores
 
@@ -21,10 +22,12 @@ IDLE = 0.1
 def machine(device: torch.device) -> dict[str, Any]:
     """What a time depends on besides the code: CPU, cores and threads, GPU, and the versions of torch and Python.
 
-    Two results compare only where all of these agree. Nothing here names a machine.
+    Two results compare only where all of these agree. Nothing here names a machine. Processors of one name may have
+    AMX or not, so that the instructions by which they multiply bfloat16 are part of it.
     """
     about: dict[str, Any] = {
         "cpu": device_name(torch.device("cpu")),
+        "bfloat16": ", ".join(sorted(NATIVE & cpu_flags())) or "emulated",
         "cores": available_cores(),
         "threads": torch.get_num_threads(),
         "device": device.type,

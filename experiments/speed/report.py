@@ -105,6 +105,7 @@ def about(records: Mapping[str, Any], spec: ImageSpec, command: str, engine: str
     commit = str(origin.get("git_sha") or "not recorded")[:12]
     dirty = " with uncommitted changes" if origin.get("git_dirty") else ""
     gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
+    bfloat16 = f", bfloat16 by {machine['bfloat16']}" if "bfloat16" in machine and not gpu else ""
     batch = records["options"]["batch"]
     batches = "each method's own" if batch is None else f"{batch} for every method"
     others = [m["load"]["others"] for m in records["measurements"].values() if m["load"].get("others") is not None]
@@ -114,7 +115,7 @@ def about(records: Mapping[str, Any], spec: ImageSpec, command: str, engine: str
         "at a time, each in a fresh process.",
         f"Command: {command}",
         f"Commit: {commit}{dirty}. Machine: {gpu}{machine['cpu']}, {machine['cores']} cores, "
-        f"threads {machine['threads']}, torch {machine['torch']}, python {machine['python']}.",
+        f"threads {machine['threads']}{bfloat16}, torch {machine['torch']}, python {machine['python']}.",
         f"Load: average {_load(load['load_before'])} before and {_load(load['load_after'])} after (of one minute, this "
         f"program's own included); cores kept busy by other programs: at most "
         f"{_load(max(others) if others else None)}.",

@@ -124,7 +124,8 @@ def exponent(x: Sequence[float], y: Sequence[float]) -> Exponent | None:
     rest = v - v.mean() - p * centred
     free = len(u) - 2
     error = float(np.sqrt(rest @ rest / free / (centred @ centred))) if free > 0 else None
-    return Exponent(p, error, len(u))
+    # libraries of linear algebra differ in the last digits
+    return Exponent(float(f"{p:.10g}"), None if error is None else float(f"{error:.10g}"), len(u))
 
 
 def exponents(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -155,9 +155,8 @@ def _columns(values: pd.DataFrame, best: Mapping[str, tuple[float, str]], notes:
     ]
     for dtype, (rate, product) in best.items():
         mark = (
-            f"Of an iteration; then of its Langevin steps alone. The ceiling is {rate:,.0f} GFLOP/s, which a large "
-            f"product reached on this device in this run ({product}), the best of several matrix products and "
-            "convolutions."
+            f"Of an iteration; then of its Langevin steps alone. The ceiling is {rate:,.0f} GFLOP/s, which "
+            f"{product} reached on this device in this run, the best of several large matrix products and convolutions."
         )
         found.append(_Column(column("share of", f"{dtype}", "ceiling", mark=mark), _shares(dtype)))
     found.append(

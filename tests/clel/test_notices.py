@@ -1,12 +1,14 @@
-"""Warnings for whoever runs a command: one line on stderr, as its errors are."""
+"""What a command says while it works: warnings, one line on stderr as its errors are, and its progress."""
 
 from __future__ import annotations
 
+import io
 import warnings
 
 import pytest
 
-from clel.log import shown_notices
+from clel import log
+from clel.log import Progress, shown_notices
 from clel.metrics import Moments, SingularCovariance, frechet_distance
 from tests.clel.features import normal
 
@@ -21,3 +23,13 @@ def test_a_notice_is_one_line_and_other_warnings_stay(capsys: pytest.CaptureFixt
     assert said and all(line.startswith("warning: a covariance from 5 images has rank 4") for line in said)
     with pytest.warns(SingularCovariance):  # to whoever calls from Python
         frechet_distance(few, few, force=True)
+
+
+def test_progress_estimates_only_from_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 1.0, 30.0, 60.0])
+    monkeypatch.setattr(log.time, "monotonic", lambda: next(clock))
+    out = io.StringIO()
+    progress = Progress("work", 4, 2, out, every=0.0)
+    for done in (2, 3, 4):
+        progress.show(done)
+    assert [line.split("left ")[1].split()[0] for line in out.getvalue().splitlines()] == ["?", "0:30", "0:00"]

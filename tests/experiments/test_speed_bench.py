@@ -11,6 +11,7 @@ import torch
 
 from clel.config import ConfigError
 from experiments.speed import bench, process, tuned
+from experiments.speed import machine as machine_module
 from experiments.speed.bench import Bench, Found, main
 from experiments.speed.brought import brought
 from experiments.speed.machine import machine
@@ -118,8 +119,42 @@ def test_save_compare_and_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for options in (Bench(compare=True, baseline=path), Bench(save=True, select="a", baseline=path)):
         with pytest.raises(ConfigError, match=r"cores: 96 -> \d+; torch: 1.0 -> "):
             main(options)
+    sha = baseline["runs"][0]["provenance"]["git_sha"]
+    with pytest.raises(ConfigError, match=f"the baseline's: {str(sha or 'not recorded')[:12]}"):
+        main(Bench(compare=True, baseline=path))
     with pytest.raises(ConfigError, match="one of the two"):
         main(Bench(save=True, compare=True))
+
+
+def test_amx_makes_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Under one name of a processor; a baseline that does not say is compared with, and that is said."""
+    quiet(monkeypatch)
+    finds(monkeypatch, a=[1.0, 1.1, 0.9])
+    path = tmp_path / "baseline.json"
+    monkeypatch.setattr(machine_module, "cpu_flags", lambda: frozenset({"amx_bf16", "avx512_bf16", "fpu"}))
+    assert main(Bench(save=True, baseline=path)) == 0
+    monkeypatch.setattr(machine_module, "cpu_flags", lambda: frozenset({"avx512_bf16"}))
+    with pytest.raises(ConfigError, match="bfloat16: amx_bf16, avx512_bf16 -> avx512_bf16"):
+        main(Bench(compare=True, baseline=path))
+    old = json.loads(path.read_text())
+    del old["machine"]["bfloat16"]
+    path.write_text(json.dumps(old))
+    capsys.readouterr()
+    assert main(Bench(compare=True, baseline=path)) == 0
+    assert "does not say of its machine: bfloat16 (avx512_bf16 here)" in capsys.readouterr().err
+
+
+def test_an_interruption_keeps_nothing_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    quiet(monkeypatch)
+
+    def interrupted(options: Bench) -> Found:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "run", interrupted)
+    assert main(Bench(save=True, baseline=tmp_path / "baseline.json")) == 130
+    assert "nothing was kept" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def not_measured(monkeypatch: pytest.MonkeyPatch) -> None:

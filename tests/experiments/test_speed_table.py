@@ -21,7 +21,16 @@ from experiments.naming import table_name
 from experiments.speed import command as speed_command
 from experiments.speed import launch
 from experiments.speed.claims import Claim, load_claims, sentences, sizes
-from experiments.speed.command import SpeedMemory, command, effort_of, folder_name, jobs_of, runs_csv, with_threads
+from experiments.speed.command import (
+    SpeedMemory,
+    command,
+    effort_of,
+    folder_name,
+    jobs_of,
+    known_device,
+    runs_csv,
+    with_threads,
+)
 from experiments.speed.figures import growth
 from experiments.speed.frame import CEILING, job_key, speed_frame
 from experiments.speed.job import Job, read_job, write_job
@@ -368,6 +377,9 @@ def test_options() -> None:
     assert folder_name(options) == "small-clel-plain-cuda-0-batch-8-3-threads"
     assert command(options) == "make speed-memory PROFILE=small METHODS=clel, plain DEVICE=cuda:0 BATCH=8 THREADS=3"
     assert command(SpeedMemory(scaling=False)) == "make speed-memory SCALING=0"
+    assert command(SpeedMemory(out=Path("results/here"))) == "make speed-memory OUT=results/here"
+    with pytest.raises(ConfigError, match="device is 'mps'; expected auto, cpu, cuda"):
+        known_device("mps")
     with pytest.raises(ConfigError, match="rounds is 1"):
         effort_of(replace(options, rounds=1))
     assert effort_of(options).spec == COLOUR32
@@ -392,6 +404,9 @@ def test_threads_of_the_environment_are_in_folder_and_command(
         main(["speed-memory", "--profile", "smoke", "--methods", "plain", "--out", str(tmp_path)])
     assert main(["speed-memory", "--report", "--out", str(tmp_path)]) == 2
     assert "quick/speed_memory.json: not there" in capsys.readouterr().err
+    folder = report(tmp_path / f"quick-plain-clel-{n}-threads", made())
+    assert main(["speed-memory", "--report", "--methods", "plain,clel", "--no-scaling", "--out", str(tmp_path)]) == 0
+    assert str(folder) in capsys.readouterr().out
 
 
 def test_a_report_needs_no_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
