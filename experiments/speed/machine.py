@@ -27,7 +27,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     """
     about: dict[str, Any] = {
         "cpu": device_name(torch.device("cpu")),
-        "bfloat16": ", ".join(sorted(NATIVE & cpu_flags())) or "emulated",
+        "bfloat16": "by " + ", ".join(native) if (native := sorted(NATIVE & cpu_flags())) else "emulated",
         "cores": available_cores(),
         "threads": torch.get_num_threads(),
         "device": device.type,

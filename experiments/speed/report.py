@@ -105,7 +105,7 @@ def about(records: Mapping[str, Any], spec: ImageSpec, command: str, engine: str
     commit = str(origin.get("git_sha") or "not recorded")[:12]
     dirty = " with uncommitted changes" if origin.get("git_dirty") else ""
     gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
-    bfloat16 = f", bfloat16 by {machine['bfloat16']}" if "bfloat16" in machine and not gpu else ""
+    bfloat16 = f", bfloat16 {machine['bfloat16']}" if "bfloat16" in machine and not gpu else ""
     batch = records["options"]["batch"]
     batches = "each method's own" if batch is None else f"{batch} for every method"
     others = [m["load"]["others"] for m in records["measurements"].values() if m["load"].get("others") is not None]

@@ -134,14 +134,14 @@ def test_amx_makes_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(machine_module, "cpu_flags", lambda: frozenset({"amx_bf16", "avx512_bf16", "fpu"}))
     assert main(Bench(save=True, baseline=path)) == 0
     monkeypatch.setattr(machine_module, "cpu_flags", lambda: frozenset({"avx512_bf16"}))
-    with pytest.raises(ConfigError, match="bfloat16: amx_bf16, avx512_bf16 -> avx512_bf16"):
+    with pytest.raises(ConfigError, match="bfloat16: by amx_bf16, avx512_bf16 -> by avx512_bf16"):
         main(Bench(compare=True, baseline=path))
     old = json.loads(path.read_text())
     del old["machine"]["bfloat16"]
     path.write_text(json.dumps(old))
     capsys.readouterr()
     assert main(Bench(compare=True, baseline=path)) == 0
-    assert "does not say of its machine: bfloat16 (avx512_bf16 here)" in capsys.readouterr().err
+    assert "does not say of its machine: bfloat16 (by avx512_bf16 here)" in capsys.readouterr().err
 
 
 def test_an_interruption_keeps_nothing_and_says_so(
