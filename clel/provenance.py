@@ -6,6 +6,7 @@ import json
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,11 @@ def code_version() -> dict[str, Any]:
     sha = _git("rev-parse", "HEAD") if _git("rev-parse", "--show-toplevel") == str(root) else None
     dirty = None if sha is None else bool(_git("status", "--porcelain", "--untracked-files=no", "--", *CODE))
     return {"git_sha": sha, "git_dirty": dirty}
+
+
+def short_commit(origin: Mapping[str, Any]) -> str:
+    """The first digits of the commit that a provenance states; "not recorded" where it states none."""
+    return str(origin.get("git_sha") or "not recorded")[:12]
 
 
 def utc_now() -> str:

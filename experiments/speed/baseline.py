@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError, differences
+from clel.provenance import short_commit
 from experiments.speed.machine import busy
 
 SCHEMA = 2
@@ -35,7 +36,7 @@ def refuse_another_machine(old: Mapping[str, Any], about: dict[str, Any], path: 
     told = {key: value for key, value in about.items() if key in old["machine"]}
     differ = differences(old["machine"], told)
     if differ:
-        commits = dict.fromkeys(str(run["provenance"].get("git_sha") or "not recorded")[:12] for run in old["runs"])
+        commits = dict.fromkeys(short_commit(run["provenance"]) for run in old["runs"])
         raise ConfigError(
             f"{path} was made on another machine, and times of two machines do not compare (the baseline's -> this "
             f"one's): {'; '.join(differ)}. Check out the commit to compare with here (the baseline's: "

@@ -11,6 +11,7 @@ import pandas as pd
 
 from clel.data import ImageSpec
 from clel.files import write_atomically
+from clel.provenance import short_commit
 from clel.run import Run
 from experiments.drawing import png
 from experiments.markup import escape_markdown, latex_comment, titled, to_latex, to_markdown
@@ -102,7 +103,7 @@ def about(records: Mapping[str, Any], spec: ImageSpec, command: str, engine: str
     """The lines above the table, "Name: text"; warnings at the end where other programs were at work, or a part of
     the engine was not."""
     machine, origin, load = records["machine"], records["provenance"], records["load"]
-    commit = str(origin.get("git_sha") or "not recorded")[:12]
+    commit = short_commit(origin)
     dirty = " with uncommitted changes" if origin.get("git_dirty") else ""
     gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
     bfloat16 = f", bfloat16 {machine['bfloat16']}" if "bfloat16" in machine and not gpu else ""
