@@ -21,6 +21,11 @@ LOGISTICS = {"identity": False}
 """Field metadata of what does not change a result (paths, worker counts, logging): it is left out of the hash."""
 
 
+ADDED = {"added": True}
+"""Field metadata of an option that came after runs were made without it: at its default it is left out of the hash,
+so that these runs keep their names. Its default must do what was done before there was the option."""
+
+
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message says what was given and what is accepted."""
 
@@ -118,12 +123,21 @@ def require(condition: bool, message: str) -> None:
 
 def _essence(config: Any) -> Any:
     if dataclasses.is_dataclass(config):
-        kept = (f for f in dataclasses.fields(config) if f.metadata.get("identity", True))
+        kept = (f for f in dataclasses.fields(config) if f.metadata.get("identity", True) and not _unused(f, config))
         return {field.name: _essence(getattr(config, field.name)) for field in kept}
     if isinstance(config, list | tuple):
         return [_essence(value) for value in config]
     # 100 and 100.0 are one value
     return int(config) if isinstance(config, float) and config.is_integer() else config
+
+
+def _unused(field: dataclasses.Field[Any], config: Any) -> bool:
+    """Whether the field is an added option at its default."""
+    if not field.metadata.get("added", False):
+        return False
+    if field.default_factory is not dataclasses.MISSING:
+        return bool(getattr(config, field.name) == field.default_factory())
+    return bool(getattr(config, field.name) == field.default)
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

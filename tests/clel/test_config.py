@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baselines import METHODS
-from clel.config import LOGISTICS, ConfigError, choose, differences, from_dict, identity, nearest, to_dict
+from clel.config import ADDED, LOGISTICS, ConfigError, choose, differences, from_dict, identity, nearest, to_dict
 from clel.run import Run, load_config, resolve, save_config
 from clel.settings import EvaluateConfig, TrainConfig
 
@@ -208,3 +208,20 @@ def test_every_field_is_known(kind: type) -> None:
 def test_training_settings_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         TrainConfig(**values)
+
+
+def test_an_option_that_was_added_renames_no_run_that_does_without() -> None:
+    @dataclass(frozen=True)
+    class Before:
+        rate: float = 0.5
+
+    @dataclass(frozen=True)
+    class After:
+        rate: float = 0.5
+        style: str = field(default="old", metadata=ADDED)
+        inner: Inner = field(default_factory=Inner, metadata=ADDED)
+
+    assert identity(After()) == identity(Before())
+    assert identity(After(rate=1.0)) == identity(Before(rate=1.0)) != identity(Before())
+    assert len({identity(c) for c in (After(), After(style="new"), After(inner=Inner(count=4)))}) == 3
+    assert differences(After(), After(style="new")) == ["style: absent -> new"]
