@@ -62,20 +62,21 @@ def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "") -> T:
     for key, value in values.items():
         if key not in names:
             raise ConfigError(f"unknown key {where + key!r}; {nearest(key, names)}")
-        arguments[key] = _convert(hints[key], value, where + key)
+        arguments[key] = convert(hints[key], value, where + key)
     try:
         return kind(**arguments)
     except TypeError as error:
         raise ConfigError(f"{where or kind.__name__}: {error}") from None
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def convert(hint: Any, value: Any, where: str) -> Any:
+    """The value, as JSON has it, as the type hint says; raises ConfigError, beginning with `where`, if it is none."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
         (hint,) = (a for a in arguments if a is not type(None))
-        return _convert(hint, value, where)
+        return convert(hint, value, where)
     if origin is typing.Literal:
         if value not in arguments:
             raise ConfigError(f"{where} is {value!r}; {nearest(str(value), map(str, arguments))}")
@@ -86,7 +87,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         kinds = [arguments[0]] * len(value) if arguments[-1:] == (Ellipsis,) else list(arguments)
         if len(value) != len(kinds):
             raise ConfigError(f"{where} is {value!r}; expected a list of {len(kinds)} values")
-        return tuple(_convert(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
+        return tuple(convert(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} is {value!r}; expected a table with the keys of {hint}")

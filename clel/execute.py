@@ -62,9 +62,14 @@ def stands(record: Mapping[str, Any] | None, evaluate: EvaluateConfig) -> bool:
 
 
 def measured_on(run: Run[Any], images: Images) -> Reference:
-    """The reference that the run's samples are held against: its training images, in its feature space."""
-    held_out = load(run.dataset, "test").to(images.pixels.device)
-    return reference(images, feature_space(run.evaluate.features, images, held_out))
+    """The reference that the run's samples are held against: its training images, or held-out ones where it says so."""
+    return reference_of(run.evaluate, images, load(run.dataset, "test").to(images.pixels.device))
+
+
+def reference_of(evaluate: EvaluateConfig, train: Images, held_out: Images) -> Reference:
+    """The reference that samples are held against, in the feature space that `evaluate` names."""
+    space = feature_space(evaluate.features, train, held_out)
+    return reference(held_out if evaluate.reference == "test" else train, space)
 
 
 def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from clel.config import LOGISTICS, choose, require
+from clel.config import ADDED, LOGISTICS, choose, require
 from clel.metrics.spaces import FEATURES
 from clel.protocol import PROTOCOLS
 
@@ -63,6 +63,8 @@ class EvaluateConfig:
     """Weights that the chains run on: their average over training, or the last ones. [CLEL Appendix B: averaged]"""
     features: str = "classifier"
     """Feature space: classifier, inception-clean, inception-pytorch or inception-tensorflow (docs/protocol.md)."""
+    reference: Literal["train", "test"] = field(default="train", metadata=ADDED)
+    """Split of the data set that samples are held against. [authors' code: train; ImageNet 32x32: test]"""
     sampling_seeds: int = 1
     """Times that the clean protocol is repeated with other random numbers, for the spread over sampling."""
     bootstrap: int = 100

@@ -16,16 +16,15 @@ from baselines import METHODS
 from clel.allocator import tune_allocator
 from clel.config import from_dict
 from clel.data import load
-from clel.execute import execute, stands
+from clel.execute import execute, reference_of, stands
 from clel.files import write_atomically
 from clel.interrupt import STOPS, Interrupted, exit_status, interrupt_on_stops
 from clel.lock import Busy, locked, wait_for_the_dead
 from clel.log import shown_notices
 from clel.metrics.cache import cache_root
-from clel.metrics.spaces import feature_space
 from clel.record import blank_record, finished, read_record, write_record
-from clel.reference import reference
 from clel.run import Run, choose_device, load_config, slug
+from clel.settings import EvaluateConfig
 from experiments.external import ExternalRun, execute_external
 from experiments.references import ReferenceRun, execute_reference
 from experiments.study.run import execute_chains
@@ -76,15 +75,16 @@ def make_reference(values: Mapping[str, Any]) -> None:
     Of many tasks that start together one makes them and the others wait for it. A mark says that they were made; were
     the cache emptied under it, each would make them, which costs time and changes nothing.
     """
-    dataset, features = str(values["dataset"]), str(values["evaluate"]["features"])
-    place = cache_root() / "made" / f"{slug(dataset)}-{features}"
+    dataset, evaluate = str(values["dataset"]), from_dict(EvaluateConfig, values["evaluate"])
+    held = "" if evaluate.reference == "train" else f"-{evaluate.reference}"
+    place = cache_root() / "made" / f"{slug(dataset)}-{evaluate.features}{held}"
     if (place / "done").exists():
         return
     with locked(place, wait=float("inf")):
         if not (place / "done").exists():
             device = choose_device(values["device"])
             train, held_out = (load(dataset, split).to(device) for split in ("train", "test"))
-            reference(train, feature_space(features, train, held_out))
+            reference_of(evaluate, train, held_out)
             write_atomically(place / "done", "")
 
 

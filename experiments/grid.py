@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from baselines import METHODS
-from clel.config import ConfigError, choose
+from clel.config import ConfigError, choose, identity
 from clel.full import full_evaluate
 from clel.method import Method
 from clel.protocol import PROTOCOLS
@@ -18,6 +18,7 @@ from clel.settings import EvaluateConfig
 from experiments.external import External, ExternalRun
 from experiments.references import REFERENCES, ReferenceRun
 from experiments.study.settings import ChainsRun
+from experiments.variants import Changes, Setting, changed, combinations, keys, label, refuse_unknown, words
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,9 @@ class Cell:
         return getattr(self.run, "evaluate", None)
 
     @property
-    def features(self) -> str:
-        """The feature space that it is measured in."""
-        return (self.evaluate or EvaluateConfig()).features
+    def measured(self) -> EvaluateConfig:
+        """How it is measured: as is to be, or by default."""
+        return self.evaluate or EvaluateConfig()
 
     @property
     def slug(self) -> str:
@@ -109,6 +110,7 @@ def table1_cells(
     evaluate: Mapping[str, Any] | None = None,
     external: Sequence[External] = (),
     engine: str | None = None,
+    settings: Sequence[Setting] = (),
 ) -> list[Cell]:
     """The cells of Table 1: the references noise and held-out images, every method's rows with every seed, and others'.
 
@@ -117,9 +119,11 @@ def table1_cells(
         evaluate: fields of EvaluateConfig that replace every cell's.
         external: other people's samples, of which those of the data set have a row.
         engine: of every method that has one of that name; the presets' own if None.
+        settings: beside each row one for every combination of these values, of the settings that its method has.
 
     Raises:
-        ConfigError: an unknown profile, method or preset, an engine that none of the methods has, or no seed.
+        ConfigError: an unknown profile, method or preset, an engine or a setting that none of the methods has, or no
+            seed.
     """
     chosen = choose(PROFILES, profile, "profile")
     if seeds < 1:
@@ -133,20 +137,24 @@ def table1_cells(
         for seed in range(seeds if reference.random else 1):
             held = ReferenceRun(kind, dataset, seed, bound, device)
             cells.append(Cell(kind, reference.title, profile, held))
-    for method, preset in _rows(rows, chosen, methods):
+    wanted = _rows(rows, chosen, methods)
+    refuse_unknown({method: resolve(methods, method, preset) for method, preset in wanted}, settings)
+    for method, preset in wanted:
         recipe = methods[method].recipe(preset)
         main = preset == chosen.presets[0]
         title = methods[method].title
         possible = asked_of(methods[method], asked)
         row, title = (method, title) if main else (f"{method}:{preset}", f"{title} ({preset})")
-        for seed in range(seeds):
-            run = resolve(methods, method, preset, dataset=dataset, seed=seed, device=device)
-            run = replace(
-                run,
-                train=replace(run.train, **dict(chosen.cut_train)),
-                evaluate=replace(run.evaluate, **{**dict(chosen.cut_evaluate), **possible}),
-            )
-            cells.append(Cell(row, title, profile, run, recipe.published))
+        run = resolve(methods, method, preset, dataset=dataset, device=device)
+        run = replace(
+            run,
+            train=replace(run.train, **dict(chosen.cut_train)),
+            evaluate=replace(run.evaluate, **{**dict(chosen.cut_evaluate), **possible}),
+        )
+        cells += seeded(Cell(row, title, profile, run, recipe.published), range(seeds))
+        for changes in variants(run, settings):
+            varied = Cell(f"{row}[{label(changes)}]", f"{title} ({words(changes)})", profile, changed(run, changes))
+            cells += seeded(varied, range(seeds))
     if engine is not None:
         check_engine([cell.run for cell in cells if isinstance(cell.run, Run)], engine)
         cells = [replace(c, run=with_engine(c.run, engine)) if isinstance(c.run, Run) else c for c in cells]
@@ -158,6 +166,18 @@ def table1_cells(
             given = ExternalRun(other.title, dataset, other.samples, other.source, other.sha256, 0, bound, device)
             cells.append(Cell(given.key, other.title, profile, given, other.published))
     return cells
+
+
+def seeded(cell: Cell, seeds: Iterable[int]) -> list[Cell]:
+    """The cell once with each seed."""
+    run: Any = cell.run
+    return [replace(cell, run=replace(run, seed=seed)) for seed in seeds]
+
+
+def variants(run: Run[Any], settings: Sequence[Setting]) -> list[Changes]:
+    """The combinations of values of the settings that the run's method has, but for those that it has anyway."""
+    own = combinations([setting for setting in settings if setting.key in keys(run)])
+    return [changes for changes in own if identity(changed(run, changes)) != identity(run)]
 
 
 def asked_of(method: type[Method], asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clel.data import DataError, load
-from clel.execute import stands
-from clel.metrics.spaces import feature_space
+from clel.execute import reference_of, stands
 from clel.record import FINAL, read_record
-from clel.reference import reference
 from clel.run import choose_device, save_config
 from experiments.external import ExternalRun, changed
 from experiments.grid import Cell
@@ -44,12 +42,13 @@ def prepare(cells: Sequence[Cell], runs: Path, device: str) -> None:
         DataError: a data set is missing, or is not the one that a finished run was measured on.
     """
     place = choose_device(device)
-    for dataset, features in sorted({(cell.dataset, cell.features) for cell in cells}):
+    groups: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.dataset, cell.measured.features, cell.measured.reference), []).append(cell)
+    for (dataset, *_), members in sorted(groups.items()):
         train, held_out = load(dataset, "train").to(place), load(dataset, "test").to(place)
-        real = reference(train, feature_space(features, train, held_out))
-        check_records(
-            [cell for cell in cells if (cell.dataset, cell.features) == (dataset, features)], runs, real.images
-        )
+        real = reference_of(members[0].measured, train, held_out)
+        check_records(members, runs, real.images)
 
 
 def check_records(cells: Sequence[Cell], runs: Path, images: str, look_only: bool = False) -> None:

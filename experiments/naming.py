@@ -30,6 +30,8 @@ class Named:
     """Times that each trained model is sampled, for the spread over sampling. The presets' if not given."""
     engine: str | None = None
     """Engine of every method that has one of that name (docs/design.md, section 5). The presets' own if not given."""
+    set: str = ""
+    """Variants, a row for each value: 'langevin.steps=10,30'; several keys, with semicolons, make a grid."""
     external: Path | None = None
     """Table (CSV) of other people's samples, each a row; experiments/external.csv if not given."""
     out: Path = Path("results")
@@ -56,6 +58,8 @@ def table_name(options: Named) -> str:
         parts.append(f"{options.sampling_seeds}-samplings")
     if options.engine is not None:
         parts.append(slug(options.engine))
+    if options.set:
+        parts.append(slug(options.set.replace("/", "-")).strip("-"))
     if options.external is not None:
         parts.append(slug(options.external.stem))
     return "-".join(parts)

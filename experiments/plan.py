@@ -18,12 +18,14 @@ from experiments.launch import finished
 
 def describe(cells: Sequence[Cell], runs: Path, workers: int) -> str:
     """The plan as text: a line a row with its runs, how many are finished, and estimates of time and memory."""
-    lines = [f"{'row':<20}{'runs':>5}{'done':>6}{'iterations':>12}{'time a run':>16}{'MB a run':>10}"]
+    rows = by_row(cells)
+    wide = max(20, 2 + max(map(len, rows)))
+    lines = [f"{'row':<{wide}}{'runs':>5}{'done':>6}{'iterations':>12}{'time a run':>16}{'MB a run':>10}"]
     total = 0.0
-    for row, members in by_row(cells).items():
+    for row, members in rows.items():
         done = sum(finished(cell, runs) for cell in members)
         run = members[0].run
-        line = f"{row:<20}{len(members):>5}{done:>6}"
+        line = f"{row:<{wide}}{len(members):>5}{done:>6}"
         if isinstance(run, Run):
             guess = estimate(run, _spec(run.dataset))
             total += guess.seconds * (len(members) - done)

@@ -25,6 +25,7 @@ from experiments.slurm.launch import Table, launch
 from experiments.slurm.options import SlurmOptions
 from experiments.store import load_cells
 from experiments.tables import table1
+from experiments.variants import parse
 
 CLUSTERS = ("local", "debug", "slurm")
 LEFT_OUT = ("out", "plan", "report", "workers", "cluster")
@@ -95,6 +96,7 @@ def cells_of(options: Table1) -> list[Cell]:
         evaluate=evaluate_changes(options),
         external=load_external(options.external or EXTERNAL),
         engine=options.engine,
+        settings=parse(options.set),
     )
 
 
@@ -157,7 +159,7 @@ def command(options: Table1) -> str:
     """The command that makes this table again."""
     given = {"SEEDS": options.seeds, "PROFILE": options.profile, "METHODS": options.methods, "DATASET": options.dataset}
     given |= {"FEATURES": options.features, "PROTOCOLS": options.protocols, "SAMPLING_SEEDS": options.sampling_seeds}
-    given |= {"ENGINE": options.engine, "EXTERNAL": options.external}
+    given |= {"ENGINE": options.engine, "SET": f"'{options.set}'" if options.set else "", "EXTERNAL": options.external}
     defaults = {"SEEDS": 1, "PROFILE": "quick", "METHODS": "", "DATASET": None}
-    defaults |= {"FEATURES": None, "PROTOCOLS": "", "SAMPLING_SEEDS": None, "ENGINE": None, "EXTERNAL": None}
+    defaults |= {"FEATURES": None, "PROTOCOLS": "", "SAMPLING_SEEDS": None, "ENGINE": None, "SET": "", "EXTERNAL": None}
     return " ".join(["make table1", *(f"{k}={v}" for k, v in given.items() if v != defaults[k])])

@@ -20,7 +20,7 @@ from clel.provenance import provenance
 from clel.run import Methods, choose_device, load_config
 from clel.trained import checkpoints, doubts
 
-SETTINGS = ("samples", "steps", "rounds", "features", "weights", "sampling_seeds", "bootstrap", "batch")
+SETTINGS = ("samples", "steps", "rounds", "features", "reference", "weights", "sampling_seeds", "bootstrap", "batch")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class EvaluateOptions:
     """Rounds of the steps, as equal as may be, each followed by a measurement."""
     features: str | None = None
     """classifier, inception-clean, inception-pytorch or inception-tensorflow."""
+    reference: Literal["train", "test"] | None = None
+    """Split of the data set that samples are held against."""
     weights: Literal["averaged", "live"] | None = None
     """Weights of the chains: averaged over training, or the last ones."""
     sampling_seeds: int | None = None

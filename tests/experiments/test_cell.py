@@ -50,12 +50,12 @@ def test_giving_up_is_a_record_that_is_taken_up_again(smoke: Cell, tmp_path: Pat
 def make(folder: Path, cache: Path) -> None:
     os.environ["CLEL_CACHE"] = str(cache)
 
-    def slow(images: object, space: object) -> None:
+    def slow(evaluate: object, train: object, held_out: object) -> None:
         with open(cache / "count", "a") as file:
             file.write("x")
         time.sleep(0.3)
 
-    cells.reference, cells.feature_space = slow, lambda *_: None  # type: ignore[assignment]
+    cells.reference_of = slow  # type: ignore[assignment]
     cells.load = lambda *_: SimpleNamespace(to=lambda device: None)  # type: ignore[assignment, return-value]
     cells.make_reference(json.loads((folder / "config.json").read_text()))
 

@@ -63,8 +63,7 @@ def test_changed_data_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     cell = table1_cells("smoke")[0]
     images = Images(torch.zeros(4, 1, 8, 8, dtype=torch.uint8))
     monkeypatch.setattr(launch, "load", lambda name, split: images)
-    monkeypatch.setattr(launch, "feature_space", lambda name, train, held_out: None)
-    monkeypatch.setattr(launch, "reference", lambda images, space: SimpleNamespace(images="new"))
+    monkeypatch.setattr(launch, "reference_of", lambda evaluate, train, held_out: SimpleNamespace(images="new"))
     launch.prepare([cell], tmp_path, "cpu")
     record = {"schema": 2, "name": cell.run_name, "method": "noise", "preset": "reference", "dataset": cell.dataset}
     record |= {"seed": 0, "hash": "0", "status": "ok", "reason": None, "config": {}, "metrics": {}, "training": {}}
