@@ -80,6 +80,12 @@ resume: $(READY) ## On Slurm: submit just what the latest sweep lacks (here the 
 slurm-demo: $(READY) ## Quick Table 1 through a one-node Slurm that is started on this machine (Debian packages)
 	@scripts/slurm-demo '$(PROFILE)' '$(OUT)'
 
+.PHONY: tune
+tune: $(READY) ## Train and score the declared trials of every method's settings, on seeds that no table reports: results/tune-PROFILE
+	@$(PY) -m experiments tune --profile '$(PROFILE)' --out '$(OUT)' $(if $(METHODS),--methods '$(METHODS)') \
+		$(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT) \
+		$(if $(call on,AFRESH),--afresh) $(if $(call on,KEEP),--keep) $(if $(call on,PLAN),--plan) $(if $(call on,REPORT),--report)
+
 .PHONY: chains
 chains: $(READY) ## Study fresh chains against the replay buffer: results/chains (docs/protocol.md)
 	@$(PY) -m experiments chains --out '$(OUT)' $(if $(WORKERS),--workers $(WORKERS)) $(if $(DEVICE),--device $(DEVICE))

@@ -21,9 +21,11 @@ from experiments.slurm.clients import SchedulerError
 from experiments.speed import bench
 from experiments.speed import command as speed
 from experiments.study import command as chains
+from experiments.tune import command as tune
 
 COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "table1": (table1.Table1, table1.main),
+    "tune": (tune.Tune, tune.main),
     "chains": (chains.Chains, chains.main),
     "speed-memory": (speed.SpeedMemory, speed.main),
     "engines": (engines.Engines, engines.main),

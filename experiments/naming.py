@@ -11,6 +11,9 @@ from baselines import METHODS
 from clel.run import Methods, slug
 from experiments.grid import PROFILES
 
+CLUSTERS = ("local", "debug", "slurm")
+"""Where runs are carried out."""
+
 
 @dataclass(frozen=True)
 class Named:

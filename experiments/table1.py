@@ -17,7 +17,7 @@ from experiments.external import EXTERNAL, load_external
 from experiments.grid import Cell, table1_cells
 from experiments.launch import finished, prepare, run_here
 from experiments.local import available_cores, run_local
-from experiments.naming import Named, in_order, names, table_name
+from experiments.naming import CLUSTERS, Named, in_order, names, table_name
 from experiments.plan import describe
 from experiments.report import write_report
 from experiments.slurm import plan
@@ -27,7 +27,6 @@ from experiments.store import load_cells
 from experiments.tables import table1
 from experiments.variants import parse
 
-CLUSTERS = ("local", "debug", "slurm")
 LEFT_OUT = ("out", "plan", "report", "workers", "cluster")
 """Options that do not say what is in the table."""
 

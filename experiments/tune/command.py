@@ -1,0 +1,172 @@
+"""python -m experiments tune: train and score the declared trials, and say what the rule chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from clel.config import choose, from_dict, to_dict
+from clel.files import write_atomically
+from clel.run import choose_device
+from experiments.drawing import png
+from experiments.grid import Cell
+from experiments.launch import finished, prepare, run_here
+from experiments.local import available_cores, run_local
+from experiments.markup import latex_comment, titled, to_latex, to_markdown
+from experiments.naming import CLUSTERS, in_order, names
+from experiments.plan import describe
+from experiments.slurm import plan
+from experiments.slurm.launch import Table, launch
+from experiments.slurm.options import SlurmOptions
+from experiments.store import load_cells
+from experiments.tune.figure import trials_figure
+from experiments.tune.grids import trial_cells
+from experiments.tune.table import about, by_method, trials_grid
+from experiments.tune.trials import KEPT, Trial, as_csv, best, read_trials, scored, trial_of
+
+LEFT_OUT = ("out", "plan", "report", "workers", "cluster", "keep")
+"""Options that do not say which trials are meant."""
+
+
+@dataclass(frozen=True)
+class Tune:
+    """Train every declared trial of every method on seeds that no table reports, score them, and name the best.
+
+    What experiments/tuning.csv has of these very settings is not trained again.
+    """
+
+    profile: str = "quick"
+    """Profile whose presets are tuned."""
+    methods: str = ""
+    """Methods, separated by commas. All if not given."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    workers: int | None = None
+    """Runs side by side. As many as GPUs, or cores, if not given."""
+    afresh: bool = False
+    """Train also what experiments/tuning.csv has."""
+    keep: bool = False
+    """Write the trials into experiments/tuning.csv too, which the presets are held to: for the project itself."""
+    out: Path = Path("results")
+    """Folder for runs/<run> and tune-<profile>/tuning.csv, .md, .tex and .png."""
+    plan: bool = False
+    """Print what would run, with estimates of time and memory, and stop."""
+    report: bool = False
+    """Only make the table again from what is there."""
+    cluster: str = "local"
+    """local: workers on this machine. debug: one after the other in this process. slurm: job arrays (docs/slurm.md)."""
+    slurm: SlurmOptions = field(default_factory=SlurmOptions)
+    """Resources and sbatch parameters, for the cluster slurm."""
+
+
+def main(options: Tune) -> int:
+    """Exit status: 0 all trained or submitted, 1 if a trial has no result."""
+    choose(dict.fromkeys(CLUSTERS), options.cluster, "cluster")
+    options = replace(options, methods=in_order(options.methods, options.profile))
+    cells, runs = cells_of(options), options.out / "runs"
+    if options.cluster == "slurm" and not options.report:
+        if options.plan:
+            print(plan.describe(cells, runs, options.slurm))
+            return 0
+        if launch(launched(options, cells)) is not None:
+            return 0  # the job that collects makes the table
+    elif options.plan:
+        choose_device(options.device)
+        print(describe(cells, runs, options.workers or available_cores()))
+        return 0
+    elif cells and not options.report:
+        prepare(cells, runs, options.device)
+        if options.cluster == "debug":
+            run_here(cells, runs)
+        else:
+            run_local(cells, runs, options.workers, options.device)
+    for path in write(options, command(options)):
+        print(path)
+    print(summary(options))
+    return 1 if any(not finished(cell, runs) for cell in cells) else 0
+
+
+def all_cells(options: Tune) -> list[Cell]:
+    """Every declared trial that the options name."""
+    return trial_cells(options.profile, names(options.methods), options.device)
+
+
+def cells_of(options: Tune) -> list[Cell]:
+    """Those that have to be trained: all but what the project's own file has."""
+    kept = {} if options.afresh else read_trials(KEPT)
+    return [cell for cell in all_cells(options) if cell.run_name not in kept]
+
+
+def trials_of(options: Tune, cells: list[Cell]) -> dict[str, Trial]:
+    """What is known of each trial by its run's name: of the runs below OUT, and otherwise of the project's file."""
+    known = {} if options.afresh else read_trials(KEPT)
+    runs = load_cells(options.out / "runs", cells)
+    own = {c.run_name: trial_of(c, runs[c.run_name]) for c in cells if finished(c, options.out / "runs")}
+    return {name: trial for name, trial in {**known, **own}.items() if name in runs}
+
+
+def write(options: Tune, again: str) -> list[Path]:
+    """Write tuning.csv, .md, .tex and .png from what there is; return their paths."""
+    cells = all_cells(options)
+    trials = trials_of(options, cells)
+    rows = scored(cells, trials)
+    lines, grid = about(rows, cells, again), trials_grid(rows, options.profile)
+    ordered = [trials[cell.run_name] for cell in cells if cell.run_name in trials]
+    contents: dict[str, str | bytes] = {
+        "tuning.md": "\n\n".join([*map(titled, lines), to_markdown(grid)]),
+        "tuning.tex": latex_comment(lines) + to_latex(grid),
+        "tuning.csv": as_csv(ordered),
+        "figures/tuning.png": png(trials_figure(rows, options.profile)),
+    }
+    folder = options.out / folder_name(options)
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    written = [folder / name for name in contents]
+    if options.keep:
+        everything = trial_cells(options.profile)
+        held = {**read_trials(KEPT), **trials}
+        write_atomically(KEPT, as_csv(held[cell.run_name] for cell in everything if cell.run_name in held))
+        written.append(KEPT)
+    return written
+
+
+def summary(options: Tune) -> str:
+    """A line a method: the best trial, or how many are missing."""
+    cells = all_cells(options)
+    lines = ["", "Chosen, by the mean distance to held-out images:"]
+    for method, own in by_method(scored(cells, trials_of(options, cells))).items():
+        chosen = best(own)
+        missing = sum(trial is None for row in own for trial in row.trials)
+        text = f"{missing} runs are missing" if missing else "no trial ended well with every seed"
+        lines.append(f"  {chosen.title} {chosen.score:.2f}" if chosen else f"  {method}: nothing yet, {text}")
+    return "\n".join(lines)
+
+
+def folder_name(options: Tune) -> str:
+    """Folder of the table."""
+    return "-".join(["tune", options.profile, *names(options.methods)])
+
+
+def launched(options: Tune, cells: list[Cell]) -> Table:
+    """The trials as Slurm's launcher takes them."""
+    return Table(folder_name(options), cells, options.out, options.slurm, command(options), stored(options))
+
+
+def stored(options: Tune) -> dict[str, Any]:
+    """Plain values that `restored` makes the options from again, in any folder; where results go is not among them."""
+    values = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in LEFT_OUT}
+    return values | {"slurm": to_dict(options.slurm)}
+
+
+def restored(values: Mapping[str, Any], out: Path) -> Tune:
+    """The inverse; raises ConfigError for options that this version does not know."""
+    return replace(from_dict(Tune, values), out=out)
+
+
+def command(options: Tune) -> str:
+    """The command that does this again."""
+    given = {"PROFILE": options.profile, "METHODS": options.methods, "AFRESH": 1 if options.afresh else ""}
+    defaults = {"PROFILE": "quick", "METHODS": "", "AFRESH": ""}
+    return " ".join(["make tune", *(f"{k}={v}" for k, v in given.items() if v != defaults[k])])

@@ -1,0 +1,133 @@
+"""Every trial as a row of tuning.csv, and the choice that follows from the rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from clel.config import ConfigError
+from experiments.grid import Cell
+from experiments.store import Run
+
+KEPT = Path(__file__).parents[1] / "tuning.csv"
+"""The project's own trials."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of one trial; texts and numbers as the run's record has them, "" for what it has not."""
+
+    profile: str
+    row: str
+    seed: str
+    run: str
+    status: str
+    reason: str
+    distance: str
+    n_fake: str
+    reference: str
+    n_real: str
+    features_identity: str
+    iterations: str
+    gradient_evaluations: str
+    seconds: str
+    divergences: str
+    engine: str
+    device: str
+    git_sha: str
+    git_dirty: str
+    finished: str
+
+    @property
+    def score(self) -> float | None:
+        """The distance of a run that ended well."""
+        return float(self.distance) if self.status == "ok" and self.distance else None
+
+
+COLUMNS = tuple(f.name for f in fields(Trial))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A trial over its seeds. score: the mean distance, None unless every seed ended well. spread: of all that did."""
+
+    row: str
+    title: str
+    trials: tuple[Trial | None, ...]
+    score: float | None
+    spread: float | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every seed was trained, whatever it came to."""
+        return all(trial is not None for trial in self.trials)
+
+
+def read_trials(path: Path) -> dict[str, Trial]:
+    """The trials of a tuning.csv by the name of their run; none where there is no such file.
+
+    Raises:
+        ConfigError: other columns.
+    """
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ConfigError(f"{path}: columns are {reader.fieldnames}; expected {list(COLUMNS)}")
+        return {row["run"]: Trial(**row) for row in reader}
+
+
+def as_csv(trials: Iterable[Trial]) -> str:
+    """The text of a tuning.csv."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([getattr(trial, name) for name in COLUMNS] for trial in trials)
+    return text.getvalue()
+
+
+def trial_of(cell: Cell, run: Run) -> Trial:
+    """The row of a run that ended."""
+    metrics, training, protocol = run.part("metrics"), run.part("training"), run.part("protocol")
+    origin = run.part("provenance")
+    values: dict[str, Any] = {
+        "profile": cell.profile,
+        "row": cell.row,
+        "seed": cell.seed,
+        "run": cell.run_name,
+        "status": run.status,
+        "reason": run.reason,
+        "distance": metrics.get("fid_fresh"),
+        **{name: protocol.get(name) for name in ("n_fake", "reference", "n_real", "features_identity", "engine")},
+        **{name: training.get(name) for name in ("iterations", "gradient_evaluations", "seconds", "divergences")},
+        **{name: origin.get(name) for name in ("device", "git_sha", "git_dirty", "finished")},
+    }
+    return Trial(**{name: "" if value is None else " ".join(str(value).split()) for name, value in values.items()})
+
+
+def scored(cells: Sequence[Cell], trials: Mapping[str, Trial]) -> list[Scored]:
+    """Every trial of the cells in their order; those that were not trained are missing in its `trials`."""
+    rows: dict[str, list[Cell]] = {}
+    for cell in cells:
+        rows.setdefault(cell.row, []).append(cell)
+    found = []
+    for row, members in rows.items():
+        own = tuple(trials.get(cell.run_name) for cell in members)
+        good = [trial.score for trial in own if trial is not None and trial.score is not None]
+        score = mean(good) if len(good) == len(members) else None
+        found.append(Scored(row, members[0].title, own, score, stdev(good) if len(good) > 1 else None))
+    return found
+
+
+def best(rows: Sequence[Scored]) -> Scored | None:
+    """The trial of one method that the rule chooses; None while any is not complete, or where none ended well."""
+    possible = [row for row in rows if row.score is not None]
+    if not possible or not all(row.complete for row in rows):
+        return None
+    return min(possible, key=lambda row: row.score or 0.0)
