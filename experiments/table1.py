@@ -75,9 +75,9 @@ def main(options: Table1) -> int:
     else:
         prepare(cells, runs, options.device)
         run_local(cells, runs, options.workers, options.device)
-    for path in write_report(options.out / table_name(options), cells, runs, command(options)):
+    for path in write(options, command(options)):
         print(path)
-    print(summary(cells, runs))
+    print(summary(options))
     failed = [cell.run_name for cell in cells if not finished(cell, runs)]
     if failed:
         print(f"{len(failed)} of {len(cells)} runs have no result; the table says why", file=sys.stderr)
@@ -97,6 +97,11 @@ def cells_of(options: Table1) -> list[Cell]:
         engine=options.engine,
         settings=parse(options.set),
     )
+
+
+def write(options: Table1, again: str) -> list[Path]:
+    """Write table and figures from what the runs have come to; return their paths. again: the command to print."""
+    return write_report(options.out / table_name(options), cells_of(options), options.out / "runs", again)
 
 
 def launched(options: Table1, cells: Sequence[Cell]) -> Table:
@@ -143,9 +148,10 @@ def evaluate_changes(options: Table1) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if value is not None}
 
 
-def summary(cells: Sequence[Cell], runs: Path) -> str:
+def summary(options: Table1) -> str:
     """A line a row for the terminal: the distance of fresh chains, mean and standard deviation over the seeds."""
-    table = table1(cells, load_cells(runs, cells)).values
+    cells = cells_of(options)
+    table = table1(cells, load_cells(options.out / "runs", cells)).values
     lines = ["", "Frechet distance, fresh chains:"]
     for _, row in table.iterrows():
         spread = "" if pd.isna(row["fid_fresh_std"]) else f" +- {row['fid_fresh_std']:.2f}"

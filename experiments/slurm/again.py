@@ -8,11 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clel.config import ConfigError
-from experiments import table1
+from experiments.artefacts import artefact_of
 from experiments.grid import Cell
 from experiments.launch import finished
-from experiments.naming import table_name
-from experiments.report import write_report
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.launch import launch
 from experiments.slurm.options import SlurmOptions
@@ -57,10 +55,11 @@ def resume(options: Resume) -> int:
                 print("".join(f"    {line}\n" for line in lines), end="")
     out = options.out.absolute()
     os.chdir(sweep.home)
-    wanted = table1.restored(sweep.options, out)
+    artefact = artefact_of(sweep.options)
+    wanted = artefact.restored(sweep.options, out)
     wanted = replace(wanted, slurm=wanted.slurm.changed_by(options.slurm))
-    cells = sweep_cells(sweep, wanted)
-    if launch(table1.launched(wanted, cells), sweep) is None and not any(s.verdict.alive for s in found.standings):
+    cells = sweep_cells(sweep, out)
+    if launch(artefact.launched(wanted, cells), sweep) is None and not any(s.verdict.alive for s in found.standings):
         print("every run is finished; make report makes the table again", file=sys.stderr)
     return 0
 
@@ -71,15 +70,16 @@ def collect(options: Collect) -> int:
     if options.at is not None:
         os.chdir(options.at)
     sweep = load_sweep(folder)
-    wanted = table1.restored(sweep.options, folder.parent.parent)
-    cells = sweep_cells(sweep, wanted)
+    artefact = artefact_of(sweep.options)
+    wanted = artefact.restored(sweep.options, folder.parent.parent)
+    cells = sweep_cells(sweep, folder.parent.parent)
     missing = [cell.run_name for cell in cells if not finished(cell, sweep.run_folders)]
     if len(missing) == len(cells):
         print("no run has a result; no table was made", file=sys.stderr)
         return 3
-    for path in write_report(wanted.out / table_name(wanted), cells, sweep.run_folders, sweep.command):
+    for path in artefact.write(wanted, sweep.command):
         print(path)
-    print(table1.summary(cells, sweep.run_folders))
+    print(artefact.summary(wanted))
     if missing:
         print(f"{len(missing)} of {len(cells)} runs have no result: {', '.join(missing)}", file=sys.stderr)
     return 1 if missing else 0
@@ -87,17 +87,18 @@ def collect(options: Collect) -> int:
 
 def sweep_report(sweep: Sweep, out: Path) -> Report:
     """Where the runs of a sweep stand; see `report`."""
-    cells = {cell.run_name: cell for cell in sweep_cells(sweep, table1.restored(sweep.options, out))}
+    cells = {cell.run_name: cell for cell in sweep_cells(sweep, out)}
     return report(sweep, latest_jobs(all_sweeps(out)), lambda run: finished(cells[run], sweep.run_folders))
 
 
-def sweep_cells(sweep: Sweep, options: table1.Table1) -> list[Cell]:
-    """The sweep's cells, made again from its options.
+def sweep_cells(sweep: Sweep, out: Path) -> list[Cell]:
+    """The sweep's cells, made again from its options; `out`: the folder of its results.
 
     Raises:
         ConfigError: the code has other settings now, so that they would be other runs.
     """
-    cells = table1.cells_of(options)
+    artefact = artefact_of(sweep.options)
+    cells = artefact.cells_of(artefact.restored(sweep.options, out))
     names = {cell.run_name for cell in cells}
     changed = [run for run in sweep.runs if run not in names]
     if changed:

@@ -157,12 +157,12 @@ def launched(options: Tune, cells: list[Cell]) -> Table:
 def stored(options: Tune) -> dict[str, Any]:
     """Plain values that `restored` makes the options from again, in any folder; where results go is not among them."""
     values = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in LEFT_OUT}
-    return values | {"slurm": to_dict(options.slurm)}
+    return values | {"artefact": "tune", "slurm": to_dict(options.slurm)}
 
 
 def restored(values: Mapping[str, Any], out: Path) -> Tune:
     """The inverse; raises ConfigError for options that this version does not know."""
-    return replace(from_dict(Tune, values), out=out)
+    return replace(from_dict(Tune, {key: value for key, value in values.items() if key != "artefact"}), out=out)
 
 
 def command(options: Tune) -> str:

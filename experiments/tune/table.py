@@ -54,12 +54,12 @@ def about(rows: Sequence[Scored], cells: Sequence[Cell], command: str) -> list[s
 
 
 def trials_grid(rows: Sequence[Scored], profile: str) -> Grid:
-    """The table: what is set, score, seeds, divergences, training time, and what the rule and the preset say."""
+    """The table: what is set, score, seeds, divergences, and what the rule and the preset say."""
     notes = Footnotes()
     rule = notes.mark(RULE)
     preset = notes.mark("chosen: by the rule. preset: what the method's preset has now.")
     headers = [Header(("",)), Header(("settings",)), Header(("distance to held-out images ↓",), (rule,))]
-    headers += [Header(("seeds that", "ended well")), Header(("divergence", "events")), Header(("training s",))]
+    headers += [Header(("seeds that", "ended well")), Header(("divergence", "events"))]
     headers += [Header(("",), (preset,))]
     lines = []
     for method, own in by_method(rows).items():
@@ -80,7 +80,6 @@ def trials_grid(rows: Sequence[Scored], profile: str) -> Grid:
                     Text(score, marks),
                     Text(f"{len(good)} of {len(row.trials)}" if ended else "not trained"),
                     Text(str(sum(int(t.divergences or 0) for t in ended)) if ended else ""),
-                    Text(number(sum(float(t.seconds) for t in good) / len(good)) if good else ""),
                     Text(", ".join(words_of)),
                 ]
             )
