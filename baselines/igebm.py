@@ -13,12 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.clipped_adam import clip_before_steps
 from baselines.spectral_cap import capped, normalised
-from clel.config import require
+from clel.config import ADDED, require
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM
 from clel.full import full_evaluate
 from clel.langevin import BufferConfig, LangevinConfig
+from clel.method import Optimisation
 from clel.quick import quick_evaluate, quick_train
 from clel.settings import Recipe, TrainConfig
 
@@ -28,7 +30,8 @@ NEAR_ZERO = 1e-10
 
 @dataclass(frozen=True, kw_only=True)
 class IGEBMConfig(EBMConfig):
-    """Hyper-parameters of IGEBM; the defaults are the release's unconditional CIFAR-10 model (ResNet32Large)."""
+    """Hyper-parameters of IGEBM; the defaults are the release's unconditional CIFAR-10 model (ResNet32Large),
+    but for `clip`."""
 
     widths: tuple[int, ...] = (128, 256, 512)
     """Channels of each stage; the first block of a stage halves the image. [authors' code]"""
@@ -53,6 +56,8 @@ class IGEBMConfig(EBMConfig):
     """Adam's learning rate. [authors' code: 3e-4]"""
     warmup: int = 0
     """Iterations of linear warm-up of the learning rate. [authors' code: none]"""
+    clip: bool = field(default=False, metadata=ADDED)
+    """Clamp each element of the gradient to +-(3 sqrt(v) + 0.1), v Adam's mean square so far. [authors' code: yes]"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,9 +126,10 @@ class IGEBM(LangevinEBM):
 
     @classmethod
     def recipes(cls) -> Mapping[str, Recipe]:
-        paper = IGEBMConfig()
+        paper = IGEBMConfig(clip=True)
         quick = replace(
             paper,
+            clip=False,
             widths=(32, 64),
             blocks=1,
             dropout=0.0,
@@ -139,6 +145,12 @@ class IGEBM(LangevinEBM):
             "small": Recipe(small, TrainConfig(iterations=50_000), full_evaluate(), None),
             "paper": Recipe(paper, TrainConfig(iterations=121_200), full_evaluate(steps=2000), "igebm"),
         }
+
+    def network_optimisation(self, iterations: int) -> Optimisation:
+        optimiser, schedule = super().network_optimisation(iterations)
+        if self.config.clip:
+            clip_before_steps(optimiser, ahead=1)
+        return optimiser, schedule
 
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
         return network(x)

@@ -146,8 +146,8 @@ def test_last_layer() -> None:
 
 @pytest.mark.parametrize("std", [1.0, 0.05])
 def test_how_far_adam_s_first_step_moves_a_kernel(std: float) -> None:
-    """A raw weight by lr, so that a kernel from N(0, std^2) turns by an angle of about lr / std. Its size, which spectral
-    norm takes out again, may change besides."""
+    """A raw weight by lr, so that a kernel from N(0, std^2) turns by an angle of about lr / std; spectral norm takes
+    out what its size changes by."""
     lr = 3e-4
     torch.manual_seed(0)
     network = IGEBMNetwork(replace(SMALL, init_std=std, widths=(24, 32), dropout=0.0), RGB8).train()
