@@ -136,7 +136,7 @@ class IGEBM(LangevinEBM):
             batch_size=64,
             langevin=replace(paper.langevin, steps=30),
             buffer=replace(paper.buffer, size=1000, restart=1.0),
-            lr=1e-3,
+            lr=3e-3,
             cooldown=0.25,
         )
         small = replace(paper, widths=(64, 128, 256), batch_size=64)
