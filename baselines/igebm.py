@@ -13,19 +13,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clel.config import require
+from baselines.clipped_adam import clip_before_steps
+from baselines.spectral_cap import capped, normalised
+from clel.config import ADDED, require
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM
 from clel.full import full_evaluate
 from clel.langevin import BufferConfig, LangevinConfig
-from clel.networks import convolution
+from clel.method import Optimisation
 from clel.quick import quick_evaluate, quick_train
 from clel.settings import Recipe, TrainConfig
+
+NEAR_ZERO = 1e-10
+"""Standard deviation of the second raw kernel of a block at the start: blocks begin as their bypass. [authors' code]"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class IGEBMConfig(EBMConfig):
-    """Hyper-parameters of IGEBM; the defaults are the release's unconditional CIFAR-10 model (ResNet32Large)."""
+    """Hyper-parameters of IGEBM; the defaults are the release's unconditional CIFAR-10 model (ResNet32Large),
+    but for `clip`."""
 
     widths: tuple[int, ...] = (128, 256, 512)
     """Channels of each stage; the first block of a stage halves the image. [authors' code]"""
@@ -33,6 +39,9 @@ class IGEBMConfig(EBMConfig):
     """Residual blocks a stage. [authors' code]"""
     slope: float = 0.2
     """Negative slope of the leaky ReLU. [authors' code]"""
+    init_std: float = 1.0
+    """Standard deviation of raw kernels at the start; spectral norm divides it out, but Adam's first step turns
+    a kernel by lr / init_std. [authors' code: 1]"""
     dropout: float = 0.5
     """Dropout inside the blocks while the weights are updated. [authors' code] None while chains run. [this suite]"""
     batch_size: int = 128
@@ -47,28 +56,33 @@ class IGEBMConfig(EBMConfig):
     """Adam's learning rate. [authors' code: 3e-4]"""
     warmup: int = 0
     """Iterations of linear warm-up of the learning rate. [authors' code: none]"""
+    clip: bool = field(default=False, metadata=ADDED)
+    """Clamp each element of the gradient to +-(3 sqrt(v) + 0.1), v Adam's mean square so far. [authors' code: yes]"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.dropout < 1, f"dropout is {self.dropout}; expected 0 <= p < 1")
+        require(self.init_std > 0, f"init_std is {self.init_std}; expected a positive number")
         require(len(self.widths) > 0 and self.blocks > 0, "widths and blocks must not be empty")
 
 
 class Block(nn.Module):
-    """act(pool(s conv(dropout(act(conv(x)))) + bypass(x))), s a learned scale a channel; pooled by 2 if `down`."""
+    """act(pool(s conv2(dropout(act(conv1(x + a))) + b) + bypass(x))): s a learned scale and a, b learned biases, a
+    channel each; pooled by 2 if `down`. conv2's kernel begins near zero and may grow up to sigma = 1."""
 
-    def __init__(self, inputs: int, outputs: int, down: bool, slope: float, dropout: float) -> None:
+    def __init__(self, config: IGEBMConfig, inputs: int, outputs: int, down: bool) -> None:
         super().__init__()
-        self.slope, self.dropout, self.down = slope, dropout, down
-        self.conv1 = convolution(inputs, outputs, 3, norm=True)
-        self.conv2 = convolution(outputs, outputs, 3, norm=True)
-        # spectral norm undoes a small initial weight, so that the branch is made to start near zero by its scale
-        self.scale = nn.Parameter(torch.full((outputs, 1, 1), 0.1))
-        self.bypass = convolution(inputs, outputs, 3, norm=True) if inputs != outputs else nn.Identity()
+        self.slope, self.dropout, self.down = config.slope, config.dropout, down
+        self.bias1 = nn.Parameter(torch.zeros(inputs, 1, 1))
+        self.conv1 = normalised(inputs, outputs, config.init_std)
+        self.bias2 = nn.Parameter(torch.zeros(outputs, 1, 1))
+        self.conv2 = capped(outputs, outputs, NEAR_ZERO)
+        self.scale = nn.Parameter(torch.ones(outputs, 1, 1))
+        self.bypass = normalised(inputs, outputs, config.init_std) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.dropout(F.leaky_relu(self.conv1(x), self.slope), self.dropout, self.training)
-        y = self.scale * self.conv2(y) + self.bypass(x)
+        y = F.dropout(F.leaky_relu(self.conv1(x + self.bias1), self.slope), self.dropout, self.training)
+        y = self.scale * self.conv2(y + self.bias2) + self.bypass(x)
         return F.leaky_relu(F.avg_pool2d(y, 2) if self.down else y, self.slope)
 
 
@@ -82,13 +96,15 @@ class IGEBMNetwork(nn.Module):
             f"images of {spec.size} pixels cannot be halved {len(config.widths)} times; use fewer stages (widths)",
         )
         inputs = config.widths[0]
-        layers: list[nn.Module] = [convolution(spec.channels, inputs, 3, norm=True), nn.LeakyReLU(config.slope)]
+        layers: list[nn.Module] = [normalised(spec.channels, inputs, config.init_std), nn.LeakyReLU(config.slope)]
         for width in config.widths:
             for number in range(config.blocks):
-                layers.append(Block(inputs, width, number == 0, config.slope, config.dropout))
+                layers.append(Block(config, inputs, width, number == 0))
                 inputs = width
         self.body = nn.Sequential(*layers)
         self.last = nn.Linear(inputs, 1)
+        nn.init.xavier_uniform_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = F.relu(self.body(x))
@@ -110,16 +126,17 @@ class IGEBM(LangevinEBM):
 
     @classmethod
     def recipes(cls) -> Mapping[str, Recipe]:
-        paper = IGEBMConfig()
+        paper = IGEBMConfig(clip=True)
         quick = replace(
             paper,
+            clip=False,
             widths=(32, 64),
             blocks=1,
             dropout=0.0,
             batch_size=64,
             langevin=replace(paper.langevin, steps=30),
             buffer=replace(paper.buffer, size=1000, restart=1.0),
-            lr=1e-3,
+            lr=3e-3,
             cooldown=0.25,
         )
         small = replace(paper, widths=(64, 128, 256), batch_size=64)
@@ -128,6 +145,12 @@ class IGEBM(LangevinEBM):
             "small": Recipe(small, TrainConfig(iterations=50_000), full_evaluate(), None),
             "paper": Recipe(paper, TrainConfig(iterations=121_200), full_evaluate(steps=2000), "igebm"),
         }
+
+    def network_optimisation(self, iterations: int) -> Optimisation:
+        optimiser, schedule = super().network_optimisation(iterations)
+        if self.config.clip:
+            clip_before_steps(optimiser, ahead=1)
+        return optimiser, schedule
 
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
         return network(x)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from baselines.igebm import IGEBM, Block, IGEBMConfig, IGEBMNetwork
@@ -27,14 +27,19 @@ SMALL = IGEBMConfig(
 )
 
 
+def raw(conv: nn.Module) -> Tensor:
+    """The kernel before its parametrization."""
+    return conv.parametrizations.weight.original  # type: ignore[union-attr, return-value]
+
+
 def conv_loop(x: np.ndarray, conv: nn.Module) -> np.ndarray:
     """3x3 same-size convolution of [C, H, W], pixel by pixel."""
-    weight, bias = conv.weight.detach().numpy(), conv.bias.detach().numpy()  # type: ignore[union-attr, operator]
+    weight = conv.weight.detach().numpy()  # type: ignore[union-attr, operator]
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
     y = np.empty((len(weight), *x.shape[1:]))
     for i in range(x.shape[1]):
         for j in range(x.shape[2]):
-            y[:, i, j] = (weight * padded[None, :, i : i + 3, j : j + 3]).sum((1, 2, 3)) + bias
+            y[:, i, j] = (weight * padded[None, :, i : i + 3, j : j + 3]).sum((1, 2, 3))
     return y
 
 
@@ -43,12 +48,13 @@ def leaky(x: np.ndarray) -> np.ndarray:
 
 
 def energy_by_hand(network: IGEBMNetwork, image: np.ndarray) -> float:
-    """act(conv(x)) of the image as it is, then blocks act(pool(s conv(act(conv(x))) + bypass(x)))."""
+    """act(conv(x)) of the image as it is, then blocks act(pool(s conv(act(conv(x + a)) + b) + bypass(x)))."""
     x = leaky(conv_loop(image, network.body[0]))
     # the first block of each of the two stages halves the image
     for position, block in enumerate(network.body[2:]):
         assert isinstance(block, Block)
-        y = conv_loop(leaky(conv_loop(x, block.conv1)), block.conv2)
+        a, b = block.bias1.detach().numpy(), block.bias2.detach().numpy()
+        y = conv_loop(leaky(conv_loop(x + a, block.conv1)) + b, block.conv2)
         bypass = x if isinstance(block.bypass, nn.Identity) else conv_loop(x, block.bypass)
         x = block.scale.detach().numpy() * y + bypass
         if position % 2 == 0:
@@ -64,7 +70,11 @@ def test_energy_by_hand() -> None:
     network = IGEBMNetwork(SMALL, RGB8).double().eval()
     with torch.no_grad():
         for block in network.body[2:]:
-            block.scale.uniform_(0.5, 1.5)  # type: ignore[union-attr, operator]
+            assert isinstance(block, Block)
+            raw(block.conv2).normal_(std=0.1)
+            block.scale.uniform_(0.5, 1.5)
+            block.bias1.uniform_(-0.5, 0.5)
+            block.bias2.uniform_(-0.5, 0.5)
     x = torch.rand(3, 3, 8, 8, dtype=torch.float64)
     with torch.no_grad():
         energy = network(x)
@@ -91,15 +101,71 @@ def test_published_shapes() -> None:
     assert not parametrize.is_parametrized(network.last)
 
 
-def test_branches_start_near_zero() -> None:
-    """The learned scale begins at 0.1, so that a block begins close to act(x)."""
+def test_published_parameters() -> None:
+    """ResNet32Large: 3x3 kernels; inside a block a bias an input channel of both convolutions and a scale an output
+    channel of the second; no bias in the stem and where the bypass is a convolution; a linear layer with a bias."""
     torch.manual_seed(0)
-    block = Block(8, 8, False, 0.2, 0.0).eval()
+    method = IGEBM(IGEBM.recipe("paper").config, ImageSpec(3, 32, (0.5,) * 3, (0.25,) * 3))
+    stages = [
+        (128, 128),
+        (128, 128),
+        (128, 128),
+        (128, 256),
+        (256, 256),
+        (256, 256),
+        (256, 512),
+        (512, 512),
+        (512, 512),
+    ]
+    kernels = 9 * (3 * 128 + sum(i * o + o * o + (i * o if i != o else 0) for i, o in stages))
+    biases, scales = sum(i + o for i, o in stages), sum(o for _, o in stages)
+    assert sum(p.numel() for p in method.network.parameters()) == kernels + biases + scales + 512 + 1
+    assert sum(p.numel() for n, p in method.network.named_parameters() if "bias" in n) == biases + 1
+    assert all(m.bias is None for m in method.network.modules() if isinstance(m, nn.Conv2d))
+
+
+def test_blocks_start_as_their_bypass() -> None:
+    """conv2's kernel is near 0 and its scale 1; all biases are 0."""
+    torch.manual_seed(0)
+    block = Block(SMALL, 8, 8, False).eval()
     x = torch.randn(2, 8, 6, 6)
+    torch.testing.assert_close(block(x), F.leaky_relu(x, 0.2), rtol=0, atol=1e-6)
+    assert 0 < float(raw(block.conv2).detach().std()) < 2e-10
+    assert torch.equal(block.scale, torch.ones(8, 1, 1))
+    assert not block.bias1.any() and not block.bias2.any()
+
+
+def test_last_layer() -> None:
+    """Uniform within sqrt(6 / (inputs + outputs)), bias 0."""
+    torch.manual_seed(0)
+    last = IGEBMNetwork(replace(SMALL, widths=(4, 400)), RGB8).last
+    bound = (6 / 401) ** 0.5
+    assert 0.95 * bound < float(last.weight.detach().abs().max()) <= bound
+    assert not last.bias.any()
+
+
+@pytest.mark.parametrize("std", [1.0, 0.05])
+def test_how_far_adam_s_first_step_moves_a_kernel(std: float) -> None:
+    """A raw weight by lr, so that a kernel from N(0, std^2) turns by an angle of about lr / std; spectral norm takes
+    out what its size changes by."""
+    lr = 3e-4
+    torch.manual_seed(0)
+    network = IGEBMNetwork(replace(SMALL, init_std=std, widths=(24, 32), dropout=0.0), RGB8).train()
+    kernels = {n: m for n, m in network.named_modules() if isinstance(m, nn.Conv2d) and not n.endswith("conv2")}
     with torch.no_grad():
-        branch, stem = block(x) - F.leaky_relu(x, 0.2), F.leaky_relu(x, 0.2)
-    assert 0 < float(branch.norm()) < 0.12 * float(stem.norm())
-    assert block.scale.shape == (8, 1, 1)
+        for block in network.body[2:]:
+            raw(block.conv2).normal_(std=0.05)  # type: ignore[union-attr, arg-type]
+    before = {n: unit(raw(m)) for n, m in kernels.items()}
+    adam = torch.optim.Adam(network.parameters(), lr=lr, betas=IGEBMConfig().betas)
+    network(torch.rand(4, 3, 8, 8)).mean().backward()
+    adam.step()
+    assert len(kernels) == 1 + 4 + 1
+    for name, conv in kernels.items():
+        assert float((unit(raw(conv)) - before[name]).norm()) == pytest.approx(lr / std, rel=0.1), name
+
+
+def unit(weight: Tensor) -> Tensor:
+    return F.normalize(weight.detach().double().flatten(), dim=0)
 
 
 def build(**changes: object) -> IGEBM:
@@ -145,7 +211,7 @@ def test_published_settings() -> None:
     assert (c.widths, c.blocks, c.dropout, c.slope) == ((128, 256, 512), 3, 0.5, 0.2)
 
 
-@pytest.mark.parametrize("changes", [{"dropout": 1.0}, {"widths": ()}, {"blocks": 0}])
+@pytest.mark.parametrize("changes", [{"dropout": 1.0}, {"init_std": 0.0}, {"widths": ()}, {"blocks": 0}])
 def test_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         replace(SMALL, **changes)  # type: ignore[arg-type]
