@@ -35,6 +35,10 @@ class Grid:
 
 
 QUICK = {
+    "igebm": Grid(
+        (Setting("lr", (1e-3, 3e-3, 1e-2)), Setting("langevin.step_size", (10.0, 30.0))),
+        "step size: 10, 100 and 500 in the release's commands, 10 of them on 32x32 images",
+    ),
     "plain": Grid(
         (Setting("lr", (5e-4, 1e-3, 2e-3)), Setting("langevin.step_size", (30.0, 100.0))),
         "step size: 100 in CLEL's and Improved CD's code, 10 in IGEBM's, for the same noise",
