@@ -118,7 +118,7 @@ bench-save: $(READY) ## Keep the benchmarks' times in results/bench/baseline.jso
 	@$(PY) $(BENCH) --save $(if $(call on,FORCE),--force)
 
 .PHONY: bench-compare
-bench-compare: $(READY) ## Run the benchmarks again: ratios to the baseline; refused on another machine
+bench-compare: $(READY) ## Run the benchmarks again: ratios to the baseline that bench-save kept, or else to the project's; refused on another machine
 	@$(PY) $(BENCH) --compare $(if $(LIMIT),--limit $(LIMIT))
 
 # what fails does not keep the rest from being measured: a GPU may be at hand for minutes only
@@ -148,7 +148,7 @@ lint: $(READY) ## Check format, lint and types
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
 
 .PHONY: readme
-readme: $(READY) ## Put results/quick/table1.md into README.md
+readme: $(READY) ## Put the project's own Table 1 into README.md
 	@$(PY) -m experiments readme
 
 .venv/.installed: pyproject.toml

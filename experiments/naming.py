@@ -11,6 +11,9 @@ from baselines import METHODS
 from clel.run import Methods, slug
 from experiments.grid import PROFILES
 
+OUT, PROJECT = Path("results"), Path("results/project")
+"""Where results go if nothing is said, and where those of the project itself are, which its repository keeps."""
+
 
 @dataclass(frozen=True)
 class Named:
@@ -32,7 +35,7 @@ class Named:
     """Engine of every method that has one of that name (docs/design.md, section 5). The presets' own if not given."""
     external: Path | None = None
     """Table (CSV) of other people's samples, each a row; experiments/external.csv if not given."""
-    out: Path = Path("results")
+    out: Path = OUT
     """Folder for runs/<run> and <profile>/table1.md, .tex, .csv, runs.csv and figures/."""
 
 

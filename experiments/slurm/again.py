@@ -11,7 +11,7 @@ from clel.config import ConfigError
 from experiments import table1
 from experiments.grid import Cell
 from experiments.launch import finished
-from experiments.naming import table_name
+from experiments.naming import OUT, table_name
 from experiments.report import write_report
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.launch import launch
@@ -27,7 +27,7 @@ class Resume:
 
     sweep: str = ""
     """Name of the sweep; the latest if not given."""
-    out: Path = Path("results")
+    out: Path = OUT
     """Folder that make table1 had as OUT."""
     slurm: SlurmOptions = field(default_factory=SlurmOptions)
     """What is to be different from the first time."""

@@ -13,7 +13,7 @@ import torch
 
 from clel.config import choose, require
 from clel.run import check_engine, choose_device, slug, with_engine
-from experiments.naming import Named, in_order, names, table_name
+from experiments.naming import OUT, Named, in_order, names, table_name
 from experiments.speed.frame import CEILING, job_key
 from experiments.speed.job import Job
 from experiments.speed.launch import measured
@@ -54,7 +54,7 @@ class SpeedMemory:
     """Threads of the CPU. As OMP_NUM_THREADS says, or as many as torch takes, if not given."""
     scaling: bool = True
     """Also measure how time and memory grow with batch, image side, Langevin steps and width."""
-    out: Path = Path("results")
+    out: Path = OUT
     """Folder for <profile>/speed_memory.md, .tex, .csv, .json and figures/."""
     report: bool = False
     """Only make tables and figures again from the records that are there."""
@@ -185,7 +185,7 @@ def command(options: SpeedMemory) -> str:
     given |= {"DEVICE": options.device, "BATCH": options.batch, "ENGINE": options.engine}
     given |= {"ROUNDS": options.rounds, "THREADS": options.threads}
     given |= {"SCALING": None if options.scaling else 0, "OUT": None if options.out.is_absolute() else options.out}
-    defaults = {"PROFILE": "quick", "OUT": Path("results")}
+    defaults = {"PROFILE": "quick", "OUT": OUT}
     return " ".join(
         ["make speed-memory", *(f"{k}={v}" for k, v in given.items() if v is not None and v != defaults.get(k))]
     )

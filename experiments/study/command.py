@@ -14,6 +14,7 @@ from experiments.drawing import png
 from experiments.grid import PROFILES, Cell
 from experiments.launch import finished, prepare
 from experiments.local import run_local
+from experiments.naming import OUT
 from experiments.study.figure import chains_figure
 from experiments.study.rows import load_rows
 from experiments.study.settings import ChainsRun, chains_run
@@ -45,7 +46,7 @@ class Chains:
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     workers: int | None = None
     """Runs side by side. As many as GPUs, or cores, if not given."""
-    out: Path = Path("results")
+    out: Path = OUT
     """Folder for runs/<run> and chains/chains.csv, .md and .png."""
     report: bool = False
     """Only make the table and the figure again from the runs that are there."""
