@@ -37,10 +37,10 @@ SUBMIT = $(if $(PARTITION),--slurm.partition '$(PARTITION)') $(if $(GPUS),--slur
 # what names a table and its folder
 NAMED = --profile '$(PROFILE)' --out '$(OUT)' $(if $(METHODS),--methods '$(METHODS)') $(if $(DATASET),--dataset '$(DATASET)') \
 	$(if $(FEATURES),--features '$(FEATURES)') $(if $(PROTOCOLS),--protocols '$(PROTOCOLS)') \
-	$(if $(SAMPLING_SEEDS),--sampling-seeds $(SAMPLING_SEEDS)) $(if $(ENGINE),--engine '$(ENGINE)') \
+	--seeds $(SEEDS) $(if $(SAMPLING_SEEDS),--sampling-seeds $(SAMPLING_SEEDS)) $(if $(ENGINE),--engine '$(ENGINE)') \
 	$(if $(EXTERNAL),--external '$(EXTERNAL)')
 
-TABLE1 = $(PY) -m experiments table1 $(NAMED) --seeds $(SEEDS) $(if $(DEVICE),--device $(DEVICE)) \
+TABLE1 = $(PY) -m experiments table1 $(NAMED) $(if $(DEVICE),--device $(DEVICE)) \
 	$(if $(WORKERS),--workers $(WORKERS)) $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT)
 
 SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')

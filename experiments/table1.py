@@ -17,7 +17,7 @@ from experiments.external import EXTERNAL, load_external
 from experiments.grid import Cell, table1_cells
 from experiments.launch import finished, prepare, run_here
 from experiments.local import available_cores, run_local
-from experiments.naming import Named, in_order, names, table_name
+from experiments.naming import Named, in_order, names, table1_meaning, table_name
 from experiments.plan import describe
 from experiments.report import write_report
 from experiments.slurm import plan
@@ -35,8 +35,6 @@ LEFT_OUT = ("out", "plan", "report", "workers", "cluster")
 class Table1(Named):
     """Train, evaluate and tabulate every method; what is finished is skipped, what was interrupted goes on."""
 
-    seeds: int = 1
-    """Seeds 0, 1, ... of each method."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     workers: int | None = None
@@ -55,13 +53,16 @@ def main(options: Table1) -> int:
     """Exit status: 0 all done or submitted, 1 if a run failed (the table says which and why)."""
     choose(dict.fromkeys(CLUSTERS), options.cluster, "cluster")
     options = replace(options, methods=in_order(options.methods, options.profile))
-    cells = cells_of(options)
-    runs = options.out / "runs"
+    cells, runs, folder = cells_of(options), options.out / "runs", options.out / table_name(options)
+    meaning = table1_meaning(options, command(options))
+    meaning.refuse_another(folder)
     if options.cluster == "slurm" and not options.report:
         if options.plan:
             print(plan.describe(cells, runs, options.slurm))
             return 0
-        if launch(launched(options, cells)) is not None or not all(finished(cell, runs) for cell in cells):
+        sweep = launch(launched(options, cells))
+        meaning.claim(folder)
+        if sweep is not None or not all(finished(cell, runs) for cell in cells):
             return 0  # the job that collects makes the table
     elif options.plan:
         choose_device(options.device)
@@ -69,13 +70,15 @@ def main(options: Table1) -> int:
         return 0
     elif options.report:
         refuse_other_settings(cells, runs)
-    elif options.cluster == "debug":
-        prepare(cells, runs, options.device)
-        run_here(cells, runs)
     else:
         prepare(cells, runs, options.device)
-        run_local(cells, runs, options.workers, options.device)
-    for path in write_report(options.out / table_name(options), cells, runs, command(options)):
+        meaning.claim(folder)
+        if options.cluster == "debug":
+            run_here(cells, runs)
+        else:
+            run_local(cells, runs, options.workers, options.device)
+    meaning.claim(folder)
+    for path in write_report(folder, cells, runs, command(options)):
         print(path)
     print(summary(cells, runs))
     failed = [cell.run_name for cell in cells if not finished(cell, runs)]

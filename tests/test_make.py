@@ -68,7 +68,7 @@ def test_the_device_of_benchmarks_is_passed_on() -> None:
 @pytest.mark.parametrize("target", ["table1", "report", "engines"])
 def test_what_names_a_table_is_passed_on(target: str) -> None:
     named = {"PROFILE": "small", "METHODS": "clel", "DATASET": "shapes", "FEATURES": "classifier", "ENGINE": "exact"}
-    named |= {"PROTOCOLS": "clean,paper", "SAMPLING_SEEDS": "3", "EXTERNAL": "my.csv", "OUT": "elsewhere"}
+    named |= {"PROTOCOLS": "clean,paper", "SEEDS": "2", "SAMPLING_SEEDS": "3", "EXTERNAL": "my.csv", "OUT": "elsewhere"}
     printed = make(target, *(f"{name}={value}" for name, value in named.items())).stdout.replace("'", "")
     for name, value in named.items():
         assert f"--{name.lower().replace('_', '-')} {value}" in printed, name

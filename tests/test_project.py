@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -79,6 +80,27 @@ def test_readme_has_the_committed_table() -> None:
     from experiments.report import refresh_section
 
     assert refresh_section(ROOT / "README.md", TABLE / "table1.md", check=True)
+
+
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
+def test_links_lead_to_files(page: str) -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
+    links = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if ":" not in link]
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
+def test_the_projects_tables_say_what_they_are_of() -> None:
+    """Each as the command that is printed above it would, so that the project makes them again where they are."""
+    from experiments.meaning import FILE
+    from experiments.naming import table_name
+    from experiments.table1 import Table1
+
+    named = {"seeds": 3}, {"seeds": 3, "engine": "exact"}
+    for given in named:
+        kept = json.loads((PROJECT / table_name(Table1(**given)) / FILE).read_text())
+        assert kept["table1"] == {"profile": "quick", **given}
+    pages = [p for name in ("table1", "speed_memory", "engines", "chains") for p in PROJECT.rglob(f"{name}.md")]
+    assert len(pages) >= 7 and [p for p in pages if not (p.parent / FILE).exists()] == []
 
 
 def test_the_committed_results_are_within_the_bounds_that_quick_was_made_for() -> None:

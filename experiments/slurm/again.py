@@ -11,7 +11,7 @@ from clel.config import ConfigError
 from experiments import table1
 from experiments.grid import Cell
 from experiments.launch import finished
-from experiments.naming import OUT, table_name
+from experiments.naming import OUT, table1_meaning, table_name
 from experiments.report import write_report
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.launch import launch
@@ -77,6 +77,7 @@ def collect(options: Collect) -> int:
     if len(missing) == len(cells):
         print("no run has a result; no table was made", file=sys.stderr)
         return 3
+    table1_meaning(wanted, sweep.command).claim(wanted.out / table_name(wanted))
     for path in write_report(wanted.out / table_name(wanted), cells, sweep.run_folders, sweep.command):
         print(path)
     print(table1.summary(cells, sweep.run_folders))
