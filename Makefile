@@ -41,7 +41,7 @@ NAMED = --profile '$(PROFILE)' --out '$(OUT)' $(if $(METHODS),--methods '$(METHO
 	$(if $(EXTERNAL),--external '$(EXTERNAL)')
 
 TABLE1 = $(PY) -m experiments table1 $(NAMED) $(if $(DEVICE),--device $(DEVICE)) \
-	$(if $(WORKERS),--workers $(WORKERS)) $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT)
+	$(if $(WORKERS),--workers $(WORKERS)) $(if $(call on,PROJECT),--project) $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT)
 
 SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')
 
@@ -49,7 +49,7 @@ SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 	@echo "  variables: PROFILE=smoke|quick|small|paper SEEDS=3 METHODS=igebm,clel DATASET=... DEVICE=cuda WORKERS=2 OUT=results PLAN=1"
-	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv"
+	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv PROJECT=1"
 	@echo "  speed:     BATCH=64 ROUNDS=15 THREADS=1 SCALING=0 REPORT=1 for speed-memory, beside PROFILE, METHODS, DEVICE, ENGINE and OUT"
 	@echo "             SELECT=frechet ROUNDS=5 DEVICE=cuda BASELINE=my.json LIMIT=1.2 FORCE=1 for bench, bench-save, bench-compare"
 	@echo "  on Slurm:  CLUSTER=slurm PARTITION=gpu GPUS=1 CPUS=4 MEMORY=24 MINUTES=1440 SLURM='account=x,qos=y' SETUP='module load cuda'"
@@ -86,6 +86,10 @@ chains: $(READY) ## Study fresh chains against the replay buffer: results/chains
 .PHONY: report
 report: $(READY) ## Make Table 1 and its figures again from the finished runs
 	@$(TABLE1) --report
+
+.PHONY: archive
+archive: $(READY) ## Keep in OUT/records what tables show of finished runs, for PROJECT=1 (docs/records.md); variables as make table1 had
+	@$(TABLE1) --archive
 
 .PHONY: engines
 engines: $(READY) ## Hold the table of make table1 against that with ENGINE=exact, or another; variables as make table1 had

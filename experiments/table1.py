@@ -13,11 +13,12 @@ import pandas as pd
 from clel.config import ConfigError, choose, from_dict, require, to_dict
 from clel.record import FINAL, read_record
 from clel.run import choose_device
+from experiments.archive import FOLDER, RECORDS, archive, archived, to_do
 from experiments.external import EXTERNAL, load_external
 from experiments.grid import Cell, table1_cells
 from experiments.launch import finished, prepare, run_here
 from experiments.local import available_cores, run_local
-from experiments.naming import Named, in_order, names, table1_meaning, table_name
+from experiments.naming import PROJECT, Named, in_order, names, table1_meaning, table_name
 from experiments.plan import describe
 from experiments.report import write_report
 from experiments.slurm import plan
@@ -27,7 +28,7 @@ from experiments.store import load_cells
 from experiments.tables import table1
 
 CLUSTERS = ("local", "debug", "slurm")
-LEFT_OUT = ("out", "plan", "report", "workers", "cluster")
+LEFT_OUT = ("out", "plan", "report", "archive", "workers", "cluster")
 """Options that do not say what is in the table."""
 
 
@@ -43,6 +44,10 @@ class Table1(Named):
     """Print what would run, with estimates of time and memory, and stop."""
     report: bool = False
     """Only make the tables and figures again from the records that are there."""
+    project: bool = False
+    """Take what is missing from the project's own runs (results/project/records), marked as such, where it is there."""
+    archive: bool = False
+    """Only keep, in OUT/records, what tables and figures show of the finished runs; it can be committed."""
     cluster: str = "local"
     """local: workers on this machine. debug: one after the other in this process. slurm: job arrays (docs/slurm.md)."""
     slurm: SlurmOptions = field(default_factory=SlurmOptions)
@@ -54,8 +59,17 @@ def main(options: Table1) -> int:
     choose(dict.fromkeys(CLUSTERS), options.cluster, "cluster")
     options = replace(options, methods=in_order(options.methods, options.profile))
     cells, runs, folder = cells_of(options), options.out / "runs", options.out / table_name(options)
+    if options.archive:
+        print("\n".join(map(str, archive(cells, runs, options.out / FOLDER))))
+        return 0
     meaning = table1_meaning(options, command(options))
     meaning.refuse_another(folder)
+    kept = archived(cells, runs) if options.project else {}
+    cells, all_cells = to_do(cells, kept), cells
+    if options.project:
+        print(
+            f"{len(all_cells) - len(cells)} of {len(all_cells)} runs are the project's own: {RECORDS}", file=sys.stderr
+        )
     if options.cluster == "slurm" and not options.report:
         if options.plan:
             print(plan.describe(cells, runs, options.slurm))
@@ -69,7 +83,8 @@ def main(options: Table1) -> int:
         print(describe(cells, runs, options.workers or available_cores()))
         return 0
     elif options.report:
-        refuse_other_settings(cells, runs)
+        if not kept:
+            refuse_other_settings(cells, runs)
     else:
         prepare(cells, runs, options.device)
         meaning.claim(folder)
@@ -78,12 +93,13 @@ def main(options: Table1) -> int:
         else:
             run_local(cells, runs, options.workers, options.device)
     meaning.claim(folder)
-    for path in write_report(folder, cells, runs, command(options)):
+    kept = archived(all_cells, runs) if options.project else {}
+    for path in write_report(folder, all_cells, runs, command(options), kept):
         print(path)
-    print(summary(cells, runs))
+    print(summary(all_cells, runs, kept))
     failed = [cell.run_name for cell in cells if not finished(cell, runs)]
     if failed:
-        print(f"{len(failed)} of {len(cells)} runs have no result; the table says why", file=sys.stderr)
+        print(f"{len(failed)} of {len(all_cells)} runs have no result; the table says why", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -145,9 +161,9 @@ def evaluate_changes(options: Table1) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if value is not None}
 
 
-def summary(cells: Sequence[Cell], runs: Path) -> str:
+def summary(cells: Sequence[Cell], runs: Path, kept: Mapping[str, Path] | None = None) -> str:
     """A line a row for the terminal: the distance of fresh chains, mean and standard deviation over the seeds."""
-    table = table1(cells, load_cells(runs, cells)).values
+    table = table1(cells, load_cells(runs, cells, kept)).values
     lines = ["", "Frechet distance, fresh chains:"]
     for _, row in table.iterrows():
         spread = "" if pd.isna(row["fid_fresh_std"]) else f" +- {row['fid_fresh_std']:.2f}"
@@ -161,6 +177,15 @@ def command(options: Table1) -> str:
     given = {"SEEDS": options.seeds, "PROFILE": options.profile, "METHODS": options.methods, "DATASET": options.dataset}
     given |= {"FEATURES": options.features, "PROTOCOLS": options.protocols, "SAMPLING_SEEDS": options.sampling_seeds}
     given |= {"ENGINE": options.engine, "EXTERNAL": options.external}
+    # in the project's own table they are its runs like all others
+    given |= {"PROJECT": 1 if options.project and options.out.resolve() != PROJECT.resolve() else None}
     defaults = {"SEEDS": 1, "PROFILE": "quick", "METHODS": "", "DATASET": None}
-    defaults |= {"FEATURES": None, "PROTOCOLS": "", "SAMPLING_SEEDS": None, "ENGINE": None, "EXTERNAL": None}
+    defaults |= {
+        "FEATURES": None,
+        "PROTOCOLS": "",
+        "SAMPLING_SEEDS": None,
+        "ENGINE": None,
+        "EXTERNAL": None,
+        "PROJECT": None,
+    }
     return " ".join(["make table1", *(f"{k}={v}" for k, v in given.items() if v != defaults[k])])

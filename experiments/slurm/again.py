@@ -9,6 +9,7 @@ from pathlib import Path
 
 from clel.config import ConfigError
 from experiments import table1
+from experiments.archive import archived
 from experiments.grid import Cell
 from experiments.launch import finished
 from experiments.naming import OUT, table1_meaning, table_name
@@ -77,10 +78,13 @@ def collect(options: Collect) -> int:
     if len(missing) == len(cells):
         print("no run has a result; no table was made", file=sys.stderr)
         return 3
-    table1_meaning(wanted, sweep.command).claim(wanted.out / table_name(wanted))
-    for path in write_report(wanted.out / table_name(wanted), cells, sweep.run_folders, sweep.command):
+    folder, runs = wanted.out / table_name(wanted), sweep.run_folders
+    table1_meaning(wanted, sweep.command).claim(folder)
+    shown = table1.cells_of(wanted) if wanted.project else cells
+    kept = archived(shown, runs) if wanted.project else {}
+    for path in write_report(folder, shown, runs, sweep.command, kept):
         print(path)
-    print(table1.summary(cells, sweep.run_folders))
+    print(table1.summary(shown, runs, kept))
     if missing:
         print(f"{len(missing)} of {len(cells)} runs have no result: {', '.join(missing)}", file=sys.stderr)
     return 1 if missing else 0
