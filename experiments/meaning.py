@@ -20,7 +20,7 @@ class Meaning:
     """One table, or what else a folder has one of.
 
     kind: table1, speed-memory, engines or chains; of each a folder has one. options: those that say what is in it, with
-    absolute paths; what was not given (None, "") is left out, so that an option which is added later changes nothing.
+    absolute paths; what was not given (None, "", ()) is left out, so that an option added later changes nothing.
     page: its main file. sign: a text that its page has where it was written before there was a table.json; None where
     no text tells.
     """
@@ -33,7 +33,7 @@ class Meaning:
     @property
     def given(self) -> dict[str, Any]:
         """The options as JSON has them."""
-        return json.loads(json.dumps({k: v for k, v in self.options.items() if v not in (None, "")}, default=str))
+        return json.loads(json.dumps({k: v for k, v in self.options.items() if v not in (None, "", ())}, default=str))
 
     def refuse_another(self, folder: Path) -> None:
         """Raise ConfigError, with both, where the folder has a table of this kind that is another one."""

@@ -60,16 +60,15 @@ def main(options: Table1) -> int:
     options = replace(options, methods=in_order(options.methods, options.profile))
     cells, runs, folder = cells_of(options), options.out / "runs", options.out / table_name(options)
     if options.archive:
-        print("\n".join(map(str, archive(cells, runs, options.out / FOLDER))))
+        done = archive(cells, runs, options.out / FOLDER)
+        print(f"{len(done)} of {len(cells)} runs are kept, as they are now, in {options.out / FOLDER}")
         return 0
     meaning = table1_meaning(options, command(options))
     meaning.refuse_another(folder)
     kept = archived(cells, runs) if options.project else {}
     cells, all_cells = to_do(cells, kept), cells
     if options.project:
-        print(
-            f"{len(all_cells) - len(cells)} of {len(all_cells)} runs are the project's own: {RECORDS}", file=sys.stderr
-        )
+        print(f"{len(all_cells) - len(cells)} of {len(all_cells)} runs are the project's: {RECORDS}", file=sys.stderr)
     if options.cluster == "slurm" and not options.report:
         if options.plan:
             print(plan.describe(cells, runs, options.slurm))
@@ -180,12 +179,6 @@ def command(options: Table1) -> str:
     # in the project's own table they are its runs like all others
     given |= {"PROJECT": 1 if options.project and options.out.resolve() != PROJECT.resolve() else None}
     defaults = {"SEEDS": 1, "PROFILE": "quick", "METHODS": "", "DATASET": None}
-    defaults |= {
-        "FEATURES": None,
-        "PROTOCOLS": "",
-        "SAMPLING_SEEDS": None,
-        "ENGINE": None,
-        "EXTERNAL": None,
-        "PROJECT": None,
-    }
+    defaults |= {"FEATURES": None, "PROTOCOLS": "", "SAMPLING_SEEDS": None, "ENGINE": None, "EXTERNAL": None}
+    defaults |= {"PROJECT": None}
     return " ".join(["make table1", *(f"{k}={v}" for k, v in given.items() if v != defaults[k])])

@@ -122,7 +122,7 @@ def main(options: Bench) -> int:
     for line in loaded(old):
         print(line, file=sys.stderr)
     result = comparison(rounds_of(old), found.rounds, options.limit, bool(options.select))
-    print("\n".join(result.lines))
+    print("\n".join([f"against {path}", *result.lines]))
     return 1 if result.slower or result.missing else 0
 
 

@@ -328,6 +328,7 @@ def test_times_are_kept_as_the_users_and_compared_with_the_projects_where_there_
     before = project.read_bytes()
     seconds[0] = 2.0
     assert main(Bench(compare=True)) == 1  # twice the project's
+    assert f"against {project}\n" in capsys.readouterr().out
     assert main(Bench(save=True)) == 0 and own.exists() and project.read_bytes() == before
     assert main(Bench(compare=True)) == 0  # with the user's
 
