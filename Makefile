@@ -37,11 +37,11 @@ SUBMIT = $(if $(PARTITION),--slurm.partition '$(PARTITION)') $(if $(GPUS),--slur
 # what names a table and its folder
 NAMED = --profile '$(PROFILE)' --out '$(OUT)' $(if $(METHODS),--methods '$(METHODS)') $(if $(DATASET),--dataset '$(DATASET)') \
 	$(if $(FEATURES),--features '$(FEATURES)') $(if $(PROTOCOLS),--protocols '$(PROTOCOLS)') \
-	$(if $(SAMPLING_SEEDS),--sampling-seeds $(SAMPLING_SEEDS)) $(if $(ENGINE),--engine '$(ENGINE)') \
+	--seeds $(SEEDS) $(if $(SAMPLING_SEEDS),--sampling-seeds $(SAMPLING_SEEDS)) $(if $(ENGINE),--engine '$(ENGINE)') \
 	$(if $(SET),--set '$(SET)') $(if $(EXTERNAL),--external '$(EXTERNAL)')
 
-TABLE1 = $(PY) -m experiments table1 $(NAMED) --seeds $(SEEDS) $(if $(DEVICE),--device $(DEVICE)) \
-	$(if $(WORKERS),--workers $(WORKERS)) $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT)
+TABLE1 = $(PY) -m experiments table1 $(NAMED) $(if $(DEVICE),--device $(DEVICE)) \
+	$(if $(WORKERS),--workers $(WORKERS)) $(if $(call on,PROJECT),--project) $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT)
 
 SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')
 
@@ -49,7 +49,7 @@ SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 	@echo "  variables: PROFILE=smoke|quick|small|paper SEEDS=3 METHODS=igebm,clel DATASET=... DEVICE=cuda WORKERS=2 OUT=results PLAN=1"
-	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv"
+	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv PROJECT=1"
 	@echo "             SET='langevin.steps=10,30; lr=0.001' for a row each, beside the default"
 	@echo "  speed:     BATCH=64 ROUNDS=15 THREADS=1 SCALING=0 REPORT=1 for speed-memory, beside PROFILE, METHODS, DEVICE, ENGINE and OUT"
 	@echo "             SELECT=frechet ROUNDS=5 DEVICE=cuda BASELINE=my.json LIMIT=1.2 FORCE=1 for bench, bench-save, bench-compare"
@@ -94,6 +94,10 @@ chains: $(READY) ## Study fresh chains against the replay buffer: results/chains
 report: $(READY) ## Make Table 1 and its figures again from the finished runs
 	@$(TABLE1) --report
 
+.PHONY: archive
+archive: $(READY) ## Keep in OUT/records what tables show of finished runs, for PROJECT=1 (docs/records.md); variables as make table1 had
+	@$(TABLE1) --archive
+
 .PHONY: engines
 engines: $(READY) ## Hold the table of make table1 against that with ENGINE=exact, or another; variables as make table1 had
 	@$(PY) -m experiments engines $(NAMED)
@@ -125,7 +129,7 @@ bench-save: $(READY) ## Keep the benchmarks' times in results/bench/baseline.jso
 	@$(PY) $(BENCH) --save $(if $(call on,FORCE),--force)
 
 .PHONY: bench-compare
-bench-compare: $(READY) ## Run the benchmarks again: ratios to the baseline; refused on another machine
+bench-compare: $(READY) ## Run the benchmarks again: ratios to the baseline that bench-save kept, or else to the project's; refused on another machine
 	@$(PY) $(BENCH) --compare $(if $(LIMIT),--limit $(LIMIT))
 
 # what fails does not keep the rest from being measured: a GPU may be at hand for minutes only
@@ -155,7 +159,7 @@ lint: $(READY) ## Check format, lint and types
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
 
 .PHONY: readme
-readme: $(READY) ## Put results/quick/table1.md into README.md
+readme: $(READY) ## Put the project's own Table 1 into README.md
 	@$(PY) -m experiments readme
 
 .venv/.installed: pyproject.toml

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from baselines import METHODS
 from clel.run import Methods, slug
 from experiments.grid import PROFILES
+from experiments.meaning import Meaning, absolute
+
+OUT, PROJECT = Path("results"), Path("results/project")
+"""Where results go if nothing is said, and where those of the project itself are, which its repository keeps."""
 
 CLUSTERS = ("local", "debug", "slurm")
 """Where runs are carried out."""
@@ -29,6 +34,8 @@ class Named:
     """Feature space: classifier, inception-clean, inception-pytorch, inception-tensorflow. The profile's by default."""
     protocols: str = ""
     """Sampling protocols, separated by commas: clean, paper or clean,paper. The presets' if not given."""
+    seeds: int = 1
+    """Seeds 0, 1, ... of each method."""
     sampling_seeds: int | None = None
     """Times that each trained model is sampled, for the spread over sampling. The presets' if not given."""
     engine: str | None = None
@@ -37,7 +44,7 @@ class Named:
     """Variants, a row for each value: 'langevin.steps=10,30'; several keys, with semicolons, make a grid."""
     external: Path | None = None
     """Table (CSV) of other people's samples, each a row; experiments/external.csv if not given."""
-    out: Path = Path("results")
+    out: Path = OUT
     """Folder for runs/<run> and <profile>/table1.md, .tex, .csv, runs.csv and figures/."""
 
 
@@ -47,7 +54,10 @@ def named(options: Named, **changes: Any) -> Named:
 
 
 def table_name(options: Named) -> str:
-    """Folder of the table: the profile's, and another one for whatever else was asked for but the number of seeds."""
+    """Folder of the table: the profile's, and another one for whatever else was asked for.
+
+    Names are short, so that two tables may share one: `Meaning` keeps these apart.
+    """
     parts = [options.profile]
     if options.dataset is not None:
         parts.append(slug(options.dataset))
@@ -57,6 +67,8 @@ def table_name(options: Named) -> str:
         parts.append(options.features)
     if options.protocols:
         parts.append(slug(options.protocols))
+    if options.seeds != 1:
+        parts.append(f"{options.seeds}-seeds")
     if options.sampling_seeds is not None:
         parts.append(f"{options.sampling_seeds}-samplings")
     if options.engine is not None:
@@ -66,6 +78,30 @@ def table_name(options: Named) -> str:
     if options.external is not None:
         parts.append(slug(options.external.stem))
     return "-".join(parts)
+
+
+def with_most_seeds(options: Named) -> Path:
+    """Of the tables in OUT that these options name, but for the number of seeds, the folder of the one with most.
+
+    Where there is none, the project's; where that has none either, the one that would be in OUT.
+    """
+    for out in (options.out, PROJECT):
+        found = {}
+        for path in out.glob("*/runs.csv"):
+            seeds = re.search(r"-(\d+)-seeds", path.parent.name)
+            several = replace(options, seeds=int(seeds[1]) if seeds else 1)
+            if path.parent.name == table_name(several):
+                found[several.seeds] = path.parent
+        if found:
+            return found[max(found)]
+    return options.out / table_name(options)
+
+
+def table1_meaning(options: Named, command: str) -> Meaning:
+    """What Table 1 of these options is of; command: the one that its page names."""
+    given = {f.name: getattr(options, f.name) for f in fields(Named) if f.name != "out"}
+    given |= {"dataset": absolute(options.dataset), "external": absolute(options.external)}
+    return Meaning("table1", given, "table1.md", f"`{command}`")
 
 
 def names(text: str) -> list[str]:

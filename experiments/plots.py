@@ -7,7 +7,6 @@ returns a Figure of matplotlib's object-oriented interface and leaves no state b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,7 +28,7 @@ from experiments.store import Cell, Run, read_log
 KEY = "line: mean over seeds, band: minimum to maximum, cross: failed run"
 
 
-def distance_over_time(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir: Path) -> Figure:
+def distance_over_time(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
     """Frechet distance of fresh chains against the training clock, log scale, one colour a table row.
 
     Line: mean over the seeds that ended well, each interpolated linearly in the logarithm on a common time, as far as
@@ -37,7 +36,7 @@ def distance_over_time(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir:
     training (references) are horizontal lines at their final distance, with a band over seeds where they have any.
     """
     figure, axes = new_figure()
-    curves = {name: distance_curve(read_log(runs_dir / name)) for name in runs}
+    curves = {name: distance_curve(read_log(runs[name].folder)) for name in runs}
     end = max((x[-1] for x, _ in curves.values() if len(x)), default=1.0)
     unit, scale = ("h", 3600.0) if end > 2 * 3600 else ("min", 60.0) if end > 15 * 60 else ("s", 1.0)
     for index, (members, colour, dash) in enumerate(styled(cells, runs)):
@@ -64,11 +63,11 @@ def distance_over_time(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir:
     axes.set_xlim(0, 1.02 * end / scale)
     axes.set_xlabel(f"training time ({unit})")
     axes.set_ylabel(distance_name(runs))
-    axes.set_title(KEY + _sample_counts(runs, runs_dir), fontsize=8, loc="left")
+    axes.set_title(KEY + _sample_counts(runs), fontsize=8, loc="left")
     return with_legend(figure, axes)
 
 
-def energy_gap(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir: Path) -> Figure:
+def energy_gap(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
     """E(negatives) - E(positives) against the training iteration, lines and bands as in `distance_over_time`.
 
     Curves are running means over a fiftieth of their length. The axis shows the central part of the values, so that one
@@ -77,7 +76,7 @@ def energy_gap(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir: Path) -
     figure, axes = new_figure()
     shown: list[Array] = []
     for members, colour, dash in styled(cells, runs):
-        curves = [(runs[c.run_name].ok, gap_curve(read_log(runs_dir / c.run_name))) for c in members]
+        curves = [(runs[c.run_name].ok, gap_curve(read_log(runs[c.run_name].folder))) for c in members]
         good = [curve for ok, curve in curves if ok and len(curve[0])]
         failed = [curve for ok, curve in curves if not ok and len(curve[0])]
         shown += [curve[1] for curve in good + failed]
@@ -105,9 +104,9 @@ def energy_gap(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir: Path) -
     return with_legend(figure, axes)
 
 
-def _sample_counts(runs: Mapping[str, Run], runs_dir: Path) -> str:
+def _sample_counts(runs: Mapping[str, Run]) -> str:
     """How many samples a point of the curves stands on, since the table's distances stand on others."""
-    lines = (line for name in runs for line in read_log(runs_dir / name) if line.get("kind") == "evaluation")
+    lines = (line for name in runs for line in read_log(runs[name].folder) if line.get("kind") == "evaluation")
     counts = sorted({line["n_fresh"] for line in lines if isinstance(line.get("n_fresh"), int)})
     return f"; {' or '.join(map(str, counts))} samples a point" if counts else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.naming import PROJECT
 from experiments.report import refresh_section
 
 
@@ -14,7 +15,7 @@ class Readme:
 
     readme: Path = Path("README.md")
     """The file with the lines <!-- table1 begin --> and <!-- table1 end -->."""
-    table: Path = Path("results/quick/table1.md")
+    table: Path = PROJECT / "quick-3-seeds/table1.md"
     """The table."""
     check: bool = False
     """Change nothing; exit with 1 if the README's copy is out of date."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from clel.provenance import short_commit
 from experiments.store import Cell, Run
 
 
@@ -25,6 +26,7 @@ def remarks(cells: Sequence[Cell], runs: Mapping[str, Run], usual: int | None) -
             found.append(f"{title}: samples by others, from {source}{'; measured here' if run.ok else ''}.")
             done = [*(protocol.get("samples_conversions") or ()), *(protocol.get("notes") or ())]
             found += [f"{title}: {'; '.join(map(str, done))}."] if done else []
+    found += _projects(cells, runs)
     others = [n for n in _numbers(cells, runs) if n != usual]
     if others:
         found.append(
@@ -32,6 +34,16 @@ def remarks(cells: Sequence[Cell], runs: Mapping[str, Run], usual: int | None) -
             "distance is biased upwards, the more so the fewer the images, so that these do not compare exactly."
         )
     return list(dict.fromkeys(found))
+
+
+def _projects(cells: Sequence[Cell], runs: Mapping[str, Run]) -> list[str]:
+    """Which runs of a row in a user's table are the project's."""
+    own = [run.part("provenance") for cell in cells if (run := runs[cell.run_name]).project and run.record]
+    if not own:
+        return []
+    where = dict.fromkeys(f"commit {short_commit(p)}, {p.get('device') or 'a machine not recorded'}" for p in own)
+    which = f"{len(own)} of its {len(cells)} runs {'is' if len(own) == 1 else 'are'} the project's own, not made here"
+    return [f"{cells[0].title}: {which} ({'; '.join(where)})."]
 
 
 def _numbers(cells: Sequence[Cell], runs: Mapping[str, Run]) -> list[int]:

@@ -36,17 +36,24 @@ PROTOCOL = {
 }
 
 
-def write_report(profile_dir: Path, cells: Sequence[Cell], runs_dir: Path, command: str | None = None) -> list[Path]:
+def write_report(
+    profile_dir: Path,
+    cells: Sequence[Cell],
+    runs_dir: Path,
+    command: str | None = None,
+    kept: Mapping[str, Path] | None = None,
+) -> list[Path]:
     """Write table1.md, table1.tex, table1.csv, runs.csv and figures/*.png into profile_dir; return their paths.
 
     cells: the declared grid in the order of the rows, one data set. runs_dir: where their run directories are; runs
     that failed or are missing are shown as such. command: what a reader types to make this report, by default the
-    commands that the records name. Each file is replaced as a whole; the same records give the same text.
+    commands that the records name. kept: folders of runs that are not in runs_dir, see `load_cells`. Each file is
+    replaced as a whole; the same records give the same text.
 
     Raises:
         ValueError: no cells, or cells of several data sets.
     """
-    runs = load_cells(runs_dir, cells)
+    runs = load_cells(runs_dir, cells, kept)
     table = table1(cells, runs)
     about = describe(cells, runs, command)
     contents: dict[str, str | bytes] = {
@@ -54,10 +61,10 @@ def write_report(profile_dir: Path, cells: Sequence[Cell], runs_dir: Path, comma
         "table1.tex": latex_comment(about) + table.to_latex(),
         "table1.csv": table.to_csv(),
         "runs.csv": frame(runs).to_csv(lineterminator="\n"),
-        "figures/distance_over_time.png": drawing.png(plots.distance_over_time(cells, runs, runs_dir)),
+        "figures/distance_over_time.png": drawing.png(plots.distance_over_time(cells, runs)),
         "figures/distance_over_steps.png": drawing.png(plots.distance_over_steps(cells, runs)),
-        "figures/energy_gap.png": drawing.png(plots.energy_gap(cells, runs, runs_dir)),
-        "figures/samples.png": drawing.png(samples.sample_grids(cells, runs, runs_dir)),
+        "figures/energy_gap.png": drawing.png(plots.energy_gap(cells, runs)),
+        "figures/samples.png": drawing.png(samples.sample_grids(cells, runs)),
     }
     for name, content in contents.items():
         write_atomically(profile_dir / name, content)

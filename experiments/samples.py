@@ -45,7 +45,7 @@ def sheet(images: NDArray[np.uint8], gap: int = 1) -> NDArray[np.uint8]:
     return tiled[:, gap:-gap, gap:-gap].permute(1, 2, 0).numpy()
 
 
-def sample_grids(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir: Path) -> Figure:
+def sample_grids(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
     """One panel a table row with up to 64 samples of its first run that ended well, titled with that run's distance.
 
     The samples are the run's first ones, not chosen. A row without a good run says why.
@@ -60,11 +60,11 @@ def sample_grids(cells: Sequence[Cell], runs: Mapping[str, Run], runs_dir: Path)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
-        _panel(axes, members, runs, runs_dir)
+        _panel(axes, members, runs)
     return figure
 
 
-def _panel(axes: Axes, members: Sequence[Cell], runs: Mapping[str, Run], runs_dir: Path) -> None:
+def _panel(axes: Axes, members: Sequence[Cell], runs: Mapping[str, Run]) -> None:
     good = [cell for cell in members if runs[cell.run_name].ok]
     title = members[0].title
     try:
@@ -73,7 +73,7 @@ def _panel(axes: Axes, members: Sequence[Cell], runs: Mapping[str, Run], runs_di
         name = runs[good[0].run_name].samples
         if name is None:
             raise ValueError("no samples on record")
-        images = read_samples(runs_dir / good[0].run_name / name)
+        images = read_samples(runs[good[0].run_name].folder / name)
     except ValueError as error:
         axes.set_title(title, fontsize=10)
         axes.set_aspect("equal")

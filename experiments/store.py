@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,13 +54,16 @@ class Run:
 
     status: that of its record, or "missing" (never started), "unfinished" (started, no record yet) or "unreadable"
     (a record that is damaged or of another schema). reason: one line for a reader where the status is not "ok".
-    record: the parsed record.json, empty where there is none to trust.
+    record: the parsed record.json, empty where there is none to trust. folder: where its files are. project: whether it
+    is one of the project's own runs in a table that is not the project's.
     """
 
     name: str
     status: str
     reason: str | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path = Path()
+    project: bool = False
 
     @property
     def ok(self) -> bool:
@@ -78,14 +81,21 @@ class Run:
         return self.record.get(name) or {}
 
 
-def load_cells(runs_dir: Path, cells: Iterable[Cell]) -> dict[str, Run]:
-    """The runs of these cells; one that was measured in another way than its cell asks has no result yet."""
+def load_cells(runs_dir: Path, cells: Iterable[Cell], kept: Mapping[str, Path] | None = None) -> dict[str, Run]:
+    """The runs of these cells; one that was measured in another way than its cell asks has no result yet.
+
+    kept: by name, runs that are read from a folder of the project's records in the place of runs_dir.
+    """
     found = {}
     for cell in cells:
-        run = _load(runs_dir / cell.run_name)
+        place = (kept or {}).get(cell.run_name)
+        run = _load(place or runs_dir / cell.run_name)
+        if place and place.parents[1].resolve() != runs_dir.parent.resolve():
+            run = replace(run, project=True)
         asked = cell.evaluate
         if run.ok and asked is not None and not stands(run.record, asked):
-            run = Run(run.name, "unfinished", "not measured yet as this table asks; it was, in another way")
+            why = "not measured yet as this table asks; it was, in another way"
+            run = replace(run, status="unfinished", reason=why, record={})
         found[run.name] = run
     return found
 
@@ -96,7 +106,8 @@ def load_records(runs_dir: Path, names: Iterable[str]) -> dict[str, Run]:
 
 
 def frame(runs: Mapping[str, Run]) -> pd.DataFrame:
-    """One row a run, indexed by name: what was run, status, reason, metrics, training, protocol_*, provenance_*.
+    """One row a run, indexed by name: what was run, status, reason, metrics, training, protocol_*, provenance_*; and
+    project, where runs of the project stand in another table.
 
     Metrics and training costs are numeric columns (NaN where a run has none), counts whole numbers that may be <NA>.
     The resolved configuration stays in the record; `settings` is a hash of it (see there).
@@ -112,6 +123,8 @@ def frame(runs: Mapping[str, Run]) -> pd.DataFrame:
             **run.part("metrics"),
             **run.part("training"),
         }
+        if run.project:
+            row["project"] = True
         row |= {f"{p}_{key}": value for p in ("protocol", "provenance") for key, value in run.part(p).items()}
         rows.append(row)
     table = pd.DataFrame(rows, columns=None if rows else ["name", "status", "reason"]).set_index("name")
@@ -151,15 +164,16 @@ def _load(run_dir: Path) -> Run:
     path, name = run_dir / "record.json", run_dir.name
     if not path.is_file():
         started = run_dir.is_dir() and any(run_dir.iterdir())
-        return Run(name, "unfinished", "no record yet") if started else Run(name, "missing", "not run")
+        status, reason = ("unfinished", "no record yet") if started else ("missing", "not run")
+        return Run(name, status, reason, folder=run_dir)
     try:
         record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
         wrong = fault(record, name)
     except (ValueError, OSError, RecursionError) as error:
         wrong = f"not readable as JSON ({error})"
     if wrong:
-        return Run(name, "unreadable", f"{name}/{path.name}: {wrong}")
-    return Run(name, record["status"], record["reason"], record)
+        return Run(name, "unreadable", f"{name}/{path.name}: {wrong}", folder=run_dir)
+    return Run(name, record["status"], record["reason"], record, run_dir)
 
 
 def _refuse_constant(text: str) -> None:

@@ -13,11 +13,12 @@ import pandas as pd
 from clel.config import ConfigError, choose, from_dict, require, to_dict
 from clel.record import FINAL, read_record
 from clel.run import choose_device
+from experiments.archive import FOLDER, RECORDS, archive, archived, to_do
 from experiments.external import EXTERNAL, load_external
 from experiments.grid import Cell, table1_cells
 from experiments.launch import finished, prepare, run_here
 from experiments.local import available_cores, run_local
-from experiments.naming import CLUSTERS, Named, in_order, names, table_name
+from experiments.naming import CLUSTERS, PROJECT, Named, in_order, names, table1_meaning, table_name
 from experiments.plan import describe
 from experiments.report import write_report
 from experiments.slurm import plan
@@ -27,7 +28,7 @@ from experiments.store import load_cells
 from experiments.tables import table1
 from experiments.variants import parse
 
-LEFT_OUT = ("out", "plan", "report", "workers", "cluster")
+LEFT_OUT = ("out", "plan", "report", "archive", "workers", "cluster")
 """Options that do not say what is in the table."""
 
 
@@ -35,8 +36,6 @@ LEFT_OUT = ("out", "plan", "report", "workers", "cluster")
 class Table1(Named):
     """Train, evaluate and tabulate every method; what is finished is skipped, what was interrupted goes on."""
 
-    seeds: int = 1
-    """Seeds 0, 1, ... of each method."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     workers: int | None = None
@@ -45,6 +44,10 @@ class Table1(Named):
     """Print what would run, with estimates of time and memory, and stop."""
     report: bool = False
     """Only make the tables and figures again from the records that are there."""
+    project: bool = False
+    """Take what is missing from the project's own runs (results/project/records), marked as such, where it is there."""
+    archive: bool = False
+    """Only keep, in OUT/records, what tables and figures show of the finished runs; it can be committed."""
     cluster: str = "local"
     """local: workers on this machine. debug: one after the other in this process. slurm: job arrays (docs/slurm.md)."""
     slurm: SlurmOptions = field(default_factory=SlurmOptions)
@@ -55,32 +58,45 @@ def main(options: Table1) -> int:
     """Exit status: 0 all done or submitted, 1 if a run failed (the table says which and why)."""
     choose(dict.fromkeys(CLUSTERS), options.cluster, "cluster")
     options = replace(options, methods=in_order(options.methods, options.profile))
-    cells = cells_of(options)
-    runs = options.out / "runs"
+    cells, runs, folder = cells_of(options), options.out / "runs", options.out / table_name(options)
+    if options.archive:
+        done = archive(cells, runs, options.out / FOLDER)
+        print(f"{len(done)} of {len(cells)} runs are kept, as they are now, in {options.out / FOLDER}")
+        return 0
+    meaning = table1_meaning(options, command(options))
+    meaning.refuse_another(folder)
+    kept = archived(cells, runs) if options.project else {}
+    cells, all_cells = to_do(cells, kept), cells
+    if options.project:
+        print(f"{len(all_cells) - len(cells)} of {len(all_cells)} runs are the project's: {RECORDS}", file=sys.stderr)
     if options.cluster == "slurm" and not options.report:
         if options.plan:
             print(plan.describe(cells, runs, options.slurm))
             return 0
-        if launch(launched(options, cells)) is not None or not all(finished(cell, runs) for cell in cells):
+        sweep = launch(launched(options, cells))
+        meaning.claim(folder)
+        if sweep is not None or not all(finished(cell, runs) for cell in cells):
             return 0  # the job that collects makes the table
     elif options.plan:
         choose_device(options.device)
         print(describe(cells, runs, options.workers or available_cores()))
         return 0
     elif options.report:
-        refuse_other_settings(cells, runs)
-    elif options.cluster == "debug":
-        prepare(cells, runs, options.device)
-        run_here(cells, runs)
+        if not kept:
+            refuse_other_settings(cells, runs)
     else:
         prepare(cells, runs, options.device)
-        run_local(cells, runs, options.workers, options.device)
+        meaning.claim(folder)
+        if options.cluster == "debug":
+            run_here(cells, runs)
+        else:
+            run_local(cells, runs, options.workers, options.device)
     for path in write(options, command(options)):
         print(path)
     print(summary(options))
     failed = [cell.run_name for cell in cells if not finished(cell, runs)]
     if failed:
-        print(f"{len(failed)} of {len(cells)} runs have no result; the table says why", file=sys.stderr)
+        print(f"{len(failed)} of {len(all_cells)} runs have no result; the table says why", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -101,7 +117,9 @@ def cells_of(options: Table1) -> list[Cell]:
 
 def write(options: Table1, again: str) -> list[Path]:
     """Write table and figures from what the runs have come to; return their paths. again: the command to print."""
-    return write_report(options.out / table_name(options), cells_of(options), options.out / "runs", again)
+    cells, runs, folder = cells_of(options), options.out / "runs", options.out / table_name(options)
+    table1_meaning(options, again).claim(folder)
+    return write_report(folder, cells, runs, again, archived(cells, runs) if options.project else {})
 
 
 def launched(options: Table1, cells: Sequence[Cell]) -> Table:
@@ -150,8 +168,9 @@ def evaluate_changes(options: Table1) -> dict[str, Any]:
 
 def summary(options: Table1) -> str:
     """A line a row for the terminal: the distance of fresh chains, mean and standard deviation over the seeds."""
-    cells = cells_of(options)
-    table = table1(cells, load_cells(options.out / "runs", cells)).values
+    cells, runs = cells_of(options), options.out / "runs"
+    kept = archived(cells, runs) if options.project else {}
+    table = table1(cells, load_cells(runs, cells, kept)).values
     lines = ["", "Frechet distance, fresh chains:"]
     for _, row in table.iterrows():
         spread = "" if pd.isna(row["fid_fresh_std"]) else f" +- {row['fid_fresh_std']:.2f}"
@@ -165,6 +184,9 @@ def command(options: Table1) -> str:
     given = {"SEEDS": options.seeds, "PROFILE": options.profile, "METHODS": options.methods, "DATASET": options.dataset}
     given |= {"FEATURES": options.features, "PROTOCOLS": options.protocols, "SAMPLING_SEEDS": options.sampling_seeds}
     given |= {"ENGINE": options.engine, "SET": f"'{options.set}'" if options.set else "", "EXTERNAL": options.external}
+    # in the project's own table they are its runs like all others
+    given |= {"PROJECT": 1 if options.project and options.out.resolve() != PROJECT.resolve() else None}
     defaults = {"SEEDS": 1, "PROFILE": "quick", "METHODS": "", "DATASET": None}
     defaults |= {"FEATURES": None, "PROTOCOLS": "", "SAMPLING_SEEDS": None, "ENGINE": None, "SET": "", "EXTERNAL": None}
+    defaults |= {"PROJECT": None}
     return " ".join(["make table1", *(f"{k}={v}" for k, v in given.items() if v != defaults[k])])

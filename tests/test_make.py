@@ -32,6 +32,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("target", "variable", "option", "default"),
     [
         ("table1", "PLAN", "--plan", False),
+        ("table1", "PROJECT", "--project", False),
         ("table1", "FORCE", "--slurm.force", False),
         ("resume", "FORCE", "--slurm.force", False),
         ("bench-save", "FORCE", "--force", False),
@@ -65,10 +66,10 @@ def test_the_device_of_benchmarks_is_passed_on() -> None:
         assert "--device cuda" in make(target, "DEVICE=cuda").stdout and "--device" not in make(target).stdout
 
 
-@pytest.mark.parametrize("target", ["table1", "report", "engines"])
+@pytest.mark.parametrize("target", ["table1", "report", "engines", "archive"])
 def test_what_names_a_table_is_passed_on(target: str) -> None:
     named = {"PROFILE": "small", "METHODS": "clel", "DATASET": "shapes", "FEATURES": "classifier", "ENGINE": "exact"}
-    named |= {"PROTOCOLS": "clean,paper", "SAMPLING_SEEDS": "3", "EXTERNAL": "my.csv", "OUT": "elsewhere"}
+    named |= {"PROTOCOLS": "clean,paper", "SEEDS": "2", "SAMPLING_SEEDS": "3", "EXTERNAL": "my.csv", "OUT": "elsewhere"}
     printed = make(target, *(f"{name}={value}" for name, value in named.items())).stdout.replace("'", "")
     for name, value in named.items():
         assert f"--{name.lower().replace('_', '-')} {value}" in printed, name

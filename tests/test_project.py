@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import io
+import json
 import os
 import re
 import subprocess
@@ -71,22 +71,42 @@ def test_the_page_on_adding_a_method_adds_one_that_trains(tmp_path: Path) -> Non
     assert method.sample(2, torch.Generator().manual_seed(0)).shape == (2, 1, 8, 8)
 
 
-def committed(path: str) -> str:
-    """A file as it was committed: `make table1` writes its own results over it."""
-    done = subprocess.run(["git", "show", f"HEAD:{path}"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else (ROOT / path).read_text()
+PROJECT = ROOT / "results/project"
+TABLE = PROJECT / "quick-3-seeds"
+"""The project's own Table 1."""
 
 
-def test_readme_has_the_committed_table(tmp_path: Path) -> None:
+def test_readme_has_the_committed_table() -> None:
     from experiments.report import refresh_section
 
-    (tmp_path / "table1.md").write_text(committed("results/quick/table1.md"))
-    (tmp_path / "README.md").write_text(committed("README.md"))
-    assert refresh_section(tmp_path / "README.md", tmp_path / "table1.md", check=True)
+    assert refresh_section(ROOT / "README.md", TABLE / "table1.md", check=True)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "results/README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+)
+def test_links_lead_to_files(page: str) -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
+    links = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if ":" not in link]
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
+def test_the_projects_tables_say_what_they_are_of() -> None:
+    """Each as the command that is printed above it would, so that the project makes them again where they are."""
+    from experiments.meaning import FILE
+    from experiments.naming import table_name
+    from experiments.table1 import Table1
+
+    named = {"seeds": 3}, {"seeds": 3, "engine": "exact"}
+    for given in named:
+        kept = json.loads((PROJECT / table_name(Table1(**given)) / FILE).read_text())
+        assert kept["table1"] == {"profile": "quick", **given}
+    pages = [p for name in ("table1", "speed_memory", "engines", "chains") for p in PROJECT.rglob(f"{name}.md")]
+    assert len(pages) >= 7 and [p for p in pages if not (p.parent / FILE).exists()] == []
 
 
 def test_the_committed_results_are_within_the_bounds_that_quick_was_made_for() -> None:
-    runs = pd.read_csv(io.StringIO(committed("results/quick/runs.csv")))
+    runs = pd.read_csv(TABLE / "runs.csv")
     noise = runs[runs["method"] == "noise"]["fid_fresh"]
     clel, plain = (runs[runs["method"] == method] for method in ("clel", "plain"))
     assert len(clel) == len(plain) == len(noise) == 3
@@ -98,22 +118,13 @@ def test_the_committed_results_are_within_the_bounds_that_quick_was_made_for() -
     assert (clel["classes_fresh"] == 10).all()
 
 
-def test_the_committed_tables_of_two_engines_agree(tmp_path: Path) -> None:
+def test_the_committed_tables_of_two_engines_agree() -> None:
     """And the committed comparison is that of the committed runs."""
     from experiments.engines.command import report
     from experiments.engines.compare import compare
     from experiments.engines.runs import read_runs
 
-    paths = {name: f"results/{name}/runs.csv" for name in ("quick", "quick-exact")}
-    kept = subprocess.run(["git", "ls-files", "results"], cwd=ROOT, capture_output=True, text=True, check=False)
-    files = set(kept.stdout.split())
-    # of the two tables and their comparison none goes without the others
-    if not files & {paths["quick-exact"], "results/quick/engines.csv"}:
-        pytest.skip("results/quick-exact is not committed yet")
-    for name, path in paths.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "runs.csv").write_text(committed(path))
-    tables = tmp_path / "quick", tmp_path / "quick-exact"
+    tables = TABLE, TABLE.with_name(f"{TABLE.name}-exact")
     found = compare(*map(read_runs, tables))
     assert found.engines[1] == "exact" and found.engines[0] != "exact"
     assert {"clel:quick", "plain:quick", "igebm:quick"} <= set(found.table.index)
@@ -121,7 +132,7 @@ def test_the_committed_tables_of_two_engines_agree(tmp_path: Path) -> None:
     assert list(found.table[~found.table["agrees"].eq(True)].index) == []
     made = report(found, *tables)
     for name in ("engines.md", "engines.tex"):
-        assert made[name] == committed(f"results/quick/{name}"), name
+        assert made[name] == (TABLE / name).read_text(), name
 
 
 @pytest.mark.parametrize(

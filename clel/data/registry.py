@@ -68,13 +68,23 @@ def load(name: str | Path, split: str = "train", root: Path | None = None) -> Im
         return BUNDLED[known](split)
     if known in ON_DISK:
         return ON_DISK[known](split, root)
-    candidates = tuple(dict.fromkeys((Path(name).expanduser(), root / name)))
-    path = next((p for p in candidates if p.exists()), None)
+    path = located(name, root)
     if path is not None:
         return load_npz(path, split) if path.suffix.lower() == ".npz" else load_folder(path, split)
     if isinstance(name, Path) or os.sep in known or known.lower().endswith((".npz", *ARCHIVE_SUFFIXES)):
-        looked = " and ".join(str(p) for p in candidates)
+        looked = " and ".join(str(p) for p in _candidates(name, root))
         raise DataError(
             f"no such data set: looked for {looked}; give an existing path or a name; {nearest(known, names())}"
         )
     return choose(dict.fromkeys(names()), known, "data set")  # type: ignore[return-value]  # always raises
+
+
+def located(name: str | Path, root: Path | None = None) -> Path | None:
+    """The path that `load` reads of a data set given by its path; None for a known name, or where there is none."""
+    if str(name) in names():
+        return None
+    return next((p for p in _candidates(name, data_root() if root is None else root) if p.exists()), None)
+
+
+def _candidates(name: str | Path, root: Path) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys((Path(name).expanduser(), root / name)))

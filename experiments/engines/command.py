@@ -17,6 +17,7 @@ from experiments.engines.runs import read_runs
 from experiments.engines.table import about, engines_grid
 from experiments.grid import table1_cells
 from experiments.markup import latex_comment, titled, to_latex, to_markdown
+from experiments.meaning import Meaning
 from experiments.naming import Named, in_order, named, names, table_name
 
 
@@ -39,6 +40,8 @@ def main(options: Engines) -> int:
     """Exit status: 0 every method agrees within the spread, 1 one does not, or has too few runs to say."""
     table, other = folders(options)
     found = compare(read_runs(table), read_runs(other))
+    second = found.engines[1]
+    Meaning("engines", {"engine": second}, "engines.md", f"against {second} (").claim(table)
     contents = report(found, table, other)
     for name, content in contents.items():
         write_atomically(table / name, content)

@@ -11,6 +11,7 @@ from clel.config import ConfigError
 from experiments.artefacts import artefact_of
 from experiments.grid import Cell
 from experiments.launch import finished
+from experiments.naming import OUT
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.launch import launch
 from experiments.slurm.options import SlurmOptions
@@ -25,7 +26,7 @@ class Resume:
 
     sweep: str = ""
     """Name of the sweep; the latest if not given."""
-    out: Path = Path("results")
+    out: Path = OUT
     """Folder that make table1 had as OUT."""
     slurm: SlurmOptions = field(default_factory=SlurmOptions)
     """What is to be different from the first time."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clel.config import ConfigError
+from experiments.naming import OUT
 from experiments.slurm import attempts
 from experiments.slurm.again import sweep_report
 from experiments.slurm.clients import SchedulerError
@@ -22,7 +23,7 @@ class Status:
 
     sweep: str = ""
     """Name of the sweep; the latest if not given."""
-    out: Path = Path("results")
+    out: Path = OUT
     """Folder that make table1 had as OUT."""
 
 
@@ -36,7 +37,7 @@ class Logs:
     """Lines of each."""
     sweep: str = ""
     """Name of the sweep; the latest if not given."""
-    out: Path = Path("results")
+    out: Path = OUT
     """Folder that make table1 had as OUT."""
 
 
@@ -48,7 +49,7 @@ class Cancel:
     """Name of a run, or enough of its beginning; all runs if not given."""
     sweep: str = ""
     """Name of the sweep; the latest if not given."""
-    out: Path = Path("results")
+    out: Path = OUT
     """Folder that make table1 had as OUT."""
 
 

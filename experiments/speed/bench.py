@@ -17,6 +17,7 @@ from clel.config import ConfigError, require
 from clel.files import write_atomically
 from clel.log import plain
 from clel.run import choose_device
+from experiments.naming import OUT, PROJECT
 from experiments.speed.baseline import in_words, loaded, merged, read_baseline, refuse_another_machine, rounds_of
 from experiments.speed.brought import brought
 from experiments.speed.machine import LoadWatch, busy, machine
@@ -32,8 +33,8 @@ NOTHING = 5
 LOOK = 2.0
 """Seconds for which the load is looked at before a baseline is measured."""
 TUNED = ("-p", "experiments.speed.tuned")
-BASELINES = {"cpu": Path("results/bench/baseline.json"), "cuda": Path("results/bench/baseline-cuda.json")}
-"""By the kind of device: a machine with a GPU has both."""
+BASELINES = {"cpu": Path("bench/baseline.json"), "cuda": Path("bench/baseline-cuda.json")}
+"""Below OUT, by the kind of device: a machine with a GPU has both."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Bench:
     compare: bool = False
     """Print each median as a ratio to the baseline's; refused on another machine."""
     baseline: Path | None = None
-    """The baseline; results/bench/baseline.json if not given, of a GPU results/bench/baseline-cuda.json."""
+    """The baseline; if not given, results/bench/baseline.json (of a GPU baseline-cuda.json), or where nothing was saved
+    there and times are compared, the project's in results/project/bench."""
     limit: float = 1.2
     """A benchmark counts as slower where shortest round and lower quartile are both beyond this ratio."""
 
@@ -80,7 +82,9 @@ def main(options: Bench) -> int:
     )
     device = choose_device(options.device)
     require(device.type in BASELINES, f"device is {options.device!r}; benchmarks run on cpu or cuda")
-    path = options.baseline or BASELINES[device.type]
+    path = options.baseline or OUT / BASELINES[device.type]
+    if options.compare and options.baseline is None and not path.exists():
+        path = PROJECT / BASELINES[device.type]
     about = machine(device)
     # only a part is replaced where only a part is run
     adds = options.save and bool(options.select) and path.exists()
@@ -118,7 +122,7 @@ def main(options: Bench) -> int:
     for line in loaded(old):
         print(line, file=sys.stderr)
     result = comparison(rounds_of(old), found.rounds, options.limit, bool(options.select))
-    print("\n".join(result.lines))
+    print("\n".join([f"against {path}", *result.lines]))
     return 1 if result.slower or result.missing else 0
 
 

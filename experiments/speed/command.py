@@ -13,7 +13,8 @@ import torch
 
 from clel.config import choose, require
 from clel.run import check_engine, choose_device, slug, with_engine
-from experiments.naming import Named, in_order, names, table_name
+from experiments.meaning import Meaning
+from experiments.naming import OUT, Named, in_order, names, with_most_seeds
 from experiments.speed.frame import CEILING, job_key
 from experiments.speed.job import Job
 from experiments.speed.launch import measured
@@ -54,7 +55,7 @@ class SpeedMemory:
     """Threads of the CPU. As OMP_NUM_THREADS says, or as many as torch takes, if not given."""
     scaling: bool = True
     """Also measure how time and memory grow with batch, image side, Langevin steps and width."""
-    out: Path = Path("results")
+    out: Path = OUT
     """Folder for <profile>/speed_memory.md, .tex, .csv, .json and figures/."""
     report: bool = False
     """Only make tables and figures again from the records that are there."""
@@ -80,7 +81,9 @@ def main(options: SpeedMemory) -> int:
     folder = options.out / folder_name(options)
     if options.report:
         records = read_records(folder)
+        meaning(options).claim(folder)
     else:
+        meaning(options).claim(folder)
         records = measure(options, effort, device, rows, found, folder / KEPT)
         write_records(folder, records)
         (folder / KEPT).unlink(missing_ok=True)
@@ -175,8 +178,15 @@ def folder_name(options: SpeedMemory) -> str:
 
 
 def runs_csv(options: SpeedMemory) -> Path:
-    """Table 1's runs of the profile, trained with the engine that was asked for."""
-    return options.out / table_name(Named(profile=options.profile, engine=options.engine)) / "runs.csv"
+    """Table 1's runs of the profile, trained with the engine that was asked for: those with most seeds."""
+    return with_most_seeds(Named(profile=options.profile, engine=options.engine, out=options.out)) / "runs.csv"
+
+
+def meaning(options: SpeedMemory) -> Meaning:
+    """What the table is of; how often it is measured, and its curves, can change. The folder's name says all of it."""
+    names = ("profile", "methods", "device", "batch", "engine", "threads")
+    given = {name: getattr(options, name) for name in names}
+    return Meaning("speed-memory", given, "speed_memory.md", "Speed and memory:")
 
 
 def command(options: SpeedMemory) -> str:
@@ -184,8 +194,8 @@ def command(options: SpeedMemory) -> str:
     given: dict[str, object] = {"PROFILE": options.profile, "METHODS": options.methods or None}
     given |= {"DEVICE": options.device, "BATCH": options.batch, "ENGINE": options.engine}
     given |= {"ROUNDS": options.rounds, "THREADS": options.threads}
-    given |= {"SCALING": None if options.scaling else 0, "OUT": None if options.out.is_absolute() else options.out}
-    defaults = {"PROFILE": "quick", "OUT": Path("results")}
+    given |= {"SCALING": None if options.scaling else 0}
+    defaults = {"PROFILE": "quick"}
     return " ".join(
         ["make speed-memory", *(f"{k}={v}" for k, v in given.items() if v is not None and v != defaults.get(k))]
     )

@@ -162,7 +162,8 @@ def _place(records: Mapping[str, Any], spec: ImageSpec) -> str:
 
 
 def _short(path: Path) -> str:
-    return str(Path(*path.parts[-3:])) if len(path.parts) >= 3 else str(path)
+    """As it is below the working directory; otherwise its end, since the rest is of this machine."""
+    return str(Path(*path.parts[-3:])) if path.is_absolute() else str(path)
 
 
 def _load(value: float | None) -> str:

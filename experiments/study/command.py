@@ -14,6 +14,8 @@ from experiments.drawing import png
 from experiments.grid import PROFILES, Cell
 from experiments.launch import finished, prepare
 from experiments.local import run_local
+from experiments.meaning import Meaning, absolute
+from experiments.naming import OUT
 from experiments.study.figure import chains_figure
 from experiments.study.rows import load_rows
 from experiments.study.settings import ChainsRun, chains_run
@@ -45,7 +47,7 @@ class Chains:
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     workers: int | None = None
     """Runs side by side. As many as GPUs, or cores, if not given."""
-    out: Path = Path("results")
+    out: Path = OUT
     """Folder for runs/<run> and chains/chains.csv, .md and .png."""
     report: bool = False
     """Only make the table and the figure again from the runs that are there."""
@@ -54,13 +56,16 @@ class Chains:
 def main(options: Chains) -> int:
     """Exit status: 0 all done, 1 if a run failed."""
     cells, runs = chains_cells(options), options.out / "runs"
+    folder = options.out / ("chains" if options.profile == "quick" else f"chains-{options.profile}")
+    meaning(options).refuse_another(folder)
     if not options.report:
         prepare(cells, runs, options.device)
+        meaning(options).claim(folder)
         run_local(cells, runs, options.workers, options.device)
     failed = [cell.run_name for cell in cells if not finished(cell, runs)]
     rows = load_rows(cells, runs)
-    folder = options.out / ("chains" if options.profile == "quick" else f"chains-{options.profile}")
     if len(rows):
+        meaning(options).claim(folder)
         table = chains_table(rows)
         write_atomically(folder / "chains.csv", rows.to_csv(index=False, lineterminator="\n"))
         write_atomically(folder / "chains.md", table)
@@ -70,6 +75,13 @@ def main(options: Chains) -> int:
     if failed:
         print(f"{len(failed)} of {len(cells)} runs have no result: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def meaning(options: Chains) -> Meaning:
+    """What the table is of."""
+    names = ("method", "restarts", "cooldown", "seeds", "profile")
+    given = {name: getattr(options, name) for name in names} | {"dataset": absolute(options.dataset)}
+    return Meaning("chains", given, "chains.md")
 
 
 def chains_cells(options: Chains) -> list[Cell]:

@@ -15,7 +15,8 @@ from experiments.grid import Cell
 from experiments.launch import finished, prepare, run_here
 from experiments.local import available_cores, run_local
 from experiments.markup import latex_comment, titled, to_latex, to_markdown
-from experiments.naming import CLUSTERS, in_order, names
+from experiments.meaning import Meaning
+from experiments.naming import CLUSTERS, OUT, in_order, names
 from experiments.plan import describe
 from experiments.slurm import plan
 from experiments.slurm.launch import Table, launch
@@ -49,7 +50,7 @@ class Tune:
     """Train also what experiments/tuning.csv has."""
     keep: bool = False
     """Write the trials into experiments/tuning.csv too, which the presets are held to: for the project itself."""
-    out: Path = Path("results")
+    out: Path = OUT
     """Folder for runs/<run> and tune-<profile>/tuning.csv, .md, .tex and .png."""
     plan: bool = False
     """Print what would run, with estimates of time and memory, and stop."""
@@ -66,6 +67,7 @@ def main(options: Tune) -> int:
     choose(dict.fromkeys(CLUSTERS), options.cluster, "cluster")
     options = replace(options, methods=in_order(options.methods, options.profile))
     cells, runs = cells_of(options), options.out / "runs"
+    meaning(options).refuse_another(options.out / folder_name(options))
     if options.cluster == "slurm" and not options.report:
         if options.plan:
             print(plan.describe(cells, runs, options.slurm))
@@ -121,6 +123,7 @@ def write(options: Tune, again: str) -> list[Path]:
         "figures/tuning.png": png(trials_figure(rows, options.profile)),
     }
     folder = options.out / folder_name(options)
+    meaning(options).claim(folder)
     for name, content in contents.items():
         write_atomically(folder / name, content)
     written = [folder / name for name in contents]
@@ -144,9 +147,15 @@ def summary(options: Tune) -> str:
     return "\n".join(lines)
 
 
+def meaning(options: Tune) -> Meaning:
+    """What the table of these trials is of."""
+    given = {"profile": options.profile, "methods": options.methods, "afresh": options.afresh or None}
+    return Meaning("tune", given, "tuning.md", f"`{command(options)}`")
+
+
 def folder_name(options: Tune) -> str:
     """Folder of the table."""
-    return "-".join(["tune", options.profile, *names(options.methods)])
+    return "-".join(["tune", options.profile, *names(options.methods), *(["afresh"] if options.afresh else [])])
 
 
 def launched(options: Tune, cells: list[Cell]) -> Table:

@@ -222,7 +222,7 @@ def test_the_page_quotes_the_table() -> None:
     """Every distance in the chapter, all of them with two decimals, stands in the committed table."""
     root = Path(__file__).resolve().parent.parent.parent
     chapter = (root / "docs/protocol.md").read_text().split("## Fresh chains and the buffer")[1].split("\n## ")[0]
-    table = (root / "results/chains/chains.md").read_text()
+    table = (root / "results/project/chains/chains.md").read_text()
     quoted = re.findall(r"(?<![\d.])\d+\.\d\d(?!\d)", chapter)
     assert len(quoted) > 10
     known = set(re.findall(r"\d+\.\d+", table))

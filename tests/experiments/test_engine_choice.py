@@ -64,7 +64,7 @@ def test_what_no_method_has_is_refused(methods: str, engine: str, message: str) 
 
 def test_its_table_has_a_folder_and_a_command_of_its_own(tmp_path: Path) -> None:
     options = Table1(seeds=3, engine="exact")
-    assert table_name(options) == "quick-exact"
+    assert table_name(options) == "quick-3-seeds-exact"
     assert command(options) == "make table1 SEEDS=3 ENGINE=exact"
     some = Table1(methods="clel", engine="exact", protocols="clean,paper")
     assert table_name(some) == "quick-clel-clean-paper-exact"

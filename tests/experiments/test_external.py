@@ -159,7 +159,7 @@ def test_a_look_at_the_samples_stays(tmp_path: Path, samples: Path) -> None:
     place = runs[one.run_name].samples
     assert place is not None
     assert np.array_equal(np.load(tmp_path / one.run_name / place), TEST[:64].numpy())
-    figure = sample_grids([one], runs, tmp_path)
+    figure = sample_grids([one], runs)
     assert figure.axes[0].get_title().startswith("Theirs & co\ndistance ") and len(figure.axes[0].images) == 1
 
 

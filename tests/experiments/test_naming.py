@@ -44,7 +44,7 @@ def test_a_row_that_is_asked_for_twice_is_one() -> None:
 def test_a_table_has_one_folder_and_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Any] = []
     monkeypatch.setattr(table1, "refuse_other_settings", lambda cells, runs: None)
-    monkeypatch.setattr(table1, "write_report", lambda folder, *more: written.append((folder, more[-1])) or [])
+    monkeypatch.setattr(table1, "write_report", lambda folder, *more: written.append((folder, more[2])) or [])
     for methods in ("clel,igebm", "igebm,clel,igebm"):
         table1.main(Table1("smoke", methods=methods, report=True, out=tmp_path))
     assert written == [(tmp_path / "smoke-igebm-clel", "make table1 PROFILE=smoke METHODS=igebm,clel")] * 2

@@ -24,7 +24,7 @@ def drawn(figure: Any) -> set[str]:
 
 def test_distance_over_time(fake: Any, grid: list) -> None:
     runs = load_records(fake.runs_dir, [cell.run_name for cell in grid])
-    figure = distance_over_time(grid, runs, fake.runs_dir)
+    figure = distance_over_time(grid, runs)
     axes: Any = figure.axes[0]
     assert {"Method A (n=2/3)", "B & C_1 (n=2/3)", "Method C (n=3)"} <= drawn(figure)
     assert {"Uniform noise\n98.7", "Held-out real images\n0.4"} <= drawn(figure)
@@ -42,7 +42,7 @@ def test_distance_over_time(fake: Any, grid: list) -> None:
 
 def test_energy_gap(fake: Any, grid: list) -> None:
     runs = load_records(fake.runs_dir, [cell.run_name for cell in grid])
-    figure: Any = energy_gap(grid, runs, fake.runs_dir)
+    figure: Any = energy_gap(grid, runs)
     (line,) = [line for line in figure.axes[0].lines if line.get_label() == "Method C (n=3)"]
     assert line.get_data()[1][0] == pytest.approx(1.0)
     assert line.get_data()[1][-1] == pytest.approx(1 / 3)
@@ -52,15 +52,15 @@ def test_figures_of_a_grid_without_runs(fake: Any) -> None:
     cells = fake.cells("a", "A", 2)
     runs = load_records(fake.runs_dir, [cell.run_name for cell in cells])
     for make in (distance_over_time, energy_gap):
-        assert "no run has logged this yet" in drawn(make(cells, runs, fake.runs_dir))
-    assert any("missing" in text for text in drawn(sample_grids(cells, runs, fake.runs_dir)))
+        assert "no run has logged this yet" in drawn(make(cells, runs))
+    assert any("missing" in text for text in drawn(sample_grids(cells, runs)))
 
 
 def test_single_evaluation_is_visible(fake: Any) -> None:
     (cell,) = fake.cells("a", "A")
     fake.write(cell)
     fake.log(cell, [(5.0, 3.0)])
-    figure = distance_over_time([cell], load_records(fake.runs_dir, [cell.run_name]), fake.runs_dir)
+    figure = distance_over_time([cell], load_records(fake.runs_dir, [cell.run_name]))
     assert [line.get_marker() for line in figure.axes[0].lines if line.get_label() == "A (n=1)"] == ["o"]
 
 
@@ -90,7 +90,7 @@ def test_distance_over_steps_of_nothing(fake: Any, grid: list) -> None:
 def test_sample_grids(fake: Any, grid: list) -> None:
     (fake.runs_dir / "a-digits-s0-0a1b2c3d/evaluations/clean/samples.npy").write_bytes(b"torn")
     runs = load_records(fake.runs_dir, [cell.run_name for cell in grid])
-    figure = sample_grids(grid, runs, fake.runs_dir)
+    figure = sample_grids(grid, runs)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[0] == "Uniform noise\ndistance 98.70"
     assert titles[4] == "Method C\ndistance 2.00 (seed 0)"
@@ -103,13 +103,13 @@ def test_colour_samples(fake: Any) -> None:
     (cell,) = fake.cells("a", "A")
     fake.write(cell)
     fake.samples(cell, channels=3, size=32)
-    figure: Any = sample_grids([cell], load_records(fake.runs_dir, [cell.run_name]), fake.runs_dir)
+    figure: Any = sample_grids([cell], load_records(fake.runs_dir, [cell.run_name]))
     assert figure.axes[0].images[0].get_array().shape == (8 * 34 - 2, 8 * 34 - 2, 3)
 
 
 def test_png_is_reproducible_and_leaves_no_state(fake: Any, grid: list) -> None:
     runs = load_records(fake.runs_dir, [cell.run_name for cell in grid])
-    first, second = (png(energy_gap(grid, runs, fake.runs_dir), dpi=50) for _ in range(2))
+    first, second = (png(energy_gap(grid, runs), dpi=50) for _ in range(2))
     assert first == second
     assert first.startswith(b"\x89PNG")
     for module in (plots, samples):

@@ -314,6 +314,25 @@ def test_a_device_has_a_baseline_of_its_own(
         main(Bench(compare=True, device="cuda", baseline=kept_in / "baseline.json"))
 
 
+def test_times_are_kept_as_the_users_and_compared_with_the_projects_where_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    seconds = [1.0]
+    monkeypatch.setattr(bench, "run", lambda options: Found({"a": seconds * 3}))
+    project, own = (Path(place, "bench/baseline.json") for place in ("results/project", "results"))
+    with pytest.raises(ConfigError, match=f"^{project}: there is no baseline; make bench-save"):
+        main(Bench(compare=True))
+    assert main(Bench(save=True, baseline=project)) == 0
+    before = project.read_bytes()
+    seconds[0] = 2.0
+    assert main(Bench(compare=True)) == 1  # twice the project's
+    assert f"against {project}\n" in capsys.readouterr().out
+    assert main(Bench(save=True)) == 0 and own.exists() and project.read_bytes() == before
+    assert main(Bench(compare=True)) == 0  # with the user's
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     not_measured(monkeypatch)

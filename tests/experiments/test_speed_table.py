@@ -377,7 +377,7 @@ def test_options() -> None:
     assert folder_name(options) == "small-clel-plain-cuda-0-batch-8-3-threads"
     assert command(options) == "make speed-memory PROFILE=small METHODS=clel, plain DEVICE=cuda:0 BATCH=8 THREADS=3"
     assert command(SpeedMemory(scaling=False)) == "make speed-memory SCALING=0"
-    assert command(SpeedMemory(out=Path("results/here"))) == "make speed-memory OUT=results/here"
+    assert command(SpeedMemory(out=Path("results/here"))) == "make speed-memory"
     with pytest.raises(ConfigError, match="device is 'mps'; expected auto, cpu, cuda"):
         known_device("mps")
     with pytest.raises(ConfigError, match="rounds is 1"):

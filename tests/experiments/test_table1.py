@@ -49,7 +49,7 @@ def test_writes_table_and_figures(finished: Path) -> None:
     made = {str(p.relative_to(finished / "smoke")) for p in (finished / "smoke").rglob("*") if p.is_file()}
     names = ("distance_over_time", "distance_over_steps", "energy_gap", "samples")
     figures = {f"figures/{name}.png" for name in names}
-    assert made == {"table1.md", "table1.tex", "table1.csv", "runs.csv"} | figures
+    assert made == {"table1.md", "table1.tex", "table1.csv", "runs.csv", "table.json"} | figures
     table = pd.read_csv(finished / "smoke" / "table1.csv", index_col="row")
     assert list(table.index) == ["noise", "real", *METHODS]
     assert (table["n"] == 1).all()
@@ -81,7 +81,8 @@ def test_a_stopped_table_ends_with_the_same_numbers(finished: Path, cache: Path,
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 143
     assert "the same command goes on from there" in errors
-    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    made = {str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*") if path.parent.name != "runs"}
+    assert made == {"smoke-igebm-vaebm/table.json"}
     done = run(tmp_path, cache, f"METHODS={SOME}")
     assert done.returncode == 0, done.stderr
     first, second = records(finished), records(tmp_path)
