@@ -58,7 +58,7 @@ def equivalence(a: pd.Series, b: pd.Series, margin: float) -> float | None:
 
 
 def ranks(a: Sequence[float], b: Sequence[float]) -> tuple[float, float] | None:
-    """(P(a < b) + 1/2 P(a = b), two-sided p) of two samples by Mann and Whitney (1947); infinity is a value like others.
+    """(P(a < b) + 1/2 P(a = b), two-sided p) of two samples by Mann and Whitney (1947); infinity is a value like any.
 
     The first is U / (n m), the share of pairs in which a is the smaller. p is exact, and the normal approximation with
     its correction for ties where there are any. None where a sample has fewer than two values.
