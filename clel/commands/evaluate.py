@@ -20,7 +20,7 @@ from clel.provenance import provenance
 from clel.run import Methods, choose_device, load_config
 from clel.trained import checkpoints, doubts
 
-SETTINGS = ("samples", "steps", "rounds", "features", "weights", "sampling_seeds", "bootstrap", "batch")
+SETTINGS = ("samples", "steps", "rounds", "features", "weights", "sampling_seeds", "bootstrap", "batch", "beyond")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class EvaluateOptions:
     """Langevin steps of a chain."""
     rounds: int | None = None
     """Rounds of the steps, as equal as may be, each followed by a measurement."""
+    beyond: float | None = None
+    """Times the steps that chains are followed, for distances beyond them; 1 for no further."""
     features: str | None = None
     """classifier, inception-clean, inception-pytorch or inception-tensorflow."""
     weights: Literal["averaged", "live"] | None = None
