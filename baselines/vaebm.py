@@ -195,9 +195,9 @@ class VAEBM(Method):
 
     @torch.no_grad()
     def follow(self, n: int, generator: torch.Generator, totals: Sequence[int]) -> Iterator[Tensor]:
-        """As `sample`, of chains that go on in the noise."""
+        """As `sample`, of chains that go on in the noise; in stage one there are no steps to take."""
         if self.stage == 0:
-            yield from super().follow(n, generator, totals)
+            yield from [self.vae.sample(n, generator)] * len(totals)
             return
         energy, eps, done = self.chain_energy(), self.new_noise(n, generator), 0
         for total in totals:

@@ -106,7 +106,7 @@ def _sentence(rows: pd.DataFrame, claim: Claim, measured: str, figures: Figures 
     if reported is not None and matched:
         theirs, marks = reported
         held = f", {theirs:.2f} times{marks}" + ("" if apart else f"; what is measured is {ratio / theirs:.2f} of that")
-    where = "" if matched else ", of stand-ins with other images"
+    where = "" if matched else ", with images of another size"
     text = f"{claim.claim}{where}: {ratio:.2f} times the {word}{spread}, {names}; {said}{held}. Measured: {measured}."
     return " ".join([text, *remarks])
 

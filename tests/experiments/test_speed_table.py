@@ -236,7 +236,7 @@ def test_the_report(tmp_path: Path) -> None:
     # 100,000 iterations with 60 steps: t(1) = 100 ms and 59 of 10 ms; CLEL's 200 ms and the same
     assert cells[-2:] == ["38", "6"] and "19.2" in cells
     assert "From the sizes here to the paper's: Plain EBM / CLEL / CLEL, + multi-scale" in text and "K 30 to 60" in text
-    assert "1.14 times the time" in text and "of stand-ins with other images: 1.14" in text
+    assert "1.14 times the time" in text and "with images of another size: 1.14" in text
     # the paper's ratio is not set beside that of other images
     assert "41 h against 38 h (Table 1b). Measured" in text and "Not held against the paper's ratio" in text
     assert "The engines differ, exact for CLEL and fast (bfloat16) for Plain EBM" in text
@@ -298,7 +298,7 @@ def test_the_sentences_of_the_papers_size_come_first(tmp_path: Path) -> None:
     assert "Another CPU, images 3x32x32" in time and "(From small-plain-clel.)" in time and "of that. Measured" in time
     assert "An iteration takes 100 ms more, 100 % of it outside the Langevin steps" in time
     assert "to the memory" in memory and "(From small-plain-clel.)" in memory
-    assert "of stand-ins with other images" in own and "of that" not in own
+    assert "with images of another size" in own and "of that" not in own
 
 
 def test_with_another_batch(tmp_path: Path) -> None:
