@@ -106,7 +106,7 @@ def recipes() -> Mapping[str, Recipe]:
     small_train = TrainConfig(iterations=50_000, ema_half_life=half_life(decay, 64), max_energy=1e6)
     full = full_evaluate(180, 1, ("clean",))
     return {
-        "quick": Recipe(quick, quick_train, EvaluateConfig(samples=1000, steps=60), "drl-n8"),
+        "quick": Recipe(quick, quick_train, EvaluateConfig(samples=1000, steps=60, beyond=5.0), "drl-n8"),
         "small": Recipe(small, small_train, full, None),
         "paper": Recipe(paper, paper_train, full, "drl-n8"),
         "paper-n2": Recipe(two, paper_train, full, "drl-n2"),

@@ -8,7 +8,7 @@ with R the sum of the convolutions' largest singular values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal
 
@@ -192,6 +192,17 @@ class VAEBM(Method):
         eps = noise_langevin(self.chain_energy(), self.new_noise(n, generator), self.config.langevin, generator, steps)
         with torch.no_grad():
             return self.images(eps, "mean")
+
+    @torch.no_grad()
+    def follow(self, n: int, generator: torch.Generator, totals: Sequence[int]) -> Iterator[Tensor]:
+        """As `sample`, of chains that go on in the noise; in stage one there are no steps to take."""
+        if self.stage == 0:
+            yield from [self.vae.sample(n, generator)] * len(totals)
+            return
+        energy, eps, done = self.chain_energy(), self.new_noise(n, generator), 0
+        for total in totals:
+            eps, done = noise_langevin(energy, eps, self.config.langevin, generator, total - done), total
+            yield self.images(eps, "mean")
 
     def energy(self, images: Tensor) -> Tensor:
         """E(x) - ELBO(x) [N] in nats, an upper bound (in expectation) on E(x) - log p_VAE(x); see VAE.energy."""

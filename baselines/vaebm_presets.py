@@ -41,7 +41,7 @@ def vaebm_recipes() -> dict[str, Recipe]:
     )
     paper = TrainConfig(iterations=108_000, max_energy=1e3, checkpoint_every=500)
     return {
-        "quick": Recipe(quick, train, EvaluateConfig(samples=1000, steps=16), "vaebm"),
+        "quick": Recipe(quick, train, EvaluateConfig(samples=1000, steps=16, beyond=5.0), "vaebm"),
         "small": Recipe(
             small,
             TrainConfig(iterations=80_000, max_energy=1e3, checkpoint_every=500),

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -31,7 +32,7 @@ from clel.log import plain
 from clel.method import Method
 from clel.provenance import utc_now
 from clel.reference import Reference
-from clel.sampling import Stored, draw_into
+from clel.sampling import FOLLOWED, Stored, draw_into, further_steps, goes_on
 from clel.settings import EvaluateConfig
 
 SOURCES = {"clean": "fresh", "paper": "paper"}
@@ -67,8 +68,9 @@ class Subject:
 def evaluate(subject: Subject, real: Reference, config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     """Every evaluation that `config` declares: {source: {metrics, protocol, rounds, folder, provenance}}.
 
-    Sources: fresh (the clean protocol), paper (the authors'), buffer (the chains that training left, where there are
-    any). With several sampling seeds fresh also has `sampling`, the distance of each, and fid_sampling_mean and _std.
+    Sources: fresh (the clean protocol), paper (the authors'), beyond (clean chains that are followed further, where
+    that is asked), buffer (the chains that training left, where there are any). With several sampling seeds fresh also
+    has `sampling`, the distance of each, and fid_sampling_mean and _std.
 
     Raises:
         Busy: another process is at work on one of them.
@@ -78,6 +80,8 @@ def evaluate(subject: Subject, real: Reference, config: EvaluateConfig) -> dict[
         repeats = config.sampling_seeds if protocol == "clean" else 1
         every = [_fresh(subject, real, config, protocol, repeat) for repeat in range(repeats)]
         found[SOURCES[protocol]] = {**every[0], **_over_sampling(every)}
+    if "clean" in config.protocols and config.further_steps:
+        found["beyond"] = _beyond(subject, real, config)
     chains = subject.method.chains()
     if chains is not None:
         pixels = to_uint8(chains).cpu()
@@ -109,13 +113,32 @@ def save_samples(pixels: Tensor, folder: Path) -> None:
 def _fresh(subject: Subject, real: Reference, config: EvaluateConfig, protocol: str, repeat: int) -> dict[str, Any]:
     """One evaluation of fresh chains, from its folder where it stands."""
     # what else is evaluated beside it changes nothing of it
-    alone = replace(config, protocols=(protocol,), sampling_seeds=1)
-    essence = (MEASURES, identity(alone, 64), protocol, subject.seed, repeat, real.space.identity, real.images)
+    alone = replace(config, protocols=(protocol,), sampling_seeds=1, beyond=1.0)
+
+    def make(folder: Path) -> None:
+        _make(subject, real, config, protocol, repeat, folder)
+
+    return _kept(subject, real, alone, protocol, repeat, make)
+
+
+def _beyond(subject: Subject, real: Reference, config: EvaluateConfig) -> dict[str, Any]:
+    """The evaluation of chains that are followed beyond their steps, from its folder where it stands."""
+    # of distances alone, so that it stands whatever else is measured of the chains up to there
+    alone = replace(config, protocols=("clean",), sampling_seeds=1, rounds=1, bootstrap=0, infinity=False)
+    alone = replace(alone, samples=min(config.samples, FOLLOWED))
+    return _kept(subject, real, alone, "beyond", 0, lambda folder: _follow(subject, real, alone, folder))
+
+
+def _kept(
+    subject: Subject, real: Reference, config: EvaluateConfig, name: str, repeat: int, make: Callable[[Path], None]
+) -> dict[str, Any]:
+    """An evaluation from its folder, where `make` has put it, now or before; named by all that it depends on."""
+    essence = (MEASURES, identity(config, 64), name, subject.seed, repeat, real.space.identity, real.images)
     digest = hashlib.sha256(repr((*essence, subject.checkpoint)).encode()).hexdigest()[:8]
-    folder = subject.folder / "evaluations" / f"{protocol}-{digest}"
+    folder = subject.folder / "evaluations" / f"{name}-{digest}"
     with locked(folder):
         if not (folder / DONE).exists():
-            _make(subject, real, config, protocol, repeat, folder)
+            make(folder)
         # also those of a process that ended between the two
         shutil.rmtree(folder / PARTS, ignore_errors=True)
         return json.loads((folder / DONE).read_text())
@@ -136,23 +159,52 @@ def _make(subject: Subject, real: Reference, config: EvaluateConfig, protocol: s
         | chain_protocol(config, protocol, subject.method.start)
         | _model(subject)
         | {"batch": stored.batch, "repeat": repeat},
-        "rounds": _rounds(stored, config, real, values["fid"], parts / "rounds.json"),
+        "rounds": [
+            *_rounds(stored, list(accumulate(config.round_steps))[:-1], real, parts / "rounds.json"),
+            {"steps": config.steps, "fid": values["fid"]},
+        ],
         "provenance": _origin(subject),
     }
+    _write(measured, stored, folder)
+
+
+def _follow(subject: Subject, real: Reference, config: EvaluateConfig, folder: Path) -> None:
+    """Draw, measure and write chains that go on beyond config.steps, as `_make` does those up to there."""
+    title, parts = f"{subject.folder.name} beyond", folder / PARTS
+    totals = further_steps(type(subject.method), config)
+    with torch.no_grad():
+        stored = draw_into(parts, subject.method, config, "clean", subject.seed, "sample", title, totals)
+    rounds = _rounds(stored, totals, real, parts / "rounds.json")
+    stated: dict[str, Any] = {"steps": totals[-1], "rounds": len(totals), "batch": stored.batch, "repeat": 0}
+    if not goes_on(type(subject.method)):
+        stated["chains"] = f"fresh, from {subject.method.start}, sampled anew for each number of steps"
+    measured = {
+        "folder": str(folder.relative_to(subject.folder)),
+        "metrics": {"fid": rounds[-1]["fid"], "n": stored.n},
+        "protocol": common_protocol(real, config, subject.seed)
+        | chain_protocol(config, "clean", subject.method.start)
+        | _model(subject)
+        | stated,
+        "rounds": rounds,
+        "provenance": _origin(subject),
+    }
+    _write(measured, stored, folder)
+
+
+def _write(measured: dict[str, Any], stored: Stored, folder: Path) -> None:
+    """An evaluation's files; that which says that it stands comes last."""
     stored.gather(folder / "samples.npy")
     save_grid(next(stored.pixels())[:GRID], folder / "samples.png")
     write_atomically(folder / DONE, json.dumps(plain(measured), indent=1, allow_nan=False) + "\n")
 
 
-def _rounds(stored: Stored, config: EvaluateConfig, real: Reference, last: float, path: Path) -> list[dict[str, Any]]:
-    """The distance after each round, each kept in the file as soon as it is known; that after the last is given."""
+def _rounds(stored: Stored, totals: Sequence[int], real: Reference, path: Path) -> list[dict[str, Any]]:
+    """The distance of each of the first stored states, those after `totals` steps, kept in the file once known."""
     found: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
-    totals = list(accumulate(config.round_steps))
-    for number in range(len(found), stored.rounds - 1):
-        distance = distance_of(stored.pixels(number), real)
-        found.append({"steps": totals[number], "fid": distance})
+    for number in range(len(found), len(totals)):
+        found.append({"steps": totals[number], "fid": distance_of(stored.pixels(number), real)})
         write_atomically(path, json.dumps(plain(found)))
-    return [*found, {"steps": config.steps, "fid": last}]
+    return found
 
 
 def _model(subject: Subject) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -143,6 +143,21 @@ class Method(nn.Module, ABC):
             NotImplementedError: the method's sampler cannot start from an image.
         """
         raise NotImplementedError(f"{self.title} cannot continue a chain from an image; leave evaluate.rounds at 1")
+
+    @torch.no_grad()
+    def follow(self, n: int, generator: torch.Generator, totals: Sequence[int]) -> Iterator[Tensor]:
+        """n chains [n, C, H, W] in [0, 1], new from noise, after each of `totals` steps, an increasing sequence.
+
+        Where the method cannot continue a chain from an image, new ones are sampled for each.
+        """
+        x, done = None, 0
+        for total in totals:
+            if x is None or type(self).continue_chains is Method.continue_chains:
+                x = self.sample(n, generator, total)
+            else:
+                x = self.continue_chains(x, generator, total - done)
+            done = total
+            yield x
 
     def energy(self, images: Tensor) -> Tensor:
         """Unnormalised negative log density [N] of images [N, C, H, W] in [0, 1]: lower is likelier.

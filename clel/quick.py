@@ -39,5 +39,5 @@ def quick_train() -> TrainConfig:
 
 
 def quick_evaluate() -> EvaluateConfig:
-    """The evaluation of quick runs on digits: as many steps as a chain takes in training."""
-    return EvaluateConfig(samples=1000, steps=30, rounds=6)
+    """The evaluation of quick runs on digits: as many steps as a chain takes in training; and what follows."""
+    return EvaluateConfig(samples=1000, steps=30, rounds=6, beyond=5.0)

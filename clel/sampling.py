@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,25 @@ from clel.protocol import PROTOCOLS, Protocol
 from clel.random import stream
 from clel.settings import EvaluateConfig
 
+FOLLOWED = 5_000
+"""Chains that are followed beyond the steps of an evaluation, at most."""
+
 
 def takes_up_chains(method: type[Method]) -> bool:
     """Whether the method can go on from an image: what sampling in rounds, and any protocol that disturbs, need."""
     return method.continue_chains is not Method.continue_chains
+
+
+def goes_on(method: type[Method]) -> bool:
+    """Whether chains go on beyond their steps; those of other methods are sampled anew with more of them."""
+    return takes_up_chains(method) or method.follow is not Method.follow
+
+
+def further_steps(method: type[Method], config: EvaluateConfig) -> tuple[int, ...]:
+    """Steps after which the method's chains are measured on the way beyond config.steps, these first; none if not."""
+    totals = config.further_steps
+    # sampling anew costs each number of steps as a whole
+    return totals if goes_on(method) else totals[:1] + totals[-1:]
 
 
 def refuse_rounds(method: type[Method], config: EvaluateConfig) -> None:
@@ -106,9 +121,18 @@ class Stored:
 
 
 def draw_into(
-    folder: Path, method: Method, config: EvaluateConfig, protocol: str, seed: int, label: str, name: str
+    folder: Path,
+    method: Method,
+    config: EvaluateConfig,
+    protocol: str,
+    seed: int,
+    label: str,
+    name: str,
+    totals: Sequence[int] = (),
 ) -> Stored:
     """config.samples fresh samples as files in `folder`; those that an earlier, interrupted call left there are kept.
+
+    With `totals` the states are those after so many steps (Method.follow), not those after the configuration's rounds.
 
     The batch is halved as often as the GPU's memory demands. Since each batch has random numbers of its own, samples
     depend on the batch; that of an interrupted call is taken over with its files.
@@ -123,9 +147,9 @@ def draw_into(
             for start in range(0, config.samples, batch):
                 n = min(batch, config.samples - start)
                 if not _file(folder, start).exists():
-                    _save(_file(folder, start), _batch(method, start, n, config, protocol, seed, label))
+                    _save(_file(folder, start), _batch(method, start, n, config, protocol, seed, label, totals))
                 progress.show(start + n, "samples")
-            return Stored(folder, config.samples, batch, len(config.round_steps))
+            return Stored(folder, config.samples, batch, len(totals or config.round_steps))
         except (torch.cuda.OutOfMemoryError, MemoryError):
             if batch == 1:
                 raise
@@ -138,13 +162,23 @@ def draw_into(
 
 
 def _batch(
-    method: Method, start: int, n: int, config: EvaluateConfig, protocol: str, seed: int, label: str
+    method: Method,
+    start: int,
+    n: int,
+    config: EvaluateConfig,
+    protocol: str,
+    seed: int,
+    label: str,
+    totals: Sequence[int] = (),
 ) -> list[Tensor]:
-    """The batch that begins at sample `start`: uint8 [n, C, H, W] on the CPU after each round."""
+    """The batch that begins at sample `start`: uint8 [n, C, H, W] on the CPU after each round, or each of `totals`."""
     device = next(method.parameters()).device
     generator = stream(device, seed, label, start)
-    chosen = choose(PROTOCOLS, protocol, "protocol")
-    return [to_uint8(x).cpu() for x in rounds(method, n, config, chosen, generator)]
+    if totals:
+        states = method.follow(n, generator, totals)
+    else:
+        states = rounds(method, n, config, choose(PROTOCOLS, protocol, "protocol"), generator)
+    return [to_uint8(x).cpu() for x in states]
 
 
 def _file(folder: Path, start: int) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 SCHEMA = 2
 ENDED = ("ok", "diverged", "timeout", "oom", "error")  # what a record may say of its run
 WHOLE = {"seed", "iterations", "images", "parameters", "gradient_evaluations", "divergences", "peak_memory_bytes"}
-WHOLE |= {f"{count}_{source}" for count in ("classes", "n") for source in ("fresh", "paper", "buffer")}
+WHOLE |= {f"{count}_{source}" for count in ("classes", "n") for source in ("fresh", "paper", "buffer", "beyond")}
 LABELS = {"peak_memory_kind"}  # the only text among metrics and training
 TEXTS = {"name": str, "method": str, "preset": str, "dataset": str, "hash": str, "status": str}
 TABLES = ("config", "metrics", "protocol", "evaluations", "training", "provenance")

@@ -9,6 +9,9 @@ from clel.config import ADDED, LOGISTICS, choose, require
 from clel.metrics.spaces import FEATURES
 from clel.protocol import PROTOCOLS
 
+FURTHER = 3
+"""Measurements of chains beyond `steps`."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -79,6 +82,9 @@ class EvaluateConfig:
     """k of density and coverage. [Naeem et al. 2020: 5]"""
     kid_subset: int = 1000
     """Images a subset of the kernel distance; the smaller of the two sets where that is smaller. [KID: 1,000]"""
+    beyond: float = field(default=1.0, metadata=ADDED)
+    """Times `steps` that clean chains, 5,000 at most, are followed for the figure over steps; no other number changes.
+    1 for no further than `steps`. [this suite]"""
 
     def __post_init__(self) -> None:
         require(self.samples >= 1 and self.batch >= 1, "samples and batch are at least 1")
@@ -91,6 +97,7 @@ class EvaluateConfig:
         require(self.neighbours >= 1 and self.density_neighbours >= 1, "a number of neighbours is at least 1")
         require(self.kid_subset >= 2, f"kid_subset is {self.kid_subset}; expected at least 2")
         require(self.sampling_seeds >= 1, f"sampling_seeds is {self.sampling_seeds}; expected at least 1")
+        require(self.beyond >= 1, f"beyond is {self.beyond}; expected times steps, 1 for no further")
         require(
             self.bootstrap == 0 or self.bootstrap >= 20, f"bootstrap is {self.bootstrap}; expected 0, or 20 and more"
         )
@@ -100,6 +107,16 @@ class EvaluateConfig:
         """Langevin steps of each round: as equal as whole numbers allow, and no round without a step."""
         n = max(1, min(self.rounds, self.steps))
         return tuple(self.steps * (i + 1) // n - self.steps * i // n for i in range(n))
+
+    @property
+    def further_steps(self) -> tuple[int, ...]:
+        """Steps after which chains that go on beyond `steps` are measured, `steps` first, then at equal ratios.
+
+        None where they do not go on.
+        """
+        totals = (round(self.steps * self.beyond ** (i / FURTHER)) for i in range(FURTHER + 1))
+        found = tuple(dict.fromkeys(totals))
+        return found if len(found) > 1 else ()
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,15 @@ def log_distances(axes: Axes) -> None:
     axes.margins(y=0.08)
 
 
+def log_steps(axes: Axes) -> None:
+    """A logarithmic axis of numbers of steps, as it is where there is none above 0."""
+    if any((np.asarray(line.get_xdata(), dtype=float) > 1).any() for line in axes.lines):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def draw_references(axes: Axes, cells: Sequence[Cell], runs: Mapping[str, Run]) -> None:
     """A horizontal line and its name for every row without training, with a band over its seeds."""
     for title, distances in references(cells, runs).items():

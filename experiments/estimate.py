@@ -15,6 +15,7 @@ from clel.method import Method
 from clel.random import stream
 from clel.resources import now
 from clel.run import Run, build, choose_device
+from clel.sampling import FOLLOWED, further_steps, goes_on
 from clel.stages import Ledger, Stage
 
 PROBE = 4
@@ -57,7 +58,11 @@ def estimate(run: Run[Any], spec: ImageSpec) -> Estimate:
         memory = max(memory, int(measured.fixed_bytes + share * measured.saved_bytes))
     e = run.evaluate
     drawn = sum(e.sampling_seeds if protocol == "clean" else 1 for protocol in e.protocols)
-    return Estimate(seconds + measured.sampling_seconds / measured.images * drawn * e.samples, memory)
+    chains: float = drawn * e.samples
+    if further := further_steps(METHODS[run.method], e):
+        steps = further[-1] if goes_on(METHODS[run.method]) else sum(further)
+        chains += min(e.samples, FOLLOWED) * steps / e.steps
+    return Estimate(seconds + measured.sampling_seconds / measured.images * chains, memory)
 
 
 @dataclass(frozen=True)

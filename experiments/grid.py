@@ -131,7 +131,7 @@ def table1_cells(
     dataset = dataset or chosen.dataset
     asked = dict(evaluate or {})
     # given images have no chains, so of what is asked they take only what measuring depends on
-    bound = replace(chosen.given, **{name: value for name, value in asked.items() if name == "features"})
+    bound = replace(chosen.given, beyond=1.0, **{name: value for name, value in asked.items() if name == "features"})
     cells = []
     for kind, reference in REFERENCES.items():
         for seed in range(seeds if reference.random else 1):

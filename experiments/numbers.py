@@ -32,3 +32,9 @@ def interval(numbers: pd.Series, source: str) -> str:
         return ""
     decimals = 2 if abs(numbers[f"fid_{source}_mean"]) < 100 else 1
     return f" [{number(low, decimals)}, {number(high, decimals)}]"
+
+
+def with_interval(value: object, low: object, high: object) -> str:
+    """A number with its interval, "0.13 [−0.19, 0.45]"; the number alone without one, empty without a number."""
+    text, ends = number(value, 2), (number(low, 2), number(high, 2))
+    return f"{text} [{', '.join(ends)}]" if text and all(ends) else text

@@ -18,6 +18,7 @@ from experiments.drawing import (
     distance_name,
     draw_references,
     log_distances,
+    log_steps,
     new_figure,
     row_label,
     styled,
@@ -120,35 +121,56 @@ def _failed(axes: Axes, curves: Sequence[Curve], colour: str, dash: str, label: 
 
 
 def distance_over_steps(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
-    """Frechet distance of fresh chains after each round of sampling, against Langevin steps, one colour a row.
+    """Frechet distance of fresh chains against Langevin steps, both logarithmic, one colour a row.
 
-    Line: mean over the seeds that ended well; band: their minimum and maximum. Dotted: the row's replay buffer, the
-    mean over seeds. A dashed line with crosses is the authors' protocol, where it was measured.
+    Line: mean over the seeds that ended well; band: their minimum and maximum. A ring marks the steps of the table's
+    number; chains that were followed beyond go on from there, with the number of chains that they were measured on, so
+    that the lines meet where it is the table's. A row whose samples take no steps is a horizontal line, ringed at the
+    left. Dotted: the row's replay buffer, the mean over seeds. A dashed line with crosses is the authors' protocol,
+    where it was measured.
     """
     figure, axes = new_figure()
     for members, colour, _ in styled(cells, runs):
         good = [runs[cell.run_name] for cell in members if runs[cell.run_name].ok]
-        for source, dash, marker in (("fresh", "-", "o"), ("paper", "--", "x")):
-            curves = [steps_curve(run.part("evaluations"), source) for run in good]
-            curves = [curve for curve in curves if len(curve[0])]
-            if curves:
-                x = curves[0][0]
-                # a run that was measured after other numbers of steps has no place in the mean
-                curves = [curve for curve in curves if np.array_equal(curve[0], x)]
-                values = np.stack([y for _, y in curves])
-                label = row_label(members, curves) if source == "fresh" else None
-                axes.fill_between(x, values.min(0), values.max(0), color=colour, alpha=0.18, linewidth=0)
-                axes.plot(x, values.mean(0), color=colour, linestyle=dash, marker=marker, markersize=4, label=label)
+        for source, dash, marker in (("fresh", "-", "o"), ("beyond", "-", "."), ("paper", "--", "x")):
+            x, values = _alike([steps_curve(run.part("evaluations"), source) for run in good])
+            if not len(x):
+                continue
+            label = row_label(members, [(x, y) for y in values]) if source == "fresh" else None
+            middle = values.mean(0)
+            if x[-1] == 0:
+                axes.axhline(middle[-1], color=colour, label=label)
+                at_left = axes.get_yaxis_transform()
+                axes.plot(
+                    0, middle[-1], "o", color=colour, markersize=9, fillstyle="none", transform=at_left, clip_on=False
+                )
+                continue
+            axes.fill_between(x, values.min(0), values.max(0), color=colour, alpha=0.18, linewidth=0)
+            axes.plot(x, middle, color=colour, linestyle=dash, marker=marker, markersize=4, label=label)
+            if source == "fresh":
+                axes.plot(x[-1:], middle[-1:], "o", color=colour, markersize=9, fillstyle="none")
         buffers = [value for run in good if (value := run.part("metrics").get("fid_buffer")) is not None]
         if buffers:
             axes.axhline(float(np.mean(buffers)), color=colour, linestyle=":", linewidth=1.2)
     draw_references(axes, cells, runs)
     log_distances(axes)
-    axes.set_xlim(left=0)
+    log_steps(axes)
     axes.set_xlabel("Langevin steps of a fresh chain")
     axes.set_ylabel(distance_name(runs))
-    key = "line: mean over seeds, band: minimum to maximum, dotted: replay buffer"
+    key = "line: mean over seeds, band: minimum to maximum, ring: the table's number, dotted: replay buffer"
     if any(run.part("metrics").get("fid_paper") is not None for run in runs.values()):
-        key += ", dashed with crosses: the paper protocol"
+        key += ",\ndashed with crosses: the paper protocol"
     axes.set_title(key, fontsize=8, loc="left")
     return with_legend(figure, axes)
+
+
+def _alike(curves: Sequence[Curve]) -> tuple[Array, Array]:
+    """The steps of the first curve that has any, and the distances [curves, steps] of those that have the same ones.
+
+    A run that was measured after other numbers of steps has no place in a mean.
+    """
+    there = [curve for curve in curves if len(curve[0])]
+    if not there:
+        return np.array([]), np.array([])
+    x = there[0][0]
+    return x, np.stack([y for steps, y in there if np.array_equal(steps, x)])

@@ -8,6 +8,7 @@ from typing import Any
 
 from clel.files import write_atomically
 from experiments import drawing, plots, samples
+from experiments.comparisons.files import FILES, comparison_files
 from experiments.headings import NAMES
 from experiments.markup import latex_comment, titled
 from experiments.store import Cell, Run, frame, load_cells
@@ -45,6 +46,8 @@ def write_report(
 ) -> list[Path]:
     """Write table1.md, table1.tex, table1.csv, runs.csv and figures/*.png into profile_dir; return their paths.
 
+    Also comparisons.*, where there is something to compare; those of an earlier table are removed otherwise.
+
     cells: the declared grid in the order of the rows, one data set. runs_dir: where their run directories are; runs
     that failed or are missing are shown as such. command: what a reader types to make this report, by default the
     commands that the records name. kept: folders of runs that are not in runs_dir, see `load_cells`. Each file is
@@ -66,6 +69,9 @@ def write_report(
         "figures/energy_gap.png": drawing.png(plots.energy_gap(cells, runs)),
         "figures/samples.png": drawing.png(samples.sample_grids(cells, runs)),
     }
+    contents |= comparison_files(cells, runs, about)
+    for name in set(FILES) - contents.keys():
+        (profile_dir / name).unlink(missing_ok=True)
     for name, content in contents.items():
         write_atomically(profile_dir / name, content)
     return [profile_dir / name for name in contents]

@@ -14,6 +14,8 @@ from clel.config import ConfigError, choose, from_dict, require, to_dict
 from clel.record import FINAL, read_record
 from clel.run import choose_device
 from experiments.archive import FOLDER, RECORDS, archive, archived, to_do
+from experiments.comparisons.compare import compare
+from experiments.comparisons.table import closing
 from experiments.external import EXTERNAL, load_external
 from experiments.grid import Cell, table1_cells
 from experiments.launch import finished, prepare, run_here
@@ -167,16 +169,19 @@ def evaluate_changes(options: Table1) -> dict[str, Any]:
 
 
 def summary(options: Table1) -> str:
-    """A line a row for the terminal: the distance of fresh chains, mean and standard deviation over the seeds."""
+    """A line a row for the terminal: the distance of fresh chains, mean and standard deviation over the seeds.
+
+    Then, of rows that can be held against the subject's, the outcome.
+    """
     cells, runs = cells_of(options), options.out / "runs"
-    kept = archived(cells, runs) if options.project else {}
-    table = table1(cells, load_cells(runs, cells, kept)).values
+    records = load_cells(runs, cells, archived(cells, runs) if options.project else {})
+    table = table1(cells, records).values
     lines = ["", "Frechet distance, fresh chains:"]
     for _, row in table.iterrows():
         spread = "" if pd.isna(row["fid_fresh_std"]) else f" +- {row['fid_fresh_std']:.2f}"
         value = f"{row['fid_fresh_mean']:.2f}{spread}" if row["n"] else "-"
         lines.append(f"  {row['title']:<24}{value:>16}  ({row['n']} of {row['runs']} runs)")
-    return "\n".join(lines)
+    return "\n".join([*lines, *closing(compare(cells, records))])
 
 
 def command(options: Table1) -> str:

@@ -20,6 +20,7 @@ from clel.method import Method
 from clel.networks import parameter_count
 from clel.random import stream
 from clel.run import Run, resolve
+from clel.sampling import goes_on
 from tests.clel.trainer_process import small_images
 
 TRAIN = TrainConfig(iterations=3, checkpoint_every=2, log_every=1, sample_every=0)
@@ -125,6 +126,18 @@ def test_samples(method: Method) -> None:
     assert a.shape == (3, *method.spec.shape) and a.dtype == torch.float32
     assert float(a.min()) >= 0 and float(a.max()) <= 1 and not a.requires_grad
     assert torch.equal(a, b) and not torch.equal(a, other)
+
+
+def test_followed_chains_are_samples_that_go_on(method: Method) -> None:
+    """After the first number of steps the samples; after later ones the same chains, or samples anew."""
+    method.eval()
+    with torch.no_grad():
+        states = list(method.follow(3, stream("cpu", 4), (2, 3, 7)))
+        assert len(states) == 3 and all(x.shape == (3, *method.spec.shape) for x in states)
+        assert all(float(x.min()) >= 0 and float(x.max()) <= 1 for x in states)
+        assert torch.equal(states[0], method.sample(3, stream("cpu", 4), 2))
+        if goes_on(type(method)):
+            assert torch.equal(states[2], method.sample(3, stream("cpu", 4), 7))
 
 
 def test_chains_are_images(method: Method) -> None:

@@ -20,7 +20,10 @@ from clel.provenance import provenance
 from clel.run import Methods, choose_device, load_config
 from clel.trained import checkpoints, doubts
 
-SETTINGS = ("samples", "steps", "rounds", "features", "reference", "weights", "sampling_seeds", "bootstrap", "batch")
+SETTINGS = (
+    *("samples", "steps", "rounds", "beyond", "features", "reference", "weights", "sampling_seeds", "bootstrap"),
+    "batch",
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class EvaluateOptions:
     """Langevin steps of a chain."""
     rounds: int | None = None
     """Rounds of the steps, as equal as may be, each followed by a measurement."""
+    beyond: float | None = None
+    """Times the steps that chains are followed, for distances beyond them; 1 for no further."""
     features: str | None = None
     """classifier, inception-clean, inception-pytorch or inception-tensorflow."""
     reference: Literal["train", "test"] | None = None

@@ -11,7 +11,7 @@ import tyro
 from clel.config import require
 from clel.files import write_atomically
 from experiments.drawing import png
-from experiments.engines.compare import Comparison, compare
+from experiments.engines.compare import AGREE, Comparison, compare
 from experiments.engines.figure import engines_figure
 from experiments.engines.runs import read_runs
 from experiments.engines.table import about, engines_grid
@@ -37,7 +37,7 @@ class Engines(Named):
 
 
 def main(options: Engines) -> int:
-    """Exit status: 0 every method agrees within the spread, 1 one does not, or has too few runs to say."""
+    """Exit status: 0 every method is shown to agree, 1 one differs, or its runs are too few or too far apart to say."""
     table, other = folders(options)
     found = compare(read_runs(table), read_runs(other))
     second = found.engines[1]
@@ -47,7 +47,7 @@ def main(options: Engines) -> int:
         write_atomically(table / name, content)
         print(table / name)
     print(f"\n{contents['engines.md']!s}")
-    return 0 if bool(found.table["agrees"].eq(True).all()) else 1
+    return 0 if bool(found.table["outcome"].eq(AGREE).all()) else 1
 
 
 def folders(options: Engines) -> tuple[Path, Path]:

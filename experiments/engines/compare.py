@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import pandas as pd
 
 from baselines import METHODS
 from clel.config import require
+from experiments.differences import LEVEL, equivalence, welch
 from experiments.engines.runs import distinct, of_row, refuse_other_settings
 
-LEVEL = 0.05
-"""Two means agree unless Welch's test would call them different at this level: a 95 % interval for the difference."""
+MARGIN = 0.25
+"""Two means agree where their difference is shown to be below this share of the second one's."""
+AGREE, DIFFER, UNDECIDED = "agree", "differ", "undecided"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
 
     Columns of its table, for each side s in (a, b): engine_s, runs_s, n_s (that ended well), failures_s,
     distance_s_mean and _std (sample standard deviation), seconds_s (mean of training), distance_s_seed<k>; and
-    what `welch` gives.
+    what `outcome` gives.
 
     Raises:
         ConfigError: the tables differ in more than the engine, or not in that.
@@ -56,29 +57,22 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
     return Comparison(table, (a, b), engines, tuple(titles[row] for row in common if row not in other))
 
 
-def welch(a: pd.Series, b: pd.Series) -> dict[str, object]:
-    """How far two samples' means m are apart (Welch, Biometrika 1947).
+def outcome(a: pd.Series, b: pd.Series) -> dict[str, object]:
+    """What `welch` gives of two samples; margin, a quarter of |m_b|; p_equivalent, by `equivalence`; and outcome.
 
-    Returns:
-        difference = m_a - m_b; standard_error = sqrt(d_a^2 / n_a + d_b^2 / n_b) with sample standard deviations d; t,
-        dof and two-sided p of Welch's test; agrees = p >= 0.05; low and high, the 95 % interval of the difference. All
-        but the first are None where a sample has fewer than two values; but for `standard_error` and `agrees` also
-        where all values of both are the same.
+    The outcome is agree where equivalence is shown, at 0.05, the margin taken as known; otherwise differ where Welch's
+    test calls the means different; and undecided where neither is the case.
     """
-    unknown = dict.fromkeys(("standard_error", "t", "dof", "p", "agrees", "low", "high"))
-    difference = float(a.mean() - b.mean())
-    if min(len(a), len(b)) < 2:
-        return {"difference": difference, **unknown}
-    error = math.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
-    found = {"difference": difference, **unknown, "standard_error": error, "agrees": difference == 0}
-    if error > 0:
-        from scipy import stats  # takes as long to import as all else that a command needs besides torch
-
-        test = stats.ttest_ind(a, b, equal_var=False)
-        interval = test.confidence_interval(1 - LEVEL)
-        found |= {"t": float(test.statistic), "dof": float(test.df), "p": float(test.pvalue)}
-        found |= {"agrees": bool(test.pvalue >= LEVEL), "low": float(interval.low), "high": float(interval.high)}
-    return found
+    found = welch(a, b)
+    margin = MARGIN * abs(float(b.mean()))
+    near, apart = equivalence(a, b, margin), found["p"]
+    if near is not None and near < LEVEL:
+        word = AGREE
+    elif apart is not None and apart < LEVEL:
+        word = DIFFER
+    else:
+        word = UNDECIDED
+    return {**found, "margin": margin, "p_equivalent": near, "outcome": word}
 
 
 def _values(a: pd.DataFrame, b: pd.DataFrame, engines: tuple[str, str]) -> dict[str, object]:
@@ -94,7 +88,7 @@ def _values(a: pd.DataFrame, b: pd.DataFrame, engines: tuple[str, str]) -> dict[
         row |= {f"distance_{name}_mean": distances.mean(), f"distance_{name}_std": distances.std(ddof=1)}
         row |= {f"distance_{name}_seed{seed}": distances.get(seed) for seed in side.index}
         samples.append(distances)
-    return row | welch(*samples)
+    return row | outcome(*samples)
 
 
 def _engine(runs: pd.DataFrame) -> str:

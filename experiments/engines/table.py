@@ -6,17 +6,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.engines.compare import LEVEL, Comparison
+from experiments.differences import LEVEL
+from experiments.engines.compare import AGREE, DIFFER, MARGIN, UNDECIDED, Comparison
 from experiments.engines.runs import distinct, of_row
 from experiments.headings import NAMES, is_inception
 from experiments.markup import DASH, Footnotes, Grid, Header, Text
-from experiments.numbers import number, spread
+from experiments.numbers import number, spread, with_interval
 
+WITHIN = f"{100 * MARGIN:g} %"
 RULE = (
-    f"Two means agree where 0 lies in the {1 - LEVEL:.0%} interval of their difference: where Welch's two-sided p is "
-    f"at least {LEVEL:g}. The standard error is the square root of s_a^2 / n_a + s_b^2 / n_b, with the sample standard "
-    "deviation s over the n seeds of each side. Of engines that are alike the rule calls one in twenty different; with "
-    "three seeds a side it cannot see differences below about three standard errors."
+    "Of the means' difference, with the 95 % interval of Welch's test. p, different: two-sided, of that test. p, near: "
+    f"the larger of two one-sided tests that the difference is within ±{WITHIN} of the second engine's mean. Agree: "
+    f"the latter is below {LEVEL:g}. Differ: it is not, and the former is. Undecided: neither, so that the seeds show "
+    "neither that the means are near nor that they are apart."
 )
 SEEDS = (
     "Distances of the single seeds, in order. A seed means the same first weights, batches and noise with both "
@@ -27,27 +29,25 @@ SEEDS = (
 def about(found: Comparison, a: Path, b: Path) -> list[str]:
     """The lines above the table, "Name: text": what was compared, the outcome, where the runs are from."""
     both = pd.concat(found.runs)
-    agree = found.table["agrees"].eq(True)
-    others = list(found.table[~agree]["title"])
-    half = (found.table["high"] - found.table["low"]).astype(float) / 2
-    loose = found.table[agree & (half > found.table[["distance_a_mean", "distance_b_mean"]].max(axis=1))]
-    wide = [f"{row['title']} ({number(row['low'], 1)} to {number(row['high'], 1)})" for _, row in loose.iterrows()]
     data = " / ".join(NAMES.get(name, name) for name in distinct(both, "dataset"))
     lines = [
         f"Engines: {found.engines[0]} ({a.name}) against {found.engines[1]} ({b.name}), data set {data}, seeds "
         f"{', '.join(map(str, sorted(set(both['seed']))))}; all other settings are the same.",
-        f"Outcome: {int(agree.sum())} of {len(agree)} methods agree within the spread"
-        f"{'; not, or not known to: ' if others else ''}{', '.join(others)}.",
+        f"Outcome: {closing(found)}.",
+        f"Rule: two engines agree where the seeds show that their mean distances differ by less than {WITHIN} of "
+        f"that with {found.engines[1]} (two one-sided tests, Welch's, at {LEVEL:g}); that none shows is not enough.",
     ]
-    if wide:
-        lines.append(
-            f"Undecided: the seeds of {', '.join(wide)} lie so far apart that the interval of the difference is wider "
-            "than the distances themselves: a difference as large as these would agree."
-        )
     if found.left_out:
         lines.append(f"Left out: {', '.join(found.left_out)}; both tables have the same runs of them.")
     commits = " / ".join(dict.fromkeys(sha[:12] for sha in distinct(both, "provenance_git_sha")))
     return [*lines, f"Commit: {commits or 'not recorded'}."]
+
+
+def closing(found: Comparison) -> str:
+    """ "1 of 3 methods are shown to agree; undecided: IGEBM, CLEL"."""
+    titles = {word: list(found.table[found.table["outcome"] == word]["title"]) for word in (AGREE, DIFFER, UNDECIDED)}
+    rest = (f"; {word}: {', '.join(titles[word])}" for word in (DIFFER, UNDECIDED) if titles[word])
+    return f"{len(titles[AGREE])} of {len(found.table)} methods are shown to agree{''.join(rest)}"
 
 
 def engines_grid(found: Comparison) -> Grid:
@@ -56,8 +56,8 @@ def engines_grid(found: Comparison) -> Grid:
     distances = f"{distance_name(found)} ↓"
     rule, seeds, seconds = notes.mark(RULE), notes.mark(SEEDS), notes.mark(_machines(found))
     headers = [Header(("",)), *(Header((engine,), group=distances) for engine in found.engines)]
-    headers += [Header(("difference",), (rule,)), Header(("its standard", "error"), (rule,)), Header(("p",), (rule,))]
-    headers += [Header(("agree",), (rule,))]
+    headers += [Header(("difference", "[95 % interval]"), (rule,))]
+    headers += [Header(("p,", word), (rule,)) for word in ("different", "near")] + [Header(("outcome",), (rule,))]
     headers += [Header(("seeds,", engine), (seeds,)) for engine in found.engines]
     headers += [Header((engine,), (seconds,), "training, s") for engine in found.engines]
     lines = []
@@ -70,8 +70,9 @@ def engines_grid(found: Comparison) -> Grid:
         marks = (notes.mark(f"{numbers['title']}: {'; '.join(failed)}."),) if failed else ()
         line = [Text(str(numbers["title"]), marks)]
         line += [Text(f"{spread(numbers, f'distance_{side}') or DASH} ({_count(numbers, side)})") for side in "ab"]
-        line += [Text(number(numbers[name], 2) or DASH) for name in ("difference", "standard_error", "p")]
-        line += [Text({True: "yes", False: "no"}.get(numbers["agrees"], "too few"))]
+        line += [Text(with_interval(numbers["difference"], numbers["low"], numbers["high"]) or DASH)]
+        line += [Text(number(numbers[name], 2) or DASH) for name in ("p", "p_equivalent")]
+        line += [Text(str(numbers["outcome"]))]
         line += [Text(_seeds(of_row(runs, str(row)))) for runs in found.runs]
         line += [Text(number(numbers[f"seconds_{side}"]) or DASH) for side in "ab"]
         lines.append(line)

@@ -12,9 +12,12 @@ from pathlib import Path
 import pandas as pd
 
 from experiments import published
+from experiments.numbers import number
 from experiments.published import Figures, Published
 
 CLAIMS = Path(__file__).with_name("claims.csv")
+PAPERS = "3x32x32"
+"""Size of the images in the papers' tables of time and memory."""
 WORDS = {"hours": "time of the paper's schedule", "memory": "peak memory"}
 MEASURED = {"hours": "hours", "memory": "peak_memory_bytes"}
 
@@ -47,17 +50,21 @@ def load_claims(path: Path = CLAIMS) -> list[Claim]:
         ]
 
 
-def sentences(rows: pd.DataFrame, claims: list[Claim], measured: str, figures: Figures | None = None) -> list[str]:
+def sentences(
+    rows: pd.DataFrame, claims: list[Claim], measured: str, figures: Figures | None = None, matched: bool = True
+) -> list[str]:
     """A sentence for each claim of which both rows are there.
 
     What is measured is held against the paper's ratio only where nothing but the networks' size is known to differ:
-    the same engine on both sides, and for memory the paper's batches. Hours account for batches and chains themselves.
+    the same engine on both sides, the paper's size of images, and for memory the paper's batches. Hours account for
+    batches and chains themselves.
 
     Args:
         rows: the table's values, by row key.
         measured: what was measured and where, in words (`sizes`).
+        matched: whether the images have the paper's size.
     """
-    return [text for claim in claims if (text := _sentence(rows, claim, measured, figures)) is not None]
+    return [text for claim in claims if (text := _sentence(rows, claim, measured, figures, matched)) is not None]
 
 
 def sizes(paper: bool, batch: int | None, where: str) -> str:
@@ -73,7 +80,7 @@ def sizes(paper: bool, batch: int | None, where: str) -> str:
     return f"small stand-ins for the paper's networks, on {where}, which need not behave as they do"
 
 
-def _sentence(rows: pd.DataFrame, claim: Claim, measured: str, figures: Figures | None) -> str | None:
+def _sentence(rows: pd.DataFrame, claim: Claim, measured: str, figures: Figures | None, matched: bool) -> str | None:
     first, second = _row(rows, claim.first), _row(rows, claim.second)
     if first is None or second is None:
         return None
@@ -90,12 +97,17 @@ def _sentence(rows: pd.DataFrame, claim: Claim, measured: str, figures: Figures 
         low, high = (first[f"hours_{end}"] / second[f"hours_{other}"] for end, other in (("q1", "q3"), ("q3", "q1")))
         spread = f" ({low:.2f} to {high:.2f} by the quartiles)"
     apart, remarks = _unlike(first, second, claim.quantity)
+    if not matched:
+        remarks.insert(0, f"Not held against the paper's ratio, whose images are {PAPERS}; PROFILE=small has these.")
+    if claim.quantity == "hours":
+        remarks += _where(first, second)
     reported = _ratio(claim, figures)
     held = ""
-    if reported is not None:
+    if reported is not None and matched:
         theirs, marks = reported
         held = f", {theirs:.2f} times{marks}" + ("" if apart else f"; what is measured is {ratio / theirs:.2f} of that")
-    text = f"{claim.claim}: {ratio:.2f} times the {word}{spread}, {names}; {said}{held}. Measured: {measured}."
+    where = "" if matched else ", with images of another size"
+    text = f"{claim.claim}{where}: {ratio:.2f} times the {word}{spread}, {names}; {said}{held}. Measured: {measured}."
     return " ".join([text, *remarks])
 
 
@@ -119,6 +131,22 @@ def _unlike(first: pd.Series, second: pd.Series, quantity: str) -> tuple[bool, l
         )
         remarks.append(f"The batches are not the paper's (from here to the paper's: {listed}).")
     return apart, remarks
+
+
+def _where(first: pd.Series, second: pd.Series) -> list[str]:
+    """Where an iteration of the first takes longer, of rows with one network, batch and number of Langevin steps."""
+    alike = ("parameters", "images", "langevin_steps", "engine")
+    if any(name not in first or first[name] != second[name] for name in alike):
+        return []
+    outside = [row["iteration_ms"] * (1 - row["chain_share"]) for row in (first, second)]
+    more = first["iteration_ms"] - second["iteration_ms"]
+    if not more > 0 or pd.isna(outside[0] - outside[1]):
+        return []
+    return [
+        f"An iteration takes {number(more)} ms more, {100 * (outside[0] - outside[1]) / more:.0f} % of it outside the "
+        f"Langevin steps ({number(outside[0])} against {number(outside[1])} ms there), and has "
+        f"{first['gflop'] / second['gflop']:.2f} times the operations."
+    ]
 
 
 def size_changes(row: pd.Series) -> str:

@@ -16,15 +16,19 @@ from clel.run import Run
 from experiments.drawing import png
 from experiments.markup import escape_markdown, latex_comment, titled, to_latex, to_markdown
 from experiments.speed import figures
-from experiments.speed.claims import load_claims, sentences, sizes
+from experiments.speed.claims import PAPERS, load_claims, sentences, sizes
 from experiments.speed.frame import CEILING, speed_frame
 from experiments.speed.machine import busy
 from experiments.speed.numbers import ceiling
-from experiments.speed.rows import Row
+from experiments.speed.profiles import EFFORTS
+from experiments.speed.records import NAME, read_records
+from experiments.speed.rows import Row, speed_rows
 from experiments.speed.scaling import Point, curves, exponents
 from experiments.speed.table import most_common_engine, scaling_grid, speed_grid
 
 FIGURES = "figures/speed_{}.png"
+MATCHED = "small-plain-clel"
+"""Folder of make speed-memory PROFILE=small METHODS=plain,clel: its sentences come first in tables of other images."""
 SOMETIMES = ("speed_scaling.csv", "speed_exponents.csv", FIGURES.format("scaling"), FIGURES.format("distance"))
 """Files that only a table with curves, or with distances, has."""
 
@@ -50,7 +54,10 @@ def write_speed_report(
     fits = exponents(curve)
     lines = about(records, spec, command, engines(values))
     asked = records["options"]
-    claims = sentences(values, load_claims(), sizes(asked["profile"] == "paper", asked["batch"], _place(records, spec)))
+    measured = sizes(asked["profile"] == "paper", asked["batch"], _place(records, spec))
+    alike = _size(spec) == PAPERS
+    claims = [] if alike else matched_sentences(folder.parent / MATCHED)
+    claims += sentences(values, load_claims(), measured, matched=alike)
     grid, growth = speed_grid(values, best), scaling_grid(fits)
     distances, name = trained(runs_csv, {row.key: row.run for row in rows if values.loc[row.key, "status"] == "ok"})
     if not distances:
@@ -87,6 +94,18 @@ def write_speed_report(
     return [folder / name for name in contents]
 
 
+def matched_sentences(folder: Path) -> list[str]:
+    """The claims by the small networks' table in that folder, whose images have the paper's size; none without it."""
+    if not (folder / NAME).exists():
+        return []
+    records, spec = read_records(folder), EFFORTS["small"].spec
+    asked = records["options"]
+    rows = speed_rows(asked["profile"], ["plain", "clel"], asked["device"], asked["batch"])
+    measured = sizes(False, asked["batch"], _place(records, spec))
+    found = sentences(speed_frame(rows, records["measurements"], spec), load_claims(), measured)
+    return [f"{text} (From {folder.name}.)" for text in found]
+
+
 def engines(values: pd.DataFrame) -> str:
     """The engine that most rows have, and which rows have others: "fast (bfloat16) (VAE / DRL: float32)"."""
     most = most_common_engine(values)
@@ -112,7 +131,7 @@ def about(records: Mapping[str, Any], spec: ImageSpec, command: str, engine: str
     others = [m["load"]["others"] for m in records["measurements"].values() if m["load"].get("others") is not None]
     lines = [
         f"Speed and memory: one training iteration and one sampling step, profile {records['options']['profile']}, "
-        f"random images {spec.channels}x{spec.size}x{spec.size}; batch {batches}; engine {engine}. One method "
+        f"random images {_size(spec)}; batch {batches}; engine {engine}. One method "
         "at a time, each in a fresh process.",
         f"Command: {command}",
         f"Commit: {commit}{dirty}. Machine: {gpu}{machine['cpu']}, {machine['cores']} cores, "
@@ -158,7 +177,11 @@ def _place(records: Mapping[str, Any], spec: ImageSpec) -> str:
     machine = records["machine"]
     threads = f"{machine['threads']} thread{'' if machine['threads'] == 1 else 's'}"
     device = machine.get("gpu") or f"{threads} of {machine['cpu']}"
-    return f"{device}, images {spec.channels}x{spec.size}x{spec.size}"
+    return f"{device}, images {_size(spec)}"
+
+
+def _size(spec: ImageSpec) -> str:
+    return f"{spec.channels}x{spec.size}x{spec.size}"
 
 
 def _short(path: Path) -> str:

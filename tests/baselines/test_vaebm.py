@@ -441,3 +441,15 @@ def test_refused_networks() -> None:
         EnergyConfig(halved=(9,))
     with pytest.raises(ConfigError, match="8 pixels cannot be halved 4 times"):
         VAEBMEnergy(EnergyConfig(width=4, blocks=(1,) * 4, halved=(0, 1, 2, 3)), GREY8)
+
+
+def test_chains_in_the_noise_are_followed() -> None:
+    """The images of one chain after each number of steps, and not of chains that start anew."""
+    method = build().eval()
+    method.stage = 1
+    with torch.no_grad():
+        states = list(method.follow(2, stream("cpu", 3), (1, 4, 9)))
+        for steps, x in zip((1, 4, 9), states, strict=True):
+            assert torch.equal(x, method.sample(2, stream("cpu", 3), steps))
+        method.stage = 0
+        assert torch.equal(next(method.follow(2, stream("cpu", 3), (1, 4))), method.vae.sample(2, stream("cpu", 3)))

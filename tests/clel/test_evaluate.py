@@ -13,13 +13,13 @@ from torch import Tensor
 
 from clel import sampling
 from clel.augment import STRONG, augment
-from clel.config import ConfigError
+from clel.config import ConfigError, identity
 from clel.data import to_uint8
 from clel.langevin import langevin, restarted
 from clel.method import Method
 from clel.protocol import PROTOCOLS
 from clel.random import stream
-from clel.sampling import draw, draw_into, refuse_rounds, rounds
+from clel.sampling import draw, draw_into, further_steps, refuse_rounds, rounds
 from clel.settings import EvaluateConfig
 from tests.clel.trainer_process import small_config, small_images
 
@@ -51,6 +51,34 @@ def test_quiet_rounds_equal_one_long_chain(method: Any) -> None:
 )
 def test_steps_of_rounds(steps: int, n: int, expected: tuple[int, ...]) -> None:
     assert EvaluateConfig(4, steps=steps, rounds=n).round_steps == expected
+
+
+def test_steps_beyond_are_at_equal_ratios() -> None:
+    assert EvaluateConfig(4, steps=30, beyond=5.0).further_steps == (
+        30,
+        *(round(30 * 5 ** (k / 3)) for k in (1, 2)),
+        150,
+    )
+    for config in (
+        EvaluateConfig(4, steps=30),
+        EvaluateConfig(4, steps=0, beyond=5.0),
+        EvaluateConfig(4, 1, beyond=1.1),
+    ):
+        assert config.further_steps == ()
+    assert (
+        identity(EvaluateConfig(4)) == identity(EvaluateConfig(4, beyond=1.0)) != identity(EvaluateConfig(4, beyond=2))
+    )
+    with pytest.raises(ConfigError, match="expected times steps"):
+        EvaluateConfig(4, beyond=0.5)
+
+
+def test_what_cannot_go_on_is_followed_to_the_end_alone(method: Any) -> None:
+    class Straight(type(method)):  # type: ignore[misc]
+        continue_chains = Method.continue_chains
+
+    config = EvaluateConfig(4, steps=3, beyond=4.0)
+    assert further_steps(type(method), config) == config.further_steps and len(config.further_steps) == 4
+    assert further_steps(Straight, config) == (3, 12) and further_steps(Straight, EvaluateConfig(4, steps=3)) == ()
 
 
 def test_paper_protocol_by_hand(method: Any) -> None:

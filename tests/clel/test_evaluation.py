@@ -111,6 +111,38 @@ def test_what_is_evaluated_beside_it_is_no_part_of_an_evaluation(run: Run[Any], 
     assert before < after and len(after) == len(before) + 1  # the second sampling seed alone
 
 
+def test_chains_that_are_followed_beyond_change_no_other_number(
+    run: Run[Any], trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = record_of(trained)
+    stamps = {p: p.stat().st_mtime_ns for p in trained.glob("evaluations/*/samples.npy")}
+    monkeypatch.setattr(evaluation, "FOLLOWED", 100)
+    other = replace(run, evaluate=replace(EVALUATE, beyond=4.0))
+    assert other.name == run.name and not stands(before, other.evaluate)
+    record = execute(other, trained, METHODS)
+    assert record["metrics"] == before["metrics"] | {
+        f"{name}_beyond": record["metrics"][f"{name}_beyond"] for name in ("fid", "n")
+    }
+    found = record["evaluations"]["beyond"]
+    assert [r["steps"] for r in found["rounds"]] == list(other.evaluate.further_steps) == [4, 6, 10, 16]
+    assert found["metrics"] == {"fid": found["rounds"][-1]["fid"], "n": 100}
+    assert (found["protocol"]["n_fake"], found["protocol"]["steps"]) == (100, 16)
+    assert np.load(trained / found["folder"] / "samples.npy").shape == (100, 1, 8, 8)
+    # what was measured before was neither drawn nor measured again
+    after = {p: p.stat().st_mtime_ns for p in trained.glob("evaluations/*/samples.npy")}
+    assert {p: after[p] for p in stamps} == stamps and len(after) == len(stamps) + 1
+    # asked for otherwise up to there, it stands
+    again = replace(other, evaluate=replace(other.evaluate, rounds=1, bootstrap=0, protocols=("clean",)))
+    assert execute(again, trained, METHODS)["evaluations"]["beyond"] == found
+    assert "beyond" not in execute(replace(run, evaluate=EVALUATE), trained, METHODS)["evaluations"]
+
+
+def test_followed_chains_begin_as_the_samples_of_the_table(run: Run[Any], trained: Path) -> None:
+    record = execute(replace(run, evaluate=replace(EVALUATE, beyond=2.0)), trained, METHODS)
+    fresh, beyond = (record["evaluations"][source] for source in ("fresh", "beyond"))
+    assert beyond["rounds"][0] == fresh["rounds"][-1] and fresh["rounds"][-1]["steps"] == 4
+
+
 def test_a_failing_evaluation_leaves_the_record_that_stood(run: Run[Any], trained: Path) -> None:
     before = record_of(trained)
     other = replace(run, evaluate=replace(EVALUATE, features="inception-clean"))

@@ -97,6 +97,23 @@ def test_every_stage_counts_with_its_own_images_and_gradients(monkeypatch: Any, 
     assert guess.seconds == pytest.approx(training + 50 * 20 * GRADIENT)
 
 
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_chains_beyond_their_steps_count(monkeypatch: Any, goes_on: bool) -> None:
+    """40 of them, which go on to 60 steps, or are sampled anew for 20 and for 60."""
+
+    class Onward(Slow):
+        def continue_chains(self, x: Tensor, generator: torch.Generator, steps: int | None = None) -> Tensor:
+            return x
+
+    methods = {"slow": Onward if goes_on else Slow}
+    monkeypatch.setattr(module, "METHODS", methods)
+    monkeypatch.setattr(module, "FOLLOWED", 40)
+    monkeypatch.setattr(module, "now", lambda device: Clock.seconds)
+    run = resolve(methods, "slow", "quick")
+    without, further = (estimate(replace(run, evaluate=replace(run.evaluate, beyond=b)), SPEC) for b in (1.0, 3.0))
+    assert further.seconds - without.seconds == pytest.approx(40 * (60 if goes_on else 20 + 60) * GRADIENT)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_can_be_estimated(name: str) -> None:
     run = resolve(METHODS, name, "quick")

@@ -57,6 +57,20 @@ def test_seed_and_settings_name_a_run_and_device_does_not(profile: str) -> None:
     assert len(set(names)) == len(names)
 
 
+def test_chains_are_followed_to_five_times_their_steps_and_given_images_have_none() -> None:
+    for cell in table1_cells("quick"):
+        assert cell.evaluate is not None
+        assert cell.evaluate.beyond == 1 or cell.row not in REFERENCES
+        # the VAE's samples take no steps
+        assert cell.evaluate.further_steps[-1:] == ((5 * cell.evaluate.steps,) if _has_chains(cell.row) else ())
+    for cell in table1_cells("small", dataset="digits"):
+        assert cell.evaluate is not None and bool(cell.evaluate.further_steps) is _has_chains(cell.row)
+
+
+def _has_chains(row: str) -> bool:
+    return row in METHODS and METHODS[row].recipe("quick").evaluate.steps > 0
+
+
 def test_a_protocol_that_disturbs_is_asked_only_of_methods_that_take_chains_up() -> None:
     asked = {"protocols": ("clean", "paper"), "sampling_seeds": 2}
     cells = [cell for cell in table1_cells("quick", evaluate=asked) if cell.row in METHODS]

@@ -74,11 +74,29 @@ def test_distance_over_steps(fake: Any) -> None:
     for cell, distances in zip(cells, ((8.0, 4.0), (6.0, 2.0), (1.0,)), strict=True):
         fake.write(cell, evaluations={"fresh": rounds(*distances), "paper": rounds(9.0, 9.0)})
     figure = distance_over_steps(cells, load_records(fake.runs_dir, [c.run_name for c in cells]))
-    fresh, paper, buffer = figure.axes[0].lines
+    fresh, ring, paper, buffer = figure.axes[0].lines
     assert fresh.get_label() == "A (n=2/3)"
     assert list(fresh.get_xdata()) == [10, 20] and list(fresh.get_ydata()) == [7, 3]
     assert list(paper.get_ydata()) == [9, 9] and paper.get_linestyle() == "--"
     assert set(buffer.get_ydata()) == {1.5} and buffer.get_linestyle() == ":"
+    assert (list(ring.get_xdata()), list(ring.get_ydata()), ring.get_fillstyle()) == ([20], [3], "none")
+
+
+def test_chains_that_were_followed_go_on_from_the_ring(fake: Any) -> None:
+    """Beyond the table's number of steps, over the runs that were followed alike; without steps a row is level."""
+    cells, level = fake.cells("a", "A", 2), fake.cells("v", "V")
+    for cell, distances in zip(cells, ((4.0, 8.0, 16.0), (2.0, 4.0, 4.0)), strict=True):
+        further = [{"steps": steps, "fid": d} for steps, d in zip((20, 45, 100), distances, strict=True)]
+        fake.write(cell, evaluations={"fresh": rounds(6.0, distances[0]), "beyond": {"rounds": further}})
+    fake.write(level[0], evaluations={"fresh": {"rounds": [{"steps": 0, "fid": 5.0}]}})
+    figure: Any = distance_over_steps(cells + level, load_records(fake.runs_dir, [c.run_name for c in cells + level]))
+    axes = figure.axes[0]
+    beyond = next(line for line in axes.lines if list(line.get_xdata()) == [20, 45, 100])
+    assert list(beyond.get_ydata()) == [3, 6, 10]
+    assert axes.get_xscale() == "log" and axes.get_xlabel() == "Langevin steps of a fresh chain"
+    (flat,) = [line for line in axes.lines if line.get_label() == "V (n=1)"]
+    assert set(flat.get_ydata()) == {5.0}
+    assert axes.get_legend_handles_labels()[1] == ["A (n=2)", "V (n=1)"]
 
 
 def test_distance_over_steps_of_nothing(fake: Any, grid: list) -> None:
