@@ -147,8 +147,11 @@ class CLEL(LangevinEBM):
             h_first, h_second = self.encode(augment(torch.cat([images, images]), c.views, generator)).chunk(2)
             return F.normalize(h_first[: c.batch_size].detach(), dim=1), h_first, h_second
         z = self.guidance(augment(images[: c.batch_size], c.views, generator))
-        first, second = augment(images, c.views, generator), augment(images, c.views, generator)
-        h_first, h_second = self.encode(torch.cat([first, second])).chunk(2)
+        if c.views.style == "kornia":  # one order of the jitter's operations for both views, as the authors have it
+            views = augment(torch.cat([images, images]), c.views, generator)
+        else:
+            views = torch.cat([augment(images, c.views, generator), augment(images, c.views, generator)])
+        h_first, h_second = self.encode(views).chunk(2)
         return z, h_first, h_second
 
     def encode(self, views: Tensor) -> Tensor:
