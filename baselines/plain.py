@@ -16,6 +16,7 @@ from clel.full import full_evaluate
 from clel.langevin import BufferConfig
 from clel.networks import NETWORKS, EnergyNetwork, NetworkConfig
 from clel.norm_gradient import NormGradient, norm_gradient
+from clel.protocol import Protocol, training_sampler
 from clel.quick import quick_ebm, quick_evaluate, quick_train
 from clel.settings import Recipe, TrainConfig
 
@@ -51,6 +52,10 @@ class PlainEBM(LangevinEBM):
             "small": Recipe(small, TrainConfig(iterations=50_000), full_evaluate(), "ablation-components-a"),
             "paper": Recipe(base, TrainConfig(), full_evaluate(), "plain"),
         }
+
+    @classmethod
+    def disturbed(cls, config: PlainConfig) -> Protocol:
+        return training_sampler(config.buffer.augmentation.style)
 
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
         return norm_energy(network(x))

@@ -27,6 +27,7 @@ from clel.langevin import BufferConfig
 from clel.method import Optimisation
 from clel.networks import NETWORKS, Encoder, EncoderConfig, EnergyNetwork, NetworkConfig
 from clel.norm_gradient import NormGradient, norm_gradient
+from clel.protocol import Protocol, training_sampler
 from clel.quick import DIGIT_VIEWS, quick_ebm, quick_evaluate, quick_train
 from clel.recompute import frozen_statistics, recompute
 from clel.settings import Recipe, TrainConfig
@@ -95,6 +96,10 @@ class CLEL(LangevinEBM):
     @classmethod
     def recipes(cls) -> Mapping[str, Recipe]:
         return clel_recipes()
+
+    @classmethod
+    def disturbed(cls, config: CLELConfig) -> Protocol:
+        return training_sampler(config.buffer.augmentation.style)
 
     @property
     def images_per_step(self) -> int:

@@ -23,7 +23,7 @@ from clel.metrics import (
     kernel_distance,
     neighbour_metrics,
 )
-from clel.protocol import PROTOCOLS
+from clel.protocol import Protocol
 from clel.random import stream
 from clel.reference import Reference
 from clel.settings import EvaluateConfig, TrainConfig
@@ -156,18 +156,17 @@ def common_protocol(real: Reference, config: EvaluateConfig, seed: int) -> dict[
     }
 
 
-def chain_protocol(config: EvaluateConfig, protocol: str, start: str) -> dict[str, Any]:
-    """How fresh chains were run, and what they started from."""
-    chosen = PROTOCOLS[protocol]
+def chain_protocol(config: EvaluateConfig, name: str, protocol: Protocol, start: str) -> dict[str, Any]:
+    """How fresh chains were run, by the protocol of that name, and what they started from."""
     weights = {"averaged": "averaged, spectral norm refreshed", "live": "the last ones"}
     return {
-        "name": protocol,
+        "name": name,
         "n_fake": config.samples,
         "chains": f"fresh, from {start}",
         "steps": config.steps,
         "rounds": len(config.round_steps),
-        "restart": chosen.restart,
-        "augmentation": "none" if chosen.augmentation == NONE else to_dict(chosen.augmentation),
+        "restart": protocol.restart,
+        "augmentation": "none" if protocol.augmentation == NONE else to_dict(protocol.augmentation),
         "weights": weights[config.weights],
     }
 

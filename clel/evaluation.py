@@ -31,7 +31,7 @@ from clel.log import plain
 from clel.method import Method
 from clel.provenance import utc_now
 from clel.reference import Reference
-from clel.sampling import Stored, draw_into
+from clel.sampling import Stored, draw_into, own_protocols
 from clel.settings import EvaluateConfig
 
 SOURCES = {"clean": "fresh", "paper": "paper"}
@@ -67,8 +67,8 @@ class Subject:
 def evaluate(subject: Subject, real: Reference, config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     """Every evaluation that `config` declares: {source: {metrics, protocol, rounds, folder, provenance}}.
 
-    Sources: fresh (the clean protocol), paper (the authors'), buffer (the chains that training left, where there are
-    any). With several sampling seeds fresh also has `sampling`, the distance of each, and fid_sampling_mean and _std.
+    Sources: fresh (the clean protocol), paper (the method's own), buffer (the chains that training left, where there
+    are any). With several sampling seeds fresh also has `sampling`, the distance of each, fid_sampling_mean and _std.
 
     Raises:
         Busy: another process is at work on one of them.
@@ -126,6 +126,7 @@ def _make(subject: Subject, real: Reference, config: EvaluateConfig, protocol: s
     title = f"{subject.folder.name} {protocol}"
     label = "sample" if repeat == 0 else f"sample {repeat}"
     parts = folder / PARTS
+    chosen = own_protocols(type(subject.method), subject.method.config)[protocol]
     with torch.no_grad():
         stored = draw_into(parts, subject.method, config, protocol, subject.seed, label, title)
     values = score(stored.pixels(), stored.n, real, config, subject.seed, protocol, parts / "features", title)
@@ -133,7 +134,7 @@ def _make(subject: Subject, real: Reference, config: EvaluateConfig, protocol: s
         "folder": str(folder.relative_to(subject.folder)),
         "metrics": values,
         "protocol": common_protocol(real, config, subject.seed)
-        | chain_protocol(config, protocol, subject.method.start)
+        | chain_protocol(config, protocol, chosen, subject.method.start)
         | _model(subject)
         | {"batch": stored.batch, "repeat": repeat},
         "rounds": _rounds(stored, config, real, values["fid"], parts / "rounds.json"),

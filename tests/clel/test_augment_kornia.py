@@ -61,7 +61,7 @@ def test_each_operation_by_hand(operation: int, neutral: float) -> None:
     found = kornia_jitter(single(PIXEL, n), strengths, seeded()).flatten(1).numpy()
     amounts = []
     for pixel in found:
-        h, s, v = colorsys.rgb_to_hsv(*pixel)
+        h, s, _ = colorsys.rgb_to_hsv(*pixel)
         hue, saturation, _ = colorsys.rgb_to_hsv(*PIXEL)
         amount = (pixel[0] - PIXEL[0], pixel[0] / PIXEL[0], s / saturation, (h - hue + 0.5) % 1 - 0.5)[operation]
         assert pixel.tolist() == pytest.approx(by_hand(PIXEL, operation, amount), abs=1e-6)
