@@ -17,7 +17,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from clel.augment import STRONG, AugmentConfig, augment
-from clel.config import require
+from clel.config import ADDED, require
 from clel.contrastive import nt_xent
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence, require_images
@@ -25,7 +25,15 @@ from clel.energy import direction, norm_energy
 from clel.full import full_evaluate
 from clel.langevin import BufferConfig
 from clel.method import Optimisation
-from clel.networks import NETWORKS, Encoder, EncoderConfig, EnergyNetwork, NetworkConfig
+from clel.networks import (
+    NETWORKS,
+    Encoder,
+    EncoderConfig,
+    EnergyNetwork,
+    NetworkConfig,
+    Normalisation,
+    normalised_by,
+)
 from clel.norm_gradient import NormGradient, norm_gradient
 from clel.protocol import Protocol, training_sampler
 from clel.quick import DIGIT_VIEWS, quick_ebm, quick_evaluate, quick_train
@@ -62,6 +70,9 @@ class CLELConfig(EBMConfig):
     guidance_statistics: bool = True
     """Let the guidance forward h(t(x+)) update h's batch-norm running statistics too. [authors' code: yes]
     The engine fast has no such forward (docs/deviations.md, row 11b)."""
+    normalisation: Normalisation = field(default="data", metadata=ADDED)
+    """Mean and std that networks normalise by: the training split's, or CIFAR-10's. [authors' code, ImageNet 32x32:
+    CIFAR-10's]"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,6 +98,7 @@ class CLEL(LangevinEBM):
     config: CLELConfig
 
     def __init__(self, config: CLELConfig, spec: ImageSpec) -> None:
+        spec = normalised_by(spec, config.normalisation)
         super().__init__(config, spec)
         self.network = EnergyNetwork(config.network, spec)
         # beside the encoder's; for an EBM alone the passes computed twice cost more than the memory is worth
