@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from clel.augment import STRONG
+from clel.config import ADDED
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM
 from clel.energy import norm_energy
 from clel.full import full_evaluate
 from clel.langevin import BufferConfig
-from clel.networks import NETWORKS, EnergyNetwork, NetworkConfig
+from clel.networks import NETWORKS, EnergyNetwork, NetworkConfig, Normalisation, normalised_by
 from clel.norm_gradient import NormGradient, norm_gradient
+from clel.protocol import Protocol, training_sampler
 from clel.quick import quick_ebm, quick_evaluate, quick_train
 from clel.settings import Recipe, TrainConfig
 
@@ -28,6 +30,9 @@ class PlainConfig(EBMConfig):
     """f; the projection g is built, so that the parameter counts agree with the paper's, and never used."""
     buffer: BufferConfig = field(default_factory=lambda: BufferConfig(augmentation=STRONG))
     """Where the chains live between iterations."""
+    normalisation: Normalisation = field(default="data", metadata=ADDED)
+    """Mean and std that networks normalise by: the training split's, or CIFAR-10's. [authors' code, ImageNet 32x32:
+    CIFAR-10's]"""
 
 
 class PlainEBM(LangevinEBM):
@@ -38,6 +43,7 @@ class PlainEBM(LangevinEBM):
     config: PlainConfig
 
     def __init__(self, config: PlainConfig, spec: ImageSpec) -> None:
+        spec = normalised_by(spec, config.normalisation)
         super().__init__(config, spec)
         self.network = EnergyNetwork(config.network, spec)
 
@@ -51,6 +57,10 @@ class PlainEBM(LangevinEBM):
             "small": Recipe(small, TrainConfig(iterations=50_000), full_evaluate(), "ablation-components-a"),
             "paper": Recipe(base, TrainConfig(), full_evaluate(), "plain"),
         }
+
+    @classmethod
+    def disturbed(cls, config: PlainConfig) -> Protocol:
+        return training_sampler(config.buffer.augmentation.style)
 
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
         return norm_energy(network(x))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from baselines.vae_network import VAENetworkConfig
 from clel import checkpoint
-from clel.config import ConfigError, differences, to_dict
+from clel.config import ConfigError, differences
 from clel.stages import StageCost
 
 DIGITS = 64
@@ -47,7 +47,7 @@ def load_vae(folder: str, content: str, network: VAENetworkConfig) -> dict[str, 
         )
     if "latents" not in essence["method"].get("network", {}):
         raise ConfigError(f"{folder} holds another method than a VAE; vae_run takes a run of {KIND}")
-    changed = differences(essence["method"]["network"], to_dict(network))
+    changed = differences(essence["method"]["network"], network)
     if changed:
         raise ConfigError(f"{folder} holds another network than vae.network says: {'; '.join(changed)}")
     state = {**saved["method"], **saved["average"]}

@@ -1,20 +1,22 @@
 """Random augmentations t ~ T of image batches: each image draws its own parameters, outputs are clamped to [0, 1].
 
 The set of SimCLR without blur, as CLEL uses it: random resized crop, horizontal flip, colour jitter, colour dropping.
-One bicubic resampling applies crop and flip; jitter is brightness, contrast, saturation, hue in this fixed order, in
-torchvision's multiplicative form (docs/deviations.md says how the authors' differed).
+One bicubic resampling applies crop and flip. Jitter has two styles: torchvision's, as SimCLR has it, and that of kornia
+0.6.3, which the authors' code uses.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clel.config import require
+from clel.config import ADDED, require
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class AugmentConfig:
     """Probability that an image loses its colours. [SimCLR: 0.2]"""
     apply: float = 1.0
     """Probability that an image is augmented at all. [this suite; 1 in the authors' code]"""
+    style: Literal["simclr", "kornia"] = field(default="simclr", metadata=ADDED)
+    """Form of the jitter: simclr (factors, in a fixed order) or kornia (0.6.3). [SimCLR; kornia in CLEL's code]"""
 
     def __post_init__(self) -> None:
         low, high = self.crop_scale
@@ -48,21 +52,24 @@ class AugmentConfig:
 
 NONE = AugmentConfig()
 WEAK = AugmentConfig(crop_scale=(0.6, 1.0), flip=0.5)
-STRONG = AugmentConfig(crop_scale=(0.08, 1.0), flip=0.5, jitter=(0.4, 0.4, 0.4, 0.1), jitter_probability=0.8, grey=0.2)
+STRONG = AugmentConfig(
+    crop_scale=(0.08, 1.0), flip=0.5, jitter=(0.4, 0.4, 0.4, 0.1), jitter_probability=0.8, grey=0.2, style="kornia"
+)
 """The authors' strong augmentation (CLEL Appendix B; values from their code)."""
 
 
 def augment(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """t(x): images [N, C, H, W] in [0, 1] -> the same shape and range, a draw of t for each image.
 
-    Colour operations beyond brightness and contrast leave one-channel images as they are.
+    Colour operations beyond brightness and contrast leave one-channel images as they are. The style kornia draws one
+    order of its operations for all N.
     """
     if config.apply == 0:
         return x
     y = crop_and_flip(x, config, generator)
     if config.jitter_probability > 0:
         chosen = _bernoulli(x, config.jitter_probability, generator)
-        y = torch.where(chosen, jitter(y, config.jitter, generator), y)
+        y = torch.where(chosen, JITTERS[config.style](y, config.jitter, generator), y)
     if config.grey > 0 and x.shape[1] == 3:
         y = torch.where(_bernoulli(x, config.grey, generator), luminance(y).expand_as(y), y)
     if config.apply < 1:
@@ -105,12 +112,44 @@ def jitter(x: Tensor, strengths: tuple[float, float, float, float], generator: t
     return x
 
 
+def kornia_jitter(x: Tensor, strengths: tuple[float, float, float, float], generator: torch.Generator) -> Tensor:
+    """The jitter of kornia 0.6.3: factors (hue: an angle) drawn for each image, the order once for all of them.
+
+    Brightness x + (b - 1), contrast c x, saturation S <- s S, hue H <- H + h in HSV; each clamped to [0, 1].
+    """
+    brightness, contrast, saturation = (_factor(x, strength, generator) for strength in strengths[:3])
+    turns = strengths[3] * (2 * _uniform(x, generator).view(-1, 1, 1) - 1)
+    operations: list[Callable[[Tensor], Tensor]] = [
+        lambda y: (y + (brightness - 1)).clamp(0, 1),
+        lambda y: (y * contrast).clamp(0, 1),
+    ]
+    if x.shape[1] == 3:
+        operations += [lambda y: scale_saturation(y, saturation), lambda y: rotate_hue(y, turns)]
+    order = torch.rand(len(operations), generator=generator, device=x.device).argsort()
+    for place in order.split(1):
+        # to know the order the host would wait for the GPU: each operation is made at each place, and one of them taken
+        x = torch.stack([operation(x) for operation in operations]).index_select(0, place)[0]
+    return x
+
+
+JITTERS = {"simclr": jitter, "kornia": kornia_jitter}
+
+
 def luminance(x: Tensor) -> Tensor:
     """0.299 R + 0.587 G + 0.114 B (ITU-R 601): [N, 3, H, W] -> [N, 1, H, W]; one channel is its own luminance."""
     if x.shape[1] == 1:
         return x
     r, g, b = x.unbind(1)  # a tensor of the three factors would be copied to a GPU, which the host waits for
     return (0.299 * r + 0.587 * g + 0.114 * b)[:, None]
+
+
+def scale_saturation(x: Tensor, factor: Tensor) -> Tensor:
+    """S <- min(1, f S) in HSV, with f [N, 1, 1, 1], keeping hue and value; RGB in [0, 1]."""
+    # with V the largest channel and C the chroma, S = C / V, and each channel is V - S times something of the hue
+    value = x.amax(1, keepdim=True)
+    chroma = value - x.amin(1, keepdim=True)
+    most = value / torch.where(chroma > 0, chroma, torch.ones_like(chroma))
+    return (value - (value - x) * torch.minimum(factor, most)).clamp(0, 1)
 
 
 def rotate_hue(x: Tensor, turns: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from clel.augment import STRONG, AugmentConfig, augment
-from clel.config import require
+from clel.config import ADDED, require
 from clel.contrastive import nt_xent
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence, require_images
@@ -25,8 +25,17 @@ from clel.energy import direction, norm_energy
 from clel.full import full_evaluate
 from clel.langevin import BufferConfig
 from clel.method import Optimisation
-from clel.networks import NETWORKS, Encoder, EncoderConfig, EnergyNetwork, NetworkConfig
+from clel.networks import (
+    NETWORKS,
+    Encoder,
+    EncoderConfig,
+    EnergyNetwork,
+    NetworkConfig,
+    Normalisation,
+    normalised_by,
+)
 from clel.norm_gradient import NormGradient, norm_gradient
+from clel.protocol import Protocol, training_sampler
 from clel.quick import DIGIT_VIEWS, quick_ebm, quick_evaluate, quick_train
 from clel.recompute import frozen_statistics, recompute
 from clel.settings import Recipe, TrainConfig
@@ -61,6 +70,9 @@ class CLELConfig(EBMConfig):
     guidance_statistics: bool = True
     """Let the guidance forward h(t(x+)) update h's batch-norm running statistics too. [authors' code: yes]
     The engine fast has no such forward (docs/deviations.md, row 11b)."""
+    normalisation: Normalisation = field(default="data", metadata=ADDED)
+    """Mean and std that networks normalise by: the training split's, or CIFAR-10's. [authors' code, ImageNet 32x32:
+    CIFAR-10's]"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,6 +98,7 @@ class CLEL(LangevinEBM):
     config: CLELConfig
 
     def __init__(self, config: CLELConfig, spec: ImageSpec) -> None:
+        spec = normalised_by(spec, config.normalisation)
         super().__init__(config, spec)
         self.network = EnergyNetwork(config.network, spec)
         # beside the encoder's; for an EBM alone the passes computed twice cost more than the memory is worth
@@ -95,6 +108,10 @@ class CLEL(LangevinEBM):
     @classmethod
     def recipes(cls) -> Mapping[str, Recipe]:
         return clel_recipes()
+
+    @classmethod
+    def disturbed(cls, config: CLELConfig) -> Protocol:
+        return training_sampler(config.buffer.augmentation.style)
 
     @property
     def images_per_step(self) -> int:
@@ -147,8 +164,11 @@ class CLEL(LangevinEBM):
             h_first, h_second = self.encode(augment(torch.cat([images, images]), c.views, generator)).chunk(2)
             return F.normalize(h_first[: c.batch_size].detach(), dim=1), h_first, h_second
         z = self.guidance(augment(images[: c.batch_size], c.views, generator))
-        first, second = augment(images, c.views, generator), augment(images, c.views, generator)
-        h_first, h_second = self.encode(torch.cat([first, second])).chunk(2)
+        if c.views.style == "kornia":  # one order of the jitter's operations for both views, as the authors have it
+            views = augment(torch.cat([images, images]), c.views, generator)
+        else:
+            views = torch.cat([augment(images, c.views, generator), augment(images, c.views, generator)])
+        h_first, h_second = self.encode(views).chunk(2)
         return z, h_first, h_second
 
     def encode(self, views: Tensor) -> Tensor:

@@ -106,12 +106,12 @@ def identity(config: Any, digits: int = 8) -> str:
 
     Two configurations that give the same result share it, whatever machine, path or log interval they name.
     """
-    return hashlib.sha256(json.dumps(_essence(config), sort_keys=True).encode()).hexdigest()[:digits]
+    return hashlib.sha256(json.dumps(essential(config), sort_keys=True).encode()).hexdigest()[:digits]
 
 
 def differences(old: Any, new: Any) -> list[str]:
     """Lines `key: old -> new` for each identity field in which two configurations differ."""
-    a, b = _flatten(_essence(old)), _flatten(_essence(new))
+    a, b = _flatten(essential(old)), _flatten(essential(new))
     keys = sorted(a.keys() | b.keys())
     return [f"{k}: {a.get(k, 'absent')} -> {b.get(k, 'absent')}" for k in keys if a.get(k) != b.get(k)]
 
@@ -122,12 +122,14 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
-def _essence(config: Any) -> Any:
+def essential(config: Any) -> Any:
+    """What two configurations that give the same result share, as plain containers: no logistics, and no added option
+    at its default."""
     if dataclasses.is_dataclass(config):
         kept = (f for f in dataclasses.fields(config) if f.metadata.get("identity", True) and not _unused(f, config))
-        return {field.name: _essence(getattr(config, field.name)) for field in kept}
+        return {field.name: essential(getattr(config, field.name)) for field in kept}
     if isinstance(config, list | tuple):
-        return [_essence(value) for value in config]
+        return [essential(value) for value in config]
     # 100 and 100.0 are one value
     return int(config) if isinstance(config, float) and config.is_integer() else config
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
-from clel.config import to_dict
+from clel.config import essential
 from clel.data import Images
 from clel.method import Method
 from clel.settings import TrainConfig
@@ -27,9 +26,3 @@ def essence(method: Method, train: TrainConfig, seed: int, images: Images) -> di
 def images_essence(images: Images) -> str:
     """What a checkpoint says of the images that it was trained on."""
     return "of content " + images.content_hash()[:12]
-
-
-def essential(config: Any) -> dict[str, Any]:
-    """The configuration without its logistics fields: another path to the same weights is the same run."""
-    kept = {field.name for field in fields(config) if field.metadata.get("identity", True)}
-    return {name: value for name, value in to_dict(config).items() if name in kept}

@@ -23,7 +23,7 @@ from clel.metrics import (
     kernel_distance,
     neighbour_metrics,
 )
-from clel.protocol import PROTOCOLS
+from clel.protocol import Protocol
 from clel.random import stream
 from clel.reference import Reference
 from clel.settings import EvaluateConfig, TrainConfig
@@ -91,7 +91,7 @@ def score(
         least = max(images.n // 10, 2 * real.space.dimension)
         line = frechet_infinity(real.gaussian, images.features(), images.n, least)
         values |= {"fid_infinity": line.value, "fid_infinity_slope": line.slope, "fid_infinity_least": least}
-    return values | _pairwise(images, real, config, seed, source) | _of_probabilities(images, real)
+    return values | _pairwise(images, real, config, seed, source) | _of_probabilities(images, real, seed, source)
 
 
 def _interval(images: Features, real: Reference, config: EvaluateConfig, generator: torch.Generator) -> dict[str, Any]:
@@ -113,9 +113,10 @@ def _pairwise(images: Features, real: Reference, config: EvaluateConfig, seed: i
     return {"kid": kid, "kid_std": kid_std, **shares}
 
 
-def _of_probabilities(images: Features, real: Reference) -> dict[str, Any]:
+def _of_probabilities(images: Features, real: Reference, seed: int, source: str) -> dict[str, Any]:
     if not real.space.labelled:
-        mean, std = inception_score(images.probabilities(), images.n)
+        order = stream("cpu", seed, "inception score", source)
+        mean, std = inception_score(images.probabilities(), images.n, generator=order)
         return {"inception_score": mean, "inception_score_std": std}
     sure, classes = 0, set[int]()
     for chunk in images.probabilities():
@@ -156,18 +157,17 @@ def common_protocol(real: Reference, config: EvaluateConfig, seed: int) -> dict[
     }
 
 
-def chain_protocol(config: EvaluateConfig, protocol: str, start: str) -> dict[str, Any]:
-    """How fresh chains were run, and what they started from."""
-    chosen = PROTOCOLS[protocol]
+def chain_protocol(config: EvaluateConfig, name: str, protocol: Protocol, start: str) -> dict[str, Any]:
+    """How fresh chains were run, by the protocol of that name, and what they started from."""
     weights = {"averaged": "averaged, spectral norm refreshed", "live": "the last ones"}
     return {
-        "name": protocol,
+        "name": name,
         "n_fake": config.samples,
         "chains": f"fresh, from {start}",
         "steps": config.steps,
         "rounds": len(config.round_steps),
-        "restart": chosen.restart,
-        "augmentation": "none" if chosen.augmentation == NONE else to_dict(chosen.augmentation),
+        "restart": protocol.restart,
+        "augmentation": "none" if protocol.augmentation == NONE else to_dict(protocol.augmentation),
         "weights": weights[config.weights],
     }
 

@@ -30,15 +30,16 @@ from clel.grid import save_grid
 from clel.lock import locked
 from clel.log import plain
 from clel.method import Method
+from clel.protocol import CLEAN
 from clel.provenance import utc_now
 from clel.reference import Reference
-from clel.sampling import FOLLOWED, Stored, draw_into, further_steps, goes_on
+from clel.sampling import FOLLOWED, Stored, draw_into, further_steps, goes_on, own_protocols
 from clel.settings import EvaluateConfig
 
 SOURCES = {"clean": "fresh", "paper": "paper"}
 """What the metrics of a protocol end in."""
 GRID = 64  # images of the PNG beside the samples
-MEASURES = 1  # to be raised when a change of the code changes numbers, so that older evaluations do not stand for them
+MEASURES = 2  # to be raised when a change of the code changes numbers, so that older evaluations do not stand for them
 DONE, PARTS = "evaluation.json", "parts"
 
 
@@ -68,7 +69,7 @@ class Subject:
 def evaluate(subject: Subject, real: Reference, config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     """Every evaluation that `config` declares: {source: {metrics, protocol, rounds, folder, provenance}}.
 
-    Sources: fresh (the clean protocol), paper (the authors'), beyond (clean chains that are followed further, where
+    Sources: fresh (the clean protocol), paper (the method's own), beyond (clean chains that are followed further, where
     that is asked), buffer (the chains that training left, where there are any). With several sampling seeds fresh also
     has `sampling`, the distance of each, and fid_sampling_mean and _std.
 
@@ -149,6 +150,7 @@ def _make(subject: Subject, real: Reference, config: EvaluateConfig, protocol: s
     title = f"{subject.folder.name} {protocol}"
     label = "sample" if repeat == 0 else f"sample {repeat}"
     parts = folder / PARTS
+    chosen = own_protocols(type(subject.method), subject.method.config)[protocol]
     with torch.no_grad():
         stored = draw_into(parts, subject.method, config, protocol, subject.seed, label, title)
     values = score(stored.pixels(), stored.n, real, config, subject.seed, protocol, parts / "features", title)
@@ -156,7 +158,7 @@ def _make(subject: Subject, real: Reference, config: EvaluateConfig, protocol: s
         "folder": str(folder.relative_to(subject.folder)),
         "metrics": values,
         "protocol": common_protocol(real, config, subject.seed)
-        | chain_protocol(config, protocol, subject.method.start)
+        | chain_protocol(config, protocol, chosen, subject.method.start)
         | _model(subject)
         | {"batch": stored.batch, "repeat": repeat},
         "rounds": [
@@ -182,7 +184,7 @@ def _follow(subject: Subject, real: Reference, config: EvaluateConfig, folder: P
         "folder": str(folder.relative_to(subject.folder)),
         "metrics": {"fid": rounds[-1]["fid"], "n": stored.n},
         "protocol": common_protocol(real, config, subject.seed)
-        | chain_protocol(config, "clean", subject.method.start)
+        | chain_protocol(config, "clean", CLEAN, subject.method.start)
         | _model(subject)
         | stated,
         "rounds": rounds,

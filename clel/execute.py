@@ -125,7 +125,7 @@ def _refuse_another(run: Run[Any], folder: Path, methods: Methods) -> None:
 def _ready(run: Run[Any], folder: Path, methods: Methods, images: Images) -> Method:
     """The method, freshly initialised. All that is wrong with the run, as far as this shows it, is an error here."""
     kind = choose_method(methods, run.method)
-    refuse_rounds(kind, run.evaluate)
+    refuse_rounds(kind, run.config, run.evaluate)
     if untrained(folder):
         kind.require_inputs(run.config)
     return build(run, methods, images.spec, images.pixels.device)
@@ -173,7 +173,7 @@ def measure(
 ) -> dict[str, Any]:
     """Evaluate a checkpoint of a run, by default its last: the record's "metrics", "protocol" and "evaluations"."""
     trained = load_trained(folder, methods, run.device, run.evaluate.weights, checkpoint)
-    refuse_rounds(type(trained.method), run.evaluate)
+    refuse_rounds(type(trained.method), trained.run.config, run.evaluate)
     refuse_few_samples(run.evaluate, None, trained.method.chains(), real)
     subject = Subject(trained.method, trained.checkpoint, folder, run.seed, origin)
     evaluations = evaluate(subject, real, run.evaluate)

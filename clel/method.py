@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from clel.config import choose
 from clel.data import ImageSpec
+from clel.protocol import Protocol
 from clel.random import seeded
 from clel.settings import Recipe
 from clel.stages import Stage, StageCost
@@ -75,6 +76,14 @@ class Method(nn.Module, ABC):
         Raises:
             ConfigError: it is not there, or not what the settings say.
         """
+
+    @classmethod
+    def disturbed(cls, config: Any) -> Protocol | None:
+        """The protocol `paper` of a method with these settings: how its authors disturb chains between rounds, if so.
+
+        A method that has one must take chains up (`continue_chains`).
+        """
+        return None
 
     @property
     def images_per_step(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -54,8 +54,20 @@ NETWORKS = {
 base64, for 64x64 images, is in an early version of the authors' code."""
 
 
+Normalisation = Literal["data", "cifar10"]
+"""Whose mean and std networks normalise by: the training split's, or CIFAR-10's whatever the images."""
+
+
+def normalised_by(spec: ImageSpec, whose: Normalisation) -> ImageSpec:
+    """The spec with the mean and std that networks are to normalise by; ConfigError where CIFAR-10's do not fit."""
+    if whose == "data":
+        return spec
+    require(spec.channels == 3, f"normalisation is 'cifar10' for images of {spec.channels} channel(s); take 'data'")
+    return replace(spec, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
+
+
 class Normalise(nn.Module):
-    """(x - mean) / std a channel, with the training split's statistics, for x in [0, 1]."""
+    """(x - mean) / std a channel, with the spec's statistics, for x in [0, 1]."""
 
     mean: Tensor
     std: Tensor

@@ -1,4 +1,4 @@
-"""How chains are run for a measurement: the clean protocol, and the one of the authors' release.
+"""How chains are run for a measurement: the clean protocol, and those by which releases disturb chains between rounds.
 
 A sample is a chain from uniform noise that is run in rounds of equal length. docs/protocol.md tells what the difference
 between the two does to a number.
@@ -6,7 +6,8 @@ between the two does to a number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -40,7 +41,15 @@ class Protocol:
 
 
 PROTOCOLS = {
-    "clean": Protocol(restart=0.0, augmentation=NONE),
-    # the training sampler, used as it is: before every round, the first and the last included (authors' test_fid.py)
-    "paper": Protocol(restart=0.001, augmentation=STRONG),
+    "clean": "each chain from noise to the end",
+    "paper": "chains disturbed before each round, as the method's own authors do",
 }
+CLEAN = Protocol(restart=0.0, augmentation=NONE)
+
+
+def training_sampler(style: Literal["simclr", "kornia"]) -> Protocol:
+    """CLEL's `paper`: the sampler of training as it is, before every round, the first and the last included.
+
+    [authors' test_fid.py]
+    """
+    return Protocol(restart=0.001, augmentation=replace(STRONG, style=style))

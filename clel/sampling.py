@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from clel.data import DataError, to_uint8
 from clel.files import write_atomically
 from clel.log import Progress
 from clel.method import Method
-from clel.protocol import PROTOCOLS, Protocol
+from clel.protocol import CLEAN, Protocol
 from clel.random import stream
 from clel.settings import EvaluateConfig
 
@@ -42,10 +43,21 @@ def further_steps(method: type[Method], config: EvaluateConfig) -> tuple[int, ..
     return totals if goes_on(method) else totals[:1] + totals[-1:]
 
 
-def refuse_rounds(method: type[Method], config: EvaluateConfig) -> None:
-    """Raise ConfigError, before training and not after, where the method cannot take a chain up between rounds."""
-    needed = config.rounds > 1 or any(PROTOCOLS[name].disturbs for name in config.protocols)
-    if needed and not takes_up_chains(method):
+def own_protocols(method: type[Method], config: Any) -> Mapping[str, Protocol]:
+    """The protocols that a method with these settings has, by name: clean, and paper where it states one."""
+    disturbed = method.disturbed(config)
+    return {"clean": CLEAN} | ({} if disturbed is None else {"paper": disturbed})
+
+
+def refuse_rounds(method: type[Method], config: Any, evaluate: EvaluateConfig) -> None:
+    """Raise ConfigError, before training and not after, where the method cannot be sampled as is asked."""
+    own = own_protocols(method, config)
+    for name in evaluate.protocols:
+        if name not in own:
+            raise ConfigError(
+                f"{method.title} has no protocol {name!r} of its own: leave evaluate.protocols (--protocol) at clean"
+            )
+    if not takes_up_chains(method) and (evaluate.rounds > 1 or any(own[name].disturbs for name in evaluate.protocols)):
         raise ConfigError(
             f"{method.title} samples from noise to the end and cannot take a chain up again: "
             'leave evaluate.rounds at 1 and evaluate.protocols at ("clean",)'
@@ -177,7 +189,8 @@ def _batch(
     if totals:
         states = method.follow(n, generator, totals)
     else:
-        states = rounds(method, n, config, choose(PROTOCOLS, protocol, "protocol"), generator)
+        chosen = choose(own_protocols(type(method), method.config), protocol, f"protocol of {method.title}")
+        states = rounds(method, n, config, chosen, generator)
     return [to_uint8(x).cpu() for x in states]
 
 

@@ -61,7 +61,7 @@ class EvaluateConfig:
     rounds: int = 1
     """Rounds that the steps are run in; the distance is measured after each. [authors' code: 10 of 60 steps]"""
     protocols: tuple[str, ...] = ("clean",)
-    """How the chains are run: clean (from noise to the end), paper (augmented and restarted before each round)."""
+    """How the chains are run: clean (from noise to the end), paper (disturbed as the method's authors do, if so)."""
     weights: Literal["averaged", "live"] = "averaged"
     """Weights that the chains run on: their average over training, or the last ones. [CLEL Appendix B: averaged]"""
     features: str = "classifier"

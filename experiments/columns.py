@@ -38,8 +38,8 @@ def _distances(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
     found = [Column(fresh, lambda row: spread(row, "fid_fresh") + interval(row, "fresh") + _sampling(row))]
     if _measured(runs, "fid_paper"):
         paper = notes.mark(
-            "Chains disturbed as in the authors' release: before each round of steps, the last one included, every "
-            "chain is augmented and one in a thousand starts anew from noise."
+            "Chains disturbed before each round of steps, as the authors of the method do in their code; the line on "
+            "the protocol says how. A method whose authors do no such thing has an empty cell."
         )
         header = Header(("distance ↓", "paper protocol"), (paper,))
         found.append(Column(header, lambda row: spread(row, "fid_paper") + interval(row, "paper")))

@@ -13,7 +13,7 @@ from clel.method import Method
 from clel.protocol import PROTOCOLS
 from clel.quick import quick_evaluate
 from clel.run import Methods, Run, check_engine, choose_method, resolve, slug, with_engine
-from clel.sampling import takes_up_chains
+from clel.sampling import own_protocols
 from clel.settings import EvaluateConfig
 from experiments.external import External, ExternalRun
 from experiments.references import REFERENCES, ReferenceRun
@@ -143,7 +143,7 @@ def table1_cells(
         recipe = methods[method].recipe(preset)
         main = preset == chosen.presets[0]
         title = methods[method].title
-        possible = asked_of(methods[method], asked)
+        possible = asked_of(methods[method], recipe.config, asked)
         row, title = (method, title) if main else (f"{method}:{preset}", f"{title} ({preset})")
         run = resolve(methods, method, preset, dataset=dataset, device=device)
         run = replace(
@@ -180,14 +180,15 @@ def variants(run: Run[Any], settings: Sequence[Setting]) -> list[Changes]:
     return [changes for changes in own if identity(changed(run, changes)) != identity(run)]
 
 
-def asked_of(method: type[Method], asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the evaluation that is asked for, what the method can do: no protocol that disturbs chains it cannot take up.
+def asked_of(method: type[Method], config: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the evaluation that is asked for, what the method can do: no protocol that it does not have.
 
     Its row then has no number under that protocol, as the rows of given images have none.
     """
     possible = dict(asked)
-    if "protocols" in asked and not takes_up_chains(method):
-        possible["protocols"] = tuple(name for name in asked["protocols"] if not PROTOCOLS[name].disturbs)
+    if "protocols" in asked:
+        other = PROTOCOLS.keys() - own_protocols(method, config)
+        possible["protocols"] = tuple(name for name in asked["protocols"] if name not in other)
     return possible
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from clel.augment import NONE
+from clel.config import to_dict
 from clel.files import write_atomically
 from experiments import drawing, plots, samples
 from experiments.comparisons.files import FILES, comparison_files
@@ -143,17 +146,42 @@ def _protocols(runs: Mapping[str, Run]) -> list[Mapping[str, Any]]:
 
 def _protocol(rows: Mapping[str, Sequence[Cell]], runs: Mapping[str, Run]) -> str:
     """Each protocol key with its value; where rows differ, the commonest value first, the others with their rows."""
-    parts = []
-    for key, name in PROTOCOL.items():
-        owners: dict[str, list[str]] = {}
-        for members in rows.values():
-            shown = (runs[c.run_name].part("protocol").get(key) for c in members if runs[c.run_name].ok)
-            for value in _distinct(_value(v) for v in shown if v is not None):
-                owners.setdefault(value, []).append(members[0].title)
-        if owners:
-            first, *others = sorted(owners, key=lambda value: -len(owners[value]))
-            parts.append(f"{name} {first}" + "".join(f" ({', '.join(owners[v])}: {v})" for v in others))
-    return "; ".join(parts) or UNKNOWN
+    parts = [_stated(name, rows, runs, partial(_protocol_value, key)) for key, name in PROTOCOL.items()]
+    if any(run.ok and run.part("evaluations").get("paper") for run in runs.values()):
+        parts.append(_stated("protocol paper:", rows, runs, _disturbance))
+    return "; ".join(part for part in parts if part) or UNKNOWN
+
+
+def _stated(
+    name: str, rows: Mapping[str, Sequence[Cell]], runs: Mapping[str, Run], of: Callable[[Run], Any]
+) -> str | None:
+    """ "name value", the commonest one first, the others with their rows; None where no row has one."""
+    owners: dict[str, list[str]] = {}
+    for members in rows.values():
+        shown = (of(runs[c.run_name]) for c in members if runs[c.run_name].ok)
+        for value in _distinct(_value(v) for v in shown if v is not None):
+            owners.setdefault(value, []).append(members[0].title)
+    if not owners:
+        return None
+    first, *others = sorted(owners, key=lambda value: -len(owners[value]))
+    return f"{name} {first}" + "".join(f" ({', '.join(owners[v])}: {v})" for v in others)
+
+
+def _protocol_value(key: str, run: Run) -> Any:
+    return run.part("protocol").get(key)
+
+
+def _disturbance(run: Run) -> str | None:
+    """What the protocol `paper` of a trained run does to its chains before each round."""
+    if drawing.is_reference(run):
+        return None
+    protocol = (run.part("evaluations").get("paper") or {}).get("protocol")
+    if protocol is None:
+        return "none"
+    nothing, given = to_dict(NONE), protocol["augmentation"]
+    changed = {k: v for k, v in given.items() if v != nothing.get(k)} if isinstance(given, dict) else {}
+    said = [f"{k.replace('_', ' ')} {' '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in changed.items()]
+    return ", ".join([f"restarts {protocol['restart']}", *said])
 
 
 def _value(value: Any) -> str:

@@ -108,6 +108,7 @@ def test_help_lists_the_engines_of_the_method(method: str, text: str, capsys: py
         (["train", "clel", "--evaluate.samples", "60"], "evaluate.samples is 60 images"),
         (["train", "clel", "--train.evaluate-samples", "64"], "train.evaluate_samples is 64 images"),
         (["train", "clel", "--config.network.widths", "4", "4", "4", "4", "4"], "cannot be pooled 4 times"),
+        (["train", "igebm", "--evaluate.protocols", "clean", "paper"], "IGEBM has no protocol 'paper' of its own"),
         (["sample", "nowhere"], "nowhere"),
         (["sample", "nowhere", "--out", "a.gif"], "ends in .png or .npy"),
         (["evaluate", "nowhere"], "nowhere"),

@@ -17,7 +17,8 @@ from clel.data import load
 from clel.execute import measure, measured_on
 from clel.log import plain
 from clel.provenance import provenance
-from clel.run import Methods, choose_device, load_config
+from clel.run import Methods, choose_device, choose_method, load_config
+from clel.sampling import own_protocols
 from clel.trained import checkpoints, doubts
 
 SETTINGS = (
@@ -33,7 +34,7 @@ class EvaluateOptions:
     run: Annotated[Path, tyro.conf.Positional]
     """The run's folder. Samples and numbers go into its folder evaluations/; its record stays as it is."""
     protocol: Literal["clean", "paper", "both"] | None = None
-    """clean: each chain from noise to the end. paper: augmented and restarted before each round (authors' code)."""
+    """clean: each chain from noise to the end. paper: disturbed between rounds, as the method's own authors do."""
     checkpoint: str | None = None
     """last, all (that were kept), or an iteration. The last if not given, unless training failed or never began."""
     samples: int | None = None
@@ -72,6 +73,11 @@ def evaluate(arguments: list[str], methods: Methods) -> int:
     if o.protocol is not None:
         given["protocols"] = ("clean", "paper") if o.protocol == "both" else (o.protocol,)
     settings = replace(run.evaluate, **given, infinity=o.infinity or run.evaluate.infinity)
+    kind = choose_method(methods, run.method)
+    possible = tuple(name for name in settings.protocols if name in own_protocols(kind, run.config))
+    if possible and possible != settings.protocols:
+        print(f"note: {kind.title} has no protocol paper of its own; measured: clean", file=sys.stderr)
+        settings = replace(settings, protocols=possible)
     run = replace(run, evaluate=settings, seed=run.seed if o.seed is None else o.seed, device=o.device)
     device = choose_device(o.device)
     require(o.protocol != "paper" or o.sampling_seeds is None, "--sampling-seeds repeats the clean protocol only")

@@ -81,7 +81,7 @@ def trial_cells(
         run = resolve(known, method, size.presets[0], dataset=size.dataset, device=device)
         # looks during training are not needed, and cost a tenth of it
         train = replace(run.train, **{**dict(size.cut_train), "evaluate_every": 0, "sample_every": 0})
-        measured = {**dict(size.cut_evaluate), "rounds": 1, "bootstrap": 0, "reference": "test"}
+        measured = {**dict(size.cut_evaluate), "rounds": 1, "beyond": 1.0, "bootstrap": 0, "reference": "test"}
         run = replace(run, train=train, evaluate=replace(run.evaluate, **measured))
         for trial in grid.trials:
             cell = Cell(

@@ -35,10 +35,17 @@ class Space:
 class Noise(nn.Module):
     """A method as far as sampling needs one."""
 
+    title = "Noise"
+
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
         self.spec = ImageSpec(3, 32, (0.5,) * 3, (0.25,) * 3)
+        self.config = None
+
+    @classmethod
+    def disturbed(cls, config: None) -> None:
+        return None
 
     def sample(self, n: int, generator: torch.Generator, steps: int) -> Tensor:
         return torch.rand(n, *self.spec.shape, generator=generator)

@@ -35,6 +35,7 @@ configs = st.builds(
     jitter_probability=probabilities,
     grey=probabilities,
     apply=probabilities,
+    style=st.sampled_from(["simclr", "kornia"]),
 )
 
 
@@ -248,7 +249,7 @@ def test_one_channel_images_keep_their_grey() -> None:
 
 def test_published_pipelines() -> None:
     """The authors' strong augmentation: SimCLR's without blur, half-strength colours."""
-    assert STRONG == AugmentConfig((0.08, 1.0), (3 / 4, 4 / 3), 0.5, (0.4, 0.4, 0.4, 0.1), 0.8, 0.2, 1.0)
+    assert STRONG == AugmentConfig((0.08, 1.0), (3 / 4, 4 / 3), 0.5, (0.4, 0.4, 0.4, 0.1), 0.8, 0.2, 1.0, "kornia")
     assert NONE == AugmentConfig()
 
 

@@ -12,7 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baselines import METHODS
-from clel.config import ADDED, LOGISTICS, ConfigError, choose, differences, from_dict, identity, nearest, to_dict
+from clel.config import (
+    ADDED,
+    LOGISTICS,
+    ConfigError,
+    choose,
+    differences,
+    essential,
+    from_dict,
+    identity,
+    nearest,
+    to_dict,
+)
 from clel.run import Run, load_config, resolve, save_config
 from clel.settings import EvaluateConfig, TrainConfig
 
@@ -225,3 +236,14 @@ def test_an_option_that_was_added_renames_no_run_that_does_without() -> None:
     assert identity(After(rate=1.0)) == identity(Before(rate=1.0)) != identity(Before())
     assert len({identity(c) for c in (After(), After(style="new"), After(inner=Inner(count=4)))}) == 3
     assert differences(After(), After(style="new")) == ["style: absent -> new"]
+
+
+def test_a_checkpoint_from_before_an_option_was_added_is_of_the_same_run() -> None:
+    """It states the whole configuration of its time, in which the option is not; a run that has it is another."""
+    config = METHODS["clel"].recipe("quick").config
+    before = to_dict(config)
+    del before["normalisation"], before["views"]["style"], before["buffer"]["augmentation"]["style"]
+    assert differences(before, essential(config)) == []
+    other = replace(config, views=replace(config.views, style="kornia"))
+    assert differences(before, essential(other)) == ["views.style: absent -> kornia"]
+    assert differences(before, essential(replace(config, beta=0.5))) == [f"beta: {config.beta} -> 0.5"]

@@ -11,15 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from baselines import METHODS
 from clel import sampling
 from clel.augment import STRONG, augment
 from clel.config import ConfigError, identity
 from clel.data import to_uint8
 from clel.langevin import langevin, restarted
 from clel.method import Method
-from clel.protocol import PROTOCOLS
+from clel.protocol import CLEAN, Protocol
 from clel.random import stream
-from clel.sampling import draw, draw_into, further_steps, refuse_rounds, rounds
+from clel.sampling import draw, draw_into, further_steps, own_protocols, refuse_rounds, rounds
 from clel.settings import EvaluateConfig
 from tests.clel.trainer_process import small_config, small_images
 
@@ -83,11 +84,12 @@ def test_what_cannot_go_on_is_followed_to_the_end_alone(method: Any) -> None:
 
 def test_paper_protocol_by_hand(method: Any) -> None:
     """Before every round, the first included: restart one in a thousand, augment all; then the round's steps."""
-    found = list(rounds(method, 6, EvaluateConfig(6, steps=4, rounds=2), PROTOCOLS["paper"], stream("cpu", 5)))
+    chosen = own_protocols(type(method), method.config)["paper"]
+    found = list(rounds(method, 6, EvaluateConfig(6, steps=4, rounds=2), chosen, stream("cpu", 5)))
     g = stream("cpu", 5)
     x = torch.rand(6, 1, 8, 8, generator=g)
     for state in found:
-        x = augment(restarted(x, 0.001, g), STRONG, g)
+        x = augment(restarted(x, 0.001, g), replace(STRONG, style="simclr"), g)
         x = langevin(lambda x: method.energy(x), x, method.config.langevin, g, 2)
         assert (to_uint8(x).int() - to_uint8(state).int()).abs().max() <= 1
 
@@ -97,11 +99,30 @@ def test_what_cannot_go_on_is_refused_before_training(method: Any) -> None:
         title = "Straight"
         continue_chains = Method.continue_chains
 
-    refuse_rounds(Straight, EvaluateConfig(4, steps=4))
-    refuse_rounds(type(method), EvaluateConfig(4, steps=4, rounds=2, protocols=("paper",)))
+    refuse_rounds(Straight, method.config, EvaluateConfig(4, steps=4))
+    refuse_rounds(type(method), method.config, EvaluateConfig(4, steps=4, rounds=2, protocols=("paper",)))
     for config in (EvaluateConfig(4, steps=4, rounds=2), EvaluateConfig(4, steps=4, protocols=("clean", "paper"))):
         with pytest.raises(ConfigError, match="Straight samples from noise to the end"):
-            refuse_rounds(Straight, config)
+            refuse_rounds(Straight, method.config, config)
+
+
+def test_a_method_has_its_own_disturbed_protocol_or_none(method: Any) -> None:
+    """CLEL's is its training sampler, in the style of the run; one that states none is not sampled by another's."""
+
+    class Undisturbed(type(method)):  # type: ignore[misc]
+        title = "Undisturbed"
+        disturbed = Method.disturbed
+
+    assert own_protocols(Undisturbed, method.config) == {"clean": CLEAN}
+    refuse_rounds(Undisturbed, method.config, EvaluateConfig(4, steps=4, rounds=2))
+    with pytest.raises(ConfigError, match="Undisturbed has no protocol 'paper' of its own"):
+        refuse_rounds(Undisturbed, method.config, EvaluateConfig(4, steps=4, protocols=("clean", "paper")))
+    with pytest.raises(ConfigError, match="unknown protocol of Undisturbed 'paper'"):
+        draw(Undisturbed(method.config, method.spec), 2, EvaluateConfig(2, steps=1), 0, protocol="paper")
+    for name in ("clel", "plain"):
+        for preset, style in (("quick", "simclr"), ("small", "kornia"), ("paper", "kornia")):
+            own = own_protocols(METHODS[name], METHODS[name].recipe(preset).config)
+            assert own["paper"] == Protocol(0.001, replace(STRONG, style=style)), (name, preset)  # type: ignore[arg-type]
 
 
 def test_restart_rate() -> None:

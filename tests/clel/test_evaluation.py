@@ -20,6 +20,7 @@ from clel.config import ConfigError
 from clel.data import load
 from clel.execute import execute, stands
 from clel.lock import Busy, locked
+from clel.method import Method
 from clel.metrics.spaces import feature_space
 from clel.metrics.weights import WeightsError
 from clel.run import Run, build, resolve
@@ -249,6 +250,19 @@ def test_every_kept_checkpoint(trained: Path, capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out)["metrics"] == found[0]["metrics"]
     assert main(["evaluate", str(trained), "--checkpoint", "77", *options]) == 2
     assert "expected last, all, or one of" in capsys.readouterr().err
+
+
+def test_a_method_without_a_protocol_of_its_own_says_so(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(METHODS["clel"], "disturbed", Method.disturbed)
+    for asked in (["--protocol", "both"], []):  # the run's own configuration asks for both
+        assert main(["evaluate", str(trained), "--device", "cpu", *asked]) == 0
+        streams = capsys.readouterr()
+        assert "CLEL has no protocol paper of its own" in streams.err
+        assert json.loads(streams.out)["evaluations"].keys() == {"fresh", "buffer"}
+    assert main(["evaluate", str(trained), "--device", "cpu", "--protocol", "paper"]) == 2
+    assert "CLEL has no protocol 'paper' of its own" in capsys.readouterr().err
 
 
 def test_unknown_names_are_refused() -> None:

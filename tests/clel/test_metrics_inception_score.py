@@ -54,6 +54,35 @@ def test_known_values() -> None:
     assert inception_score(onehot(labels, 3), splits=2) == pytest.approx((1.5, 0.5))
 
 
+def test_order_of_the_images_does_not_matter() -> None:
+    """Near-one-hot rows of 10 classes: 1 in splits of one class each, 9.9 in random ones, sorted or not."""
+    labels = torch.arange(5000) // 500
+    p = 0.999 * onehot(labels, 10) + 0.0001
+    assert inception_score(p)[0] == pytest.approx(1)
+    mixed = p[torch.randperm(5000, generator=torch.Generator().manual_seed(9))]
+    scores = [
+        inception_score(rows, generator=torch.Generator().manual_seed(seed))[0]
+        for rows in (p, mixed)
+        for seed in (0, 1)
+    ]
+    # in splits of 500 class shares are 0.1 +- sqrt(0.09 / 500): the entropy is log 10 less 9 / (2 * 500)
+    sure = float((p[0] * p[0].log()).sum())
+    assert scores == pytest.approx([10 * np.exp(sure - 9 / 1000)] * 4, rel=0.005)
+    assert len(set(scores)) == 4
+
+
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(5, 60), splits=st.integers(1, 5), seed=st.integers(0, 10_000))
+def test_random_splits_are_a_permutation_of_those_in_order(n: int, splits: int, seed: int) -> None:
+    """Equal sizes, whatever the chunks: image i goes to the split that holds position perm[i]."""
+    p = (normal(n, 4, seed) * 3).softmax(1)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    expected = by_definition(p[order.argsort()].numpy(), splits)
+    for chunks in (iter([p]), iter(p.split(3))):
+        found = inception_score(chunks, n, splits, torch.Generator().manual_seed(seed))
+        assert found == pytest.approx(expected, rel=1e-10, abs=1e-10)
+
+
 def test_refusals() -> None:
     p = normal(20, 3, 0).softmax(1)
     with pytest.raises(DataError, match="takes n"):

@@ -7,7 +7,7 @@ import pytest
 from baselines import METHODS
 from clel.config import ConfigError
 from clel.run import Run
-from clel.sampling import refuse_rounds, takes_up_chains
+from clel.sampling import refuse_rounds
 from experiments.grid import PROFILES, table1_cells
 from experiments.references import REFERENCES
 
@@ -71,13 +71,27 @@ def _has_chains(row: str) -> bool:
     return row in METHODS and METHODS[row].recipe("quick").evaluate.steps > 0
 
 
-def test_a_protocol_that_disturbs_is_asked_only_of_methods_that_take_chains_up() -> None:
+@pytest.mark.parametrize("profile", ["quick", "small", "paper"])
+def test_a_protocol_that_disturbs_is_asked_only_of_methods_whose_authors_have_one(profile: str) -> None:
+    """CLEL's release disturbs its chains in evaluation, and the plain EBM is its ablation; nobody else's is theirs."""
     asked = {"protocols": ("clean", "paper"), "sampling_seeds": 2}
-    cells = [cell for cell in table1_cells("quick", evaluate=asked) if cell.row in METHODS]
-    assert {takes_up_chains(METHODS[cell.row]) for cell in cells} == {True, False}
+    cells = [cell for cell in table1_cells(profile, evaluate=asked, dataset="digits") if isinstance(cell.run, Run)]
+    assert {cell.run.method for cell in cells} == METHODS.keys()
     for cell in cells:
-        assert cell.evaluate is not None
-        refuse_rounds(METHODS[cell.row], cell.evaluate)
-        can = takes_up_chains(METHODS[cell.row])
-        assert cell.evaluate.protocols == (("clean", "paper") if can else ("clean",))
+        assert isinstance(cell.run, Run) and cell.evaluate is not None
+        refuse_rounds(METHODS[cell.run.method], cell.run.config, cell.evaluate)
+        own = cell.run.method in ("clel", "plain")
+        assert cell.evaluate.protocols == (("clean", "paper") if own else ("clean",))
         assert cell.evaluate.sampling_seeds == 2
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_presets_ask_for_no_protocol_that_their_method_does_not_have(profile: str) -> None:
+    for cell in table1_cells(profile, dataset="digits"):
+        if isinstance(cell.run, Run):
+            refuse_rounds(METHODS[cell.run.method], cell.run.config, cell.run.evaluate)
+
+
+def test_an_unknown_protocol_is_refused() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'paper'"):
+        table1_cells("quick", evaluate={"protocols": ("clean", "papre")})

@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from clel.augment import AugmentConfig
+from clel.config import to_dict
 from experiments.report import describe, refresh_section, write_report
 from experiments.store import load_records
 
@@ -57,6 +59,25 @@ def test_protocol_names_rows_that_differ(fake: Any) -> None:
     protocol_line = "Protocol: features classifier-v1 (digits); accuracy 0.9812; generated images 1000 (Real: 450); "
     assert protocol_line + "sampling steps 40; weights averaged." in lines
     assert not any(line.startswith("Warning") for line in lines)
+
+
+def test_protocol_says_what_each_rows_own_does_to_chains(fake: Any) -> None:
+    """Once a row has it: of the others too that there is none; nothing of rows without training."""
+    strong = to_dict(AugmentConfig(flip=0.5, jitter=(0.4, 0.4, 0.4, 0.1), style="kornia"))
+    cells = [*fake.cells("a", "A"), *fake.cells("b", "B"), *fake.cells("c", "C"), *fake.cells("r", "Real")]
+    for cell in cells:
+        fake.write(cell, trained=cell.row != "r", protocol={"n_fake": 5})
+
+    def line() -> str:
+        runs = load_records(fake.runs_dir, [cell.run_name for cell in cells])
+        return next(text for text in describe(cells, runs) if text.startswith("Protocol"))
+
+    assert line() == "Protocol: generated images 5."
+    paper = {"protocol": {"restart": 0.001, "augmentation": strong}}
+    for cell in cells[:2]:
+        fake.write(cell, protocol={"n_fake": 5}, evaluations={"fresh": {"folder": "x"}, "paper": paper})
+    said = "restarts 0.001, flip 0.5, jitter 0.4 0.4 0.4 0.1, style kornia"
+    assert line() == f"Protocol: generated images 5; protocol paper: {said} (C: none)."
 
 
 def test_mixed_features_are_warned_of(fake: Any) -> None:
