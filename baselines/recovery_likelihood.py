@@ -17,6 +17,7 @@ from torch import Tensor
 from baselines.drl_config import RecoveryConfig, recipes
 from baselines.drl_network import DRLNetwork
 from baselines.drl_schedule import NoiseLevels, per_image, spread
+from clel.augment import mirror
 from clel.data import ImageSpec
 from clel.ebm import require_images
 from clel.energy import Energy
@@ -75,11 +76,7 @@ class RecoveryLikelihood(Method):
 
     def data(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Images in [0, 1], half of them mirrored where asked, as numbers in [-1, 1]."""
-        x = 2 * images - 1
-        if not self.config.flip:
-            return x
-        mirrored = torch.rand(len(x), 1, 1, 1, generator=generator, device=x.device) < 0.5
-        return torch.where(mirrored, x.flip(3), x)
+        return 2 * (mirror(images, generator) if self.config.flip else images) - 1
 
     def diffuse(self, x: Tensor, t: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """x_t and x_{t+1} of images x in [-1, 1], each with its own level t [N]."""

@@ -14,15 +14,18 @@ from torch.optim import Adamax
 from torch.optim.lr_scheduler import LambdaLR
 
 from baselines.spectral import scale_sum, spectral_sum
+from baselines.vae_cells import multiply_in
 from baselines.vae_config import VAEConfig
 from baselines.vae_decoder import image_mean, log_likelihood
 from baselines.vae_network import HierarchicalVAE
 from baselines.vae_objective import balanced_kl, cosine_factor, kl_coefficient
 from baselines.vae_presets import vae_recipes
+from clel.augment import mirror
 from clel.data import ImageSpec
 from clel.ebm import require_images
 from clel.method import Method, Optimisation
 from clel.random import stream
+from clel.recompute import recompute
 from clel.settings import Recipe
 
 
@@ -38,6 +41,8 @@ class VAE(Method):
     def __init__(self, config: VAEConfig, spec: ImageSpec) -> None:
         super().__init__(config, spec)
         self.network = HierarchicalVAE(config.network, spec)
+        multiply_in(self.network, getattr(torch, config.precision))
+        recompute(self.network, config.recompute)
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     @classmethod
@@ -53,6 +58,7 @@ class VAE(Method):
     def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         c = self.config
         require_images(images, self.images_per_step)
+        images = mirror(images, generator) if c.flip else images
         log_p, kls = self.terms(images, self.noise(len(images), generator))
         beta = kl_coefficient(self.step, c.kl_warmup, c.kl_least)
         kl = balanced_kl(kls, c.network.groups, beta, c.balance)

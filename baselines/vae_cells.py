@@ -3,16 +3,22 @@
 The encoder's branch is twice batch norm, swish, 3x3 convolution; the decoder's a mobile inverted residual: expand by a
 1x1 convolution, 5x5 depthwise convolution, back by a 1x1 convolution. Both may end in squeeze-and-excitation. A cell
 keeps the size, halves it with twice the channels ("down"), or doubles it with half the channels ("up").
+
+In a training pass a cell may multiply in bfloat16. What goes from cell to cell stays float32: a sum of a hundred
+branches of weight 0.1, each rounded to the eight bits of bfloat16 as it is added, would lose the small ones.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
+
+from clel.recompute import Recomputed
 
 Resize = Literal["same", "down", "up"]
 BRANCH = 0.1
@@ -77,7 +83,33 @@ def skip(inputs: int, resize: Resize, norm: bool) -> nn.Module:
     return Double(inputs, inputs // 2, norm) if resize == "up" else nn.Identity()
 
 
-class EncoderCell(nn.Module):
+class Cell(Recomputed):
+    """x [N, C, H, W] -> skip(x) + 0.1 branch(x), in the number format of x."""
+
+    skip: nn.Module
+    branch: nn.Module
+    training_dtype = torch.float32
+    """Number format of the convolutions in training mode (autocast); the norms' statistics are float32 in any."""
+
+    def compute(self, x: Tensor) -> Tensor:
+        with self._multiplying(x.device):
+            return self.skip(x).to(x.dtype) + BRANCH * self.branch(x)
+
+    def _multiplying(self, device: torch.device) -> AbstractContextManager[object]:
+        # weight norm's own operations are none that autocast rounds
+        if self.training and self.training_dtype != torch.float32:
+            return torch.autocast(device.type, self.training_dtype)
+        return nullcontext()
+
+
+def multiply_in(module: nn.Module, dtype: torch.dtype) -> None:
+    """Set `training_dtype` of every cell inside."""
+    for m in module.modules():
+        if isinstance(m, Cell):
+            m.training_dtype = dtype
+
+
+class EncoderCell(Cell):
     """skip(x) + 0.1 SE(conv(swish(bn(conv(swish(bn(x))))))); `down` halves, `same` keeps the size."""
 
     def __init__(self, inputs: int, resize: Resize, excite: bool, norm: bool) -> None:
@@ -88,11 +120,8 @@ class EncoderCell(nn.Module):
         layers += [batch_norm(outputs), nn.SiLU(), conv(outputs, outputs, 3, norm=norm)]
         self.branch = nn.Sequential(*layers, *([SqueezeExcite(outputs)] if excite else []))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.skip(x) + BRANCH * self.branch(x)
 
-
-class DecoderCell(nn.Module):
+class DecoderCell(Cell):
     """skip(x) + 0.1 SE(bn(1x1(swish(bn(5x5 depthwise(swish(bn(1x1(bn(x))))))))); hidden channels expansion * C."""
 
     def __init__(self, inputs: int, resize: Resize, expansion: int, excite: bool, norm: bool) -> None:
@@ -105,6 +134,3 @@ class DecoderCell(nn.Module):
         layers += [conv(hidden, hidden, 5, groups=hidden, bias=False, norm=False), batch_norm(hidden), nn.SiLU()]
         layers += [conv(hidden, outputs, 1, bias=False, norm=False), batch_norm(outputs)]
         self.branch = nn.Sequential(*layers, *([SqueezeExcite(outputs)] if excite else []))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.skip(x) + BRANCH * self.branch(x)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from baselines.vae_network import VAENetworkConfig
-from clel.config import require
+from clel.config import ADDED, require
 
 
 @dataclass(frozen=True, kw_only=True)
 class VAESettings:
-    """Hyper-parameters of a hierarchical VAE but its batch; the defaults are those of VAEBM's NVAE on CIFAR-10."""
+    """Hyper-parameters of a hierarchical VAE but its batch.
+
+    The defaults are those of VAEBM's NVAE on CIFAR-10 but for flips and precision, which its presets set.
+    """
 
     network: VAENetworkConfig = field(default_factory=VAENetworkConfig)
     """Encoder, latents and decoder."""
@@ -34,6 +38,12 @@ class VAESettings:
     """Draws of the latents in an estimate of the ELBO, the same ones for every image. [NVAE: 10 in validation]"""
     temperature: float = 1.0
     """Factor of the priors' standard deviations when images are sampled. [VAEBM: 1]"""
+    flip: bool = field(default=False, metadata=ADDED)
+    """Mirror half of the training images left to right. [authors' code: yes, for natural images]"""
+    precision: Literal["float32", "bfloat16"] = field(default="float32", metadata=ADDED)
+    """Number format of the cells' convolutions in training passes; all else stays float32. [NVAE: mixed, float16]"""
+    recompute: bool = field(default=False, metadata=ADDED)
+    """Keep each cell's input alone and compute its activations again on the way back. [this suite]"""
 
     def __post_init__(self) -> None:
         require(

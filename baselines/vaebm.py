@@ -25,6 +25,7 @@ from baselines.vaebm_config import VAEBMConfig
 from baselines.vaebm_load import DIGITS, content_hash, cost_of, load_vae
 from baselines.vaebm_network import VAEBMEnergy, initialise_from
 from baselines.vaebm_presets import vaebm_recipes
+from clel.augment import mirror
 from clel.data import ImageSpec
 from clel.ebm import require_images
 from clel.frozen import FrozenView
@@ -102,7 +103,7 @@ class VAEBM(Method):
             with torch.no_grad():
                 for name, parameter in self.vae.named_parameters(prefix="vae"):
                     parameter.copy_(average[name])
-        initialise_from(self.network, images)
+        initialise_from(self.network, self.mirrored(images, generator))
         self.stage = number
 
     def inherited(self) -> Mapping[int, StageCost]:
@@ -131,7 +132,7 @@ class VAEBM(Method):
         require_images(images, self.images_per_step)
         if self.stage == 0:
             return self.vae.training_step(images[: c.vae_batch_size], generator)
-        positives, negatives = images[: c.batch_size], self.negatives(generator)
+        positives, negatives = self.mirrored(images[: c.batch_size], generator), self.negatives(generator)
         positive, negative = self.network(torch.cat([positives, negatives])).split(c.batch_size)
         spectral = spectral_sum(self.network)
         self.step += 1
@@ -141,6 +142,10 @@ class VAEBM(Method):
             "energy_negative": negative.detach().mean(),
             "spectral": spectral.detach(),
         }
+
+    def mirrored(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Images [N, C, H, W], half of them mirrored where asked."""
+        return mirror(images, generator) if self.config.flip else images
 
     def negatives(self, generator: torch.Generator) -> Tensor:
         """x- [batch_size, C, H, W]: the images of chains after their Langevin steps."""

@@ -8,12 +8,12 @@ from typing import Literal
 from baselines.noise_langevin import NoiseBufferConfig, NoiseLangevinConfig
 from baselines.vae_config import VAESettings
 from baselines.vaebm_network import EnergyConfig
-from clel.config import LOGISTICS, require
+from clel.config import ADDED, LOGISTICS, require
 
 
 @dataclass(frozen=True, kw_only=True)
 class VAEBMConfig:
-    """Hyper-parameters of VAEBM; the defaults are those of the authors' command for CIFAR-10."""
+    """Hyper-parameters of VAEBM; the defaults are those of the authors' command for CIFAR-10, but for flips."""
 
     batch_size: int = 32
     """Images, and chains, in one iteration of stage two. [authors' command: 32]"""
@@ -45,6 +45,8 @@ class VAEBMConfig:
     """Adam's weight decay. [authors' command: 3e-5]"""
     clip: bool = True
     """Clamp each element of E's gradient to +-(3 sqrt(v) + 0.1), v Adam's mean square. [authors' code: yes]"""
+    flip: bool = field(default=False, metadata=ADDED)
+    """Mirror half of stage two's real images left to right; stage one has vae.flip. [authors' code: yes]"""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vae_content", self.vae_content.strip().lower())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from baselines.noise_langevin import NoiseLangevinConfig
-from baselines.vae_presets import quick_settings, small_settings
+from baselines.vae_presets import paper_settings, quick_settings, small_settings
 from baselines.vaebm_config import VAEBMConfig
 from baselines.vaebm_network import EnergyConfig
 from clel.full import full_evaluate
@@ -27,8 +27,9 @@ def vaebm_recipes() -> dict[str, Recipe]:
         betas=(0.9, 0.999),
     )
     small = VAEBMConfig(
-        vae=small_settings(), vae_batch_size=64, vae_share=50_000 / 80_000, energy=EnergyConfig(width=64)
+        vae=small_settings(), vae_batch_size=64, vae_share=50_000 / 80_000, energy=EnergyConfig(width=64), flip=True
     )
+    paper = VAEBMConfig(vae=paper_settings(), flip=True)
     train = TrainConfig(
         iterations=iterations,
         ema_half_life=2000.0,
@@ -39,7 +40,7 @@ def vaebm_recipes() -> dict[str, Recipe]:
         evaluate_every=200,
         sample_every=500,
     )
-    paper = TrainConfig(iterations=108_000, max_energy=1e3, checkpoint_every=500)
+    paper_train = TrainConfig(iterations=108_000, max_energy=1e3, checkpoint_every=500)
     return {
         "quick": Recipe(quick, train, EvaluateConfig(samples=1000, steps=16, beyond=5.0), "vaebm"),
         "small": Recipe(
@@ -48,5 +49,5 @@ def vaebm_recipes() -> dict[str, Recipe]:
             full_evaluate(16, 1, ("clean",)),
             None,
         ),
-        "paper": Recipe(VAEBMConfig(), paper, full_evaluate(16, 1, ("clean",)), "vaebm"),
+        "paper": Recipe(paper, paper_train, full_evaluate(16, 1, ("clean",)), "vaebm"),
     }

@@ -99,6 +99,11 @@ def crop_and_flip(x: Tensor, config: AugmentConfig, generator: torch.Generator) 
     return F.grid_sample(x, grid, mode="bicubic", padding_mode="reflection", align_corners=False).clamp(0, 1)
 
 
+def mirror(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Images [N, C, H, W], each left to right with probability 1/2: pixels are moved, not sampled anew."""
+    return torch.where(_bernoulli(x, 0.5, generator), x.flip(3), x)
+
+
 def jitter(x: Tensor, strengths: tuple[float, float, float, float], generator: torch.Generator) -> Tensor:
     """Brightness, contrast, saturation and hue, each with a factor (hue: an angle) drawn for each image."""
     brightness, contrast, saturation, hue = strengths

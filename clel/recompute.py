@@ -9,25 +9,36 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-class RecomputedStage(nn.Sequential):
-    """Layers whose activations, where `recompute` is set, are not kept for the backward pass but computed again there.
+class Recomputed(nn.Module):
+    """A module x -> compute(x) whose activations, where `recompute` is set, are not kept but computed again on the way
+    back: between the two passes it holds x alone.
 
     Batch norms then see the same batch and leave their running statistics alone, so that these move once a pass.
     """
 
     recompute = False
 
+    def compute(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
     def forward(self, x: Tensor) -> Tensor:
         if not (self.recompute and torch.is_grad_enabled()):
-            return super().forward(x)
+            return self.compute(x)
         contexts = lambda: (nullcontext(), frozen_statistics(self))  # noqa: E731
-        return checkpoint(super().forward, x, use_reentrant=False, context_fn=contexts, preserve_rng_state=False)
+        return checkpoint(self.compute, x, use_reentrant=False, context_fn=contexts, preserve_rng_state=False)
+
+
+class RecomputedStage(Recomputed, nn.Sequential):
+    """Layers one after the other."""
+
+    def compute(self, x: Tensor) -> Tensor:
+        return nn.Sequential.forward(self, x)
 
 
 def recompute(module: nn.Module, on: bool) -> None:
-    """Set `recompute` of every RecomputedStage inside."""
+    """Set `recompute` of every Recomputed inside."""
     for m in module.modules():
-        if isinstance(m, RecomputedStage):
+        if isinstance(m, Recomputed):
             m.recompute = on
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from baselines import METHODS
 from clel.data import ImageSpec
@@ -17,6 +16,7 @@ from clel.resources import now
 from clel.run import Run, build, choose_device
 from clel.sampling import FOLLOWED, further_steps, goes_on
 from clel.stages import Ledger, Stage
+from experiments.peak import Peak, extrapolated
 
 PROBE = 4
 """Images in a first measured step."""
@@ -40,7 +40,8 @@ def estimate(run: Run[Any], spec: ImageSpec) -> Estimate:
     """Estimate a run from a training step of each of its stages, with chains of one step, and a short sampling.
 
     On a few images at first; where the whole batch would take seconds only, on the whole batch, since small steps have
-    a fixed cost. A full step then costs the measured one and the gradients that were left out.
+    a fixed cost. A full step then costs the measured one and the gradients that were left out. Memory of a batch too
+    large to be measured follows from that of two small ones.
     """
     iterations = run.train.iterations
     stages = build(run, METHODS, spec, torch.device("meta")).stages(iterations)
@@ -55,7 +56,7 @@ def estimate(run: Run[Any], spec: ImageSpec) -> Estimate:
         share = images / measured.images
         step = measured.seconds + (stage.gradient_evaluations - measured.gradients) * measured.gradient_seconds
         seconds += share * step * stage.iterations
-        memory = max(memory, int(measured.fixed_bytes + share * measured.saved_bytes))
+        memory = max(memory, measured.fixed_bytes + _peak(run, spec, number, images, measured))
     e = run.evaluate
     drawn = sum(e.sampling_seeds if protocol == "clean" else 1 for protocol in e.protocols)
     chains: float = drawn * e.samples
@@ -69,8 +70,8 @@ def estimate(run: Run[Any], spec: ImageSpec) -> Estimate:
 class _Measured:
     """A training step on `images` images with `gradients` input gradients in it, one such gradient, and a sampling.
 
-    fixed_bytes: weights, gradients, Adam's two moments, the average, and buffers. saved_bytes: what the step saves for
-    its backward pass. The interpreter and the libraries are not counted.
+    fixed_bytes: weights, Adam's two moments, the average, and buffers. held: what the step makes, gradients of weights
+    among it. The interpreter and the libraries are not counted, nor what an optimiser's step takes for itself.
     """
 
     images: int
@@ -79,11 +80,36 @@ class _Measured:
     gradient_seconds: float
     sampling_seconds: float
     fixed_bytes: int
-    saved_bytes: int
+    held: Peak
 
 
 def _measure(run: Run[Any], spec: ImageSpec, number: int, batch: int, images: int) -> _Measured:
     """Measure stage `number`, with all batches in the proportion in which `images` are to that stage's own `batch`."""
+    device = choose_device(run.device)
+    method, stage, step = _prepared(run, spec, number, batch, images)
+    with Peak(device) as held:
+        step()
+    weights, buffers = (sum(t.nbytes for t in tensors) for tensors in (method.parameters(), method.buffers()))
+    gradient, sampling = _sampling(method, stage, images, run.evaluate.steps, device)
+    fixed = 4 * weights + buffers
+    return _Measured(images, stage.gradient_evaluations, _timed(step, device), gradient, sampling, fixed, held)
+
+
+def _peak(run: Run[Any], spec: ImageSpec, number: int, images: int, measured: _Measured) -> int:
+    """The most bytes that a step of stage `number` holds on `images` images."""
+    if measured.images == images:
+        return measured.held.bytes
+    fewer = max(2, measured.images // 2)
+    _, _, step = _prepared(run, spec, number, images, fewer)
+    with Peak(choose_device(run.device)) as held:
+        step()
+    return extrapolated(held, measured.held, (fewer, measured.images), images)
+
+
+def _prepared(
+    run: Run[Any], spec: ImageSpec, number: int, batch: int, images: int
+) -> tuple[Method, Stage, Callable[[], None]]:
+    """The method about to train its stage `number` on `images` images in the place of `batch`, and a step's work."""
     device = choose_device(run.device)
     method = build(replace(run, config=shrunk(run.config, batch / images)), METHODS, spec, device)
     method.reset_chains(stream(device, run.seed, "plan"))
@@ -98,13 +124,7 @@ def _measure(run: Run[Any], spec: ImageSpec, number: int, batch: int, images: in
             optimiser.zero_grad(set_to_none=True)
         method.training_step(x, stream(device, run.seed, "plan"))["loss"].backward()
 
-    with _SavedBytes() as saved:
-        step()
-    weights, buffers = (sum(t.nbytes for t in tensors) for tensors in (method.parameters(), method.buffers()))
-    gradient, sampling = _sampling(method, stage, images, run.evaluate.steps, device)
-    return _Measured(
-        images, stage.gradient_evaluations, _timed(step, device), gradient, sampling, 5 * weights + buffers, saved.total
-    )
+    return method, stage, step
 
 
 def _sampling(method: Method, stage: Stage, images: int, steps: int, device: torch.device) -> tuple[float, float]:
@@ -132,27 +152,6 @@ def with_steps(config: Any, steps: int) -> Any:
     if not hasattr(config, "langevin"):
         return config
     return replace(config, langevin=replace(config.langevin, steps=steps))
-
-
-class _SavedBytes:
-    """Counts the bytes that autograd saves while entered, each storage once."""
-
-    def __enter__(self) -> _SavedBytes:
-        self.storages: dict[int, int] = {}
-        self.hooks = torch.autograd.graph.saved_tensors_hooks(self._note, lambda tensor: tensor)
-        self.hooks.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.hooks.__exit__(*error)
-
-    def _note(self, tensor: Tensor) -> Tensor:
-        self.storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    @property
-    def total(self) -> int:
-        return sum(self.storages.values())
 
 
 def _timed(work: Callable[[], Any], device: torch.device) -> float:

@@ -18,7 +18,7 @@ COLUMNS = ("profile", "row", "gpus", "cpus", "memory_gb", "gpu_memory_gb", "minu
 ANY, UNTRAINED = "*", "untrained"
 """Keys of a row of the file that stands for all of a profile, or for all that nothing is trained for."""
 ONE_GPU = 80.0
-"""GB of a large GPU. A few have more, none of them in reach of what does not fit here."""
+"""GB of a large GPU."""
 
 
 @dataclass(frozen=True)
