@@ -26,6 +26,7 @@ from clel.metrics.spaces import feature_space
 from clel.record import blank_record, finished, read_record, write_record
 from clel.reference import reference
 from clel.run import Run, choose_device, load_config, slug
+from clel.threads import wait_asleep
 from experiments.external import ExternalRun, execute_external
 from experiments.references import ReferenceRun, execute_reference
 from experiments.study.run import execute_chains
@@ -133,6 +134,7 @@ def task(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    wait_asleep()
     tune_allocator()
     with shown_notices():
         sys.exit(task(sys.argv[1:]))
