@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines import METHODS
-from clel.allocator import tune_allocator
+from clel.allocator import let_engines_tune
 from clel.config import from_dict
 from clel.data import load
 from clel.execute import execute, stands
@@ -135,6 +135,6 @@ def task(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     wait_asleep()
-    tune_allocator()
+    let_engines_tune()
     with shown_notices():
         sys.exit(task(sys.argv[1:]))
