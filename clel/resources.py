@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+STAT = Path("/proc/stat")
+
 
 def peak_memory(device: torch.device) -> tuple[int, str]:
     """Bytes at the peak so far and what they count: "cuda allocated" on a GPU, "process rss" on the CPU.
@@ -51,10 +53,9 @@ class Others:
 
     @staticmethod
     def _so_far() -> float | None:
-        path = Path("/proc/stat")
-        if not path.exists():
+        if not STAT.exists():
             return None
-        ticks = map(int, path.read_text().split("\n", 1)[0].split()[1:])
+        ticks = map(int, STAT.read_text().split("\n", 1)[0].split()[1:])
         user, nice, system, _, _, interrupts, soft, steal, *_ = ticks
         own = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         busy = (user + nice + system + interrupts + soft + steal) / os.sysconf("SC_CLK_TCK")

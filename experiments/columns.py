@@ -12,11 +12,8 @@ import pandas as pd
 from experiments.headings import feature_spaces, is_inception
 from experiments.markup import Footnotes, Header
 from experiments.numbers import interval, number, spread
+from experiments.speed.machine import IDLE
 from experiments.store import Run
-
-
-IDLE = 0.1
-"""Cores that others may keep busy on a machine whose seconds count as undisturbed."""
 
 
 @dataclass(frozen=True)

@@ -20,4 +20,4 @@ def as_in_training(engine: str | None = "fast") -> None:
 
 def provenance_of_measurements(device: torch.device) -> dict[str, Any]:
     """clel.provenance of what processes with these settings measure, for the command that starts them."""
-    return provenance(device) | {"tf32": False}
+    return provenance(device) | {"tf32": False, "allocator": "each engine's own settings"}

@@ -1,4 +1,6 @@
-"""A process that works when told to, for what a process has once: -m tests.benchmarks.worker ALLOCATOR WORK SIZE ENGINE.
+"""A process that works when told to, for what a process has once.
+
+python -m tests.benchmarks.worker ALLOCATOR WORK SIZE ENGINE
 
 When it is ready, and for each line that it reads after it worked once, it writes its seconds of processor until then
 and its peak memory in MiB.
