@@ -90,11 +90,11 @@ def _costs(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
     others = _disturbed(notes, runs)
     steps = [
         Column(Header(("training", "steps")), lambda row: number(row["iterations"])),
-        Column(Header(("training", "images", "×1000")), lambda row: _thousands(row["images"])),
+        Column(Header(("training images,", "thousands")), lambda row: _thousands(row["images"])),
     ]
     if any(run.part("training").get("gradient_evaluations") is not None for run in runs):
         gradients = notes.mark("Batches of dE/dx that training chains took.")
-        header = Header(("gradient", "evaluations", "×1000"), (gradients,))
+        header = Header(("gradient", "evaluations,", "thousands"), (gradients,))
         steps.append(Column(header, lambda row: _thousands(row["gradient_evaluations"])))
     events = notes.mark("Roll-backs after a divergence, in total over all runs of the row, failed ones included.")
     return [

@@ -115,7 +115,7 @@ def test_costs_are_also_images_and_gradients(fake: Any) -> None:
     fake.write(small[0], 3.0, training=training | {"images": 57_600, "gradient_evaluations": 27_040})
     fake.write(large[0], 3.0, training=training | {"images": 6_400_000, "gradient_evaluations": None})
     table = build(fake, small + large)
-    assert [cell_of(table, "training images ×1000", row) for row in (0, 1)] == ["57.6", "6,400"]
-    assert [cell_of(table, "gradient evaluations ×1000", row) for row in (0, 1)] == ["27.0", ""]
+    assert [cell_of(table, "training images, thousands", row) for row in (0, 1)] == ["57.6", "6,400"]
+    assert [cell_of(table, "gradient evaluations, thousands", row) for row in (0, 1)] == ["27.0", ""]
     table = build(fake, large)
     assert not any("gradient" in " ".join(h.lines) for h in table.grid.headers)

@@ -94,7 +94,7 @@ def test_runs_measured_in_another_way_are_not_averaged(fake: Any) -> None:
 def test_nothing_has_run(fake: Any) -> None:
     cells = fake.cells("a", "A", 2, published="igebm")
     table = build(fake, cells)
-    assert shown(table)["A"] == ["– (n=0/2)", *["–"] * 7, "38.20", "", ""]
+    assert shown(table)["A"] == ["– (n=0/2)", *["–"] * 8, "38.20", "", ""]
     assert "no features yet" in table.to_markdown()
 
 
