@@ -2,7 +2,16 @@
 
 import sys
 
-from clel.cli import main
+from clel import cli
+from clel.threads import wait_asleep
+
+
+def main() -> int:
+    """The command line as a program, whose threads sleep while they wait; what only prints a text needs none."""
+    if sys.argv[1:] and not {"-h", "--help", "--version"} & set(sys.argv[1:]):
+        wait_asleep()
+    return cli.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

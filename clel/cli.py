@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points, version
 
-from clel.allocator import tune_allocator
+from clel.allocator import let_engines_tune
 from clel.checkpoint import CheckpointError
 from clel.clel import CLEL
 from clel.commands.evaluate import evaluate
@@ -54,7 +54,7 @@ def installed_methods() -> dict[str, type[Method]]:
 def main(arguments: Sequence[str] | None = None, methods: Methods | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 failed, 2 bad input, 3 diverged, 130 Ctrl-C, 143 SIGTERM."""
     if arguments is None:  # as a program: the process is ours
-        tune_allocator()
+        let_engines_tune()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     methods = installed_methods() if methods is None else methods
     if arguments[:1] == ["--version"]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from clel.allocator import tune_allocator
 from clel.config import ConfigError, differences, from_dict, identity
 from clel.data import Images, load
 from clel.evaluate import brief, measure_images, refuse_few_samples
@@ -79,6 +80,7 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
         return existing
     ended = existing is not None and existing["status"] in FINAL
     record = blank_record(folder.name, run, method=run.method, preset=run.preset, dataset=run.dataset, seed=run.seed)
+    tune_allocator(getattr(run.config, "engine", None))  # before there is any tensor
     try:
         device = choose_device(run.device)
         float32_means_float32()

@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 
+from clel.allocator import allocation
 from clel.holder import slurm_job
+from clel.threads import waiting
 
 CODE = (":/clel", ":/baselines", ":/experiments", ":/pyproject.toml")
 """What a number can hang on; an edited page or a table made again changes none."""
@@ -33,6 +35,8 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "device": device_name(device),
         "tf32": torch.backends.cudnn.allow_tf32 if device.type == "cuda" else False,
         "threads": torch.get_num_threads(),
+        "waiting": waiting() or "as the runtime has it",
+        "allocator": allocation(),
         "slurm_job_id": slurm_job() or None,
         # absolute paths cut down to their last part: a record names no folder of the machine
         "command": " ".join(["python", *(Path(a).name if Path(a).is_absolute() else a for a in sys.orig_argv[1:])]),

@@ -47,6 +47,8 @@ def training_costs(method: Method, outcome: Outcome, device: torch.device) -> di
     """What training took: the record's "training" table; of more than one stage, each one's share too."""
     peak, kind = peak_memory(device)
     shares: dict[str, Any] = {}
+    if outcome.busy_cores is not None:
+        shares["busy_cores"] = round(outcome.busy_cores, 3)
     for stage in outcome.stages if len(outcome.stages) > 1 else ():
         shares |= {f"{key}_{stage.name}": getattr(stage, key) for key in ("iterations", "seconds", "peak_memory_bytes")}
     return {

@@ -39,6 +39,7 @@ class StageCost:
 class Ledger:
     """Steps, seconds and peak memory of each stage so far; steps and seconds that a roll-back undid stay counted.
 
+    `others` are core-seconds that other programs took in `watched` of the seconds, those in which that was known.
     `batch` is the images of an iteration where the stage does not say.
 
     Raises:
@@ -58,6 +59,7 @@ class Ledger:
         self.steps = [0] * len(stages)
         self.seconds = [0.0] * len(stages)
         self.peaks = [0] * len(stages)
+        self.others = self.watched = 0.0
 
     def stage(self, t: int) -> int:
         """Number of the stage that iteration t = 0, 1, ... belongs to; the last one's beyond the end."""
@@ -77,15 +79,23 @@ class Ledger:
         before = self.stage(t - 1) if t > 0 else 0
         return range(before + 1, self.stage(t) + 1)
 
-    def add(self, done: int, seconds: float, peak: int) -> None:
-        """Book seconds, and the peak in bytes, to the stage of the last of `done` iterations."""
+    def add(self, done: int, seconds: float, peak: int, others: float | None = None) -> None:
+        """Book seconds, the peak in bytes, and others' core-seconds to the stage of the last of `done` iterations."""
         k = self.stage(max(done - 1, 0))
         self.seconds[k] += seconds
         self.peaks[k] = max(self.peaks[k], peak)
+        if others is not None:
+            self.others += others
+            self.watched += seconds
 
     def inherit(self, k: int, cost: StageCost) -> None:
         """Book to stage k, which has no iterations here, what it took elsewhere; again, it changes nothing."""
         self.seconds[k], self.peaks[k] = cost.seconds, cost.peak_memory_bytes
+
+    @property
+    def busy_cores(self) -> float | None:
+        """Cores that other programs kept busy, on average over the time of training; None where nothing tells."""
+        return max(0.0, self.others) / self.watched if self.watched > 0 else None
 
     @property
     def gradient_evaluations(self) -> int:
@@ -108,11 +118,14 @@ class Ledger:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain lists, for a checkpoint."""
-        return {"steps": list(self.steps), "seconds": list(self.seconds), "peaks": list(self.peaks)}
+        lists = {"steps": list(self.steps), "seconds": list(self.seconds), "peaks": list(self.peaks)}
+        return lists | {"others": [self.others, self.watched]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse."""
         self.steps, self.seconds, self.peaks = (list(state[key]) for key in ("steps", "seconds", "peaks"))
+        # checkpoints of before it was watched have none
+        self.others, self.watched = state.get("others", (0.0, 0.0))
 
 
 def _listed(stages: Sequence[Stage]) -> str:

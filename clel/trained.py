@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clel import checkpoint
+from clel.allocator import tune_allocator
 from clel.average import Average, refresh_parametrizations
 from clel.config import ConfigError
 from clel.data import Images, load
@@ -96,6 +97,7 @@ def load_trained(
         raise checkpoint.CheckpointError(f"{folder / 'checkpoints'}: no readable checkpoint; train the run first")
     path, state = found
     place = choose_device(device)
+    tune_allocator(getattr(run.config, "engine", None))
     float32_means_float32()
     images = load(run.dataset, "train").to(place)
     seen, now = state["essence"]["images"], images_essence(images)

@@ -22,7 +22,7 @@ from clel.interrupt import Interrupted, Signals
 from clel.log import Log, Progress
 from clel.method import Method
 from clel.random import fold, seeded, stream
-from clel.resources import now, peak_memory
+from clel.resources import Others, now, peak_memory
 from clel.settings import TrainConfig
 from clel.stages import Ledger, StageCost
 
@@ -42,6 +42,7 @@ class Outcome:
     gradient_evaluations: int
     divergences: int
     stages: tuple[StageCost, ...]
+    busy_cores: float | None = None
 
 
 class Trainer:
@@ -88,13 +89,14 @@ class Trainer:
             if self.config.tensorboard:
                 self.log.open_tensorboard(self.iteration)
             progress = Progress(self.name, self.config.iterations, self.iteration)
-            mark = now(self.device)
+            mark, others = now(self.device), Others()
             while self.iteration < self.config.iterations and reason is None:
                 losses = self.step()
                 if self.must_look(signals):
-                    self.ledger.add(self.iteration, now(self.device) - mark, peak_memory(self.device)[0])
+                    taken = now(self.device) - mark
+                    self.ledger.add(self.iteration, taken, peak_memory(self.device)[0], others.taken())
                     reason = self.look(losses, progress, signals)
-                    mark = now(self.device)
+                    mark, others = now(self.device), Others()
             self.log.close()
             if signals.received is not None:
                 said = f"{self.name}: {signals.received.name} at the end of training; state saved"
@@ -108,6 +110,7 @@ class Trainer:
             self.ledger.gradient_evaluations,
             self.divergences,
             self.ledger.costs(self.iteration),
+            self.ledger.busy_cores,
         )
 
     @property

@@ -14,6 +14,7 @@ from clel.data import DataError
 from clel.interrupt import exit_status
 from clel.lock import Busy
 from clel.log import shown_notices
+from clel.threads import wait_asleep
 from experiments import latex, readme, table1
 from experiments.engines import command as engines
 from experiments.slurm import again, commands
@@ -59,4 +60,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    wait_asleep()
     sys.exit(main())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines import METHODS
-from clel.allocator import tune_allocator
+from clel.allocator import let_engines_tune
 from clel.config import from_dict
 from clel.data import load
 from clel.execute import execute, reference_of, stands
@@ -25,6 +25,7 @@ from clel.metrics.cache import cache_root
 from clel.record import blank_record, finished, read_record, write_record
 from clel.run import Run, choose_device, load_config, slug
 from clel.settings import EvaluateConfig
+from clel.threads import wait_asleep
 from experiments.external import ExternalRun, execute_external
 from experiments.references import ReferenceRun, execute_reference
 from experiments.study.run import execute_chains
@@ -133,6 +134,7 @@ def task(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    tune_allocator()
+    wait_asleep()
+    let_engines_tune()
     with shown_notices():
         sys.exit(task(sys.argv[1:]))

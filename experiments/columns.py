@@ -5,21 +5,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from experiments.headings import feature_spaces, is_inception
 from experiments.markup import Footnotes, Header
 from experiments.numbers import interval, number, spread
+from experiments.speed.machine import IDLE
 from experiments.store import Run
 
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, and the text of its cell for one row of Table.values; an empty text where there is no number."""
+    """A heading, and the text of its cell for one row of Table.values; an empty text where there is no number.
+
+    marks: of the cell, those of its footnotes.
+    """
 
     header: Header
     show: Callable[[pd.Series], str]
+    marks: Callable[[pd.Series], tuple[int, ...]] = lambda row: ()
 
 
 def columns(notes: Footnotes, runs: Sequence[Run], dataset: str) -> list[Column]:
@@ -81,14 +87,45 @@ def _costs(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
         f"Peak memory of the process that trained ({' / '.join(kinds) or 'not recorded'}), evaluations during training "
         "included, 1 MB = 1,000,000 bytes. Process rss counts the interpreter and the libraries too."
     )
+    others = _disturbed(notes, runs)
+    steps = [
+        Column(Header(("training", "steps")), lambda row: number(row["iterations"])),
+        Column(Header(("training images,", "thousands")), lambda row: _thousands(row["images"])),
+    ]
+    if any(run.part("training").get("gradient_evaluations") is not None for run in runs):
+        gradients = notes.mark("Batches of dE/dx that training chains took.")
+        header = Header(("gradient", "evaluations,", "thousands"), (gradients,))
+        steps.append(Column(header, lambda row: _thousands(row["gradient_evaluations"])))
     events = notes.mark("Roll-backs after a divergence, in total over all runs of the row, failed ones included.")
     return [
         Column(Header(("parameters",)), lambda row: number(row["parameters"])),
-        Column(Header(("training", "steps")), lambda row: number(row["iterations"])),
-        Column(Header(("training", "s")), lambda row: number(row["seconds"])),
+        *steps,
+        Column(Header(("training", "s")), lambda row: number(row["seconds"]), others),
         Column(Header(("memory", "MB"), (memory,)), lambda row: number(row["peak_memory_bytes"], scale=1e-6)),
         Column(Header(("divergence", "events"), (events,)), lambda row: number(row["divergences_total"])),
     ]
+
+
+def _disturbed(notes: Footnotes, runs: Sequence[Run]) -> Callable[[pd.Series], tuple[int, ...]]:
+    """The mark of training seconds that other programs may have lengthened."""
+    known = [run.part("training").get("busy_cores") for run in runs if run.part("training")]
+    busy = [float(cores) for cores in known if cores is not None]
+    high = [cores for cores in busy if cores > IDLE]
+    if not high:
+        return lambda row: ()
+    unknown = f" Of {len(known) - len(busy)} runs of the table it was not recorded." if len(busy) < len(known) else ""
+    mark = notes.mark(
+        f"While a run of the row trained, others kept more than {number(IDLE, 1)} of a core busy, in such runs of the "
+        f"table {number(min(high), 1)} to {number(max(high), 1)} cores on average: other programs, and the table's own "
+        "runs beside it. Its seconds may be longer for that; gradient evaluations and images are not."
+        f"{unknown}"
+    )
+    # no number compares as false
+    return lambda row: (mark,) if float(row["busy_cores_max"] or 0) > IDLE else ()
+
+
+def _thousands(value: Any) -> str:
+    return number(value, 0 if value is not None and value >= 1e5 else 1, 1e-3)
 
 
 def _measured(runs: Sequence[Run], metric: str) -> bool:

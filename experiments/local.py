@@ -48,9 +48,8 @@ def run_local(cells: Sequence[Cell], runs: Path, workers: int | None = None, dev
     if not pending:
         return 0
     gpus = visible_gpus(choose_device(device))
-    workers = min(workers or len(gpus) or available_cores(), len(cells))
     # by the whole grid, not by what is left of it: a rerun's sums keep their order
-    threads = max(1, available_cores() // workers)
+    workers, threads = shares(len(cells), workers, gpus)
     slots: list[Worker | None] = [None] * workers
     failures, done, shown = 0, 0, 0.0
 
@@ -77,6 +76,12 @@ def run_local(cells: Sequence[Cell], runs: Path, workers: int | None = None, dev
     finally:
         signal.signal(signal.SIGTERM, previous)
     return failures
+
+
+def shares(cells: int, workers: int | None, gpus: Sequence[str]) -> tuple[int, int]:
+    """How many of so many cells run side by side, and the threads of each; `workers` is what was asked for."""
+    side_by_side = max(1, min(workers or len(gpus) or available_cores(), cells))
+    return side_by_side, max(1, available_cores() // side_by_side)
 
 
 def visible_gpus(device: torch.device) -> list[str]:

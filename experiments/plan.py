@@ -14,10 +14,24 @@ from clel.run import Run, choose_device
 from experiments.estimate import estimate
 from experiments.grid import Cell
 from experiments.launch import finished
+from experiments.local import shares, visible_gpus
 
 
-def describe(cells: Sequence[Cell], runs: Path, workers: int) -> str:
-    """The plan as text: a line a row with its runs, how many are finished, and estimates of time and memory."""
+def describe(cells: Sequence[Cell], runs: Path, workers: int | None = None, device: str = "auto") -> str:
+    """The plan as text: a line a row with its runs, how many are finished, and estimates of time and memory.
+
+    Measured with the threads that each worker will have; `workers` and `device` as run_local takes them.
+    """
+    side_by_side, threads = shares(len(cells), workers, visible_gpus(choose_device(device)))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return _describe(cells, runs, side_by_side, threads)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _describe(cells: Sequence[Cell], runs: Path, workers: int, threads: int) -> str:
     rows = by_row(cells)
     wide = max(20, 2 + max(map(len, rows)))
     lines = [f"{'row':<{wide}}{'runs':>5}{'done':>6}{'iterations':>12}{'time a run':>16}{'MB a run':>10}"]
@@ -29,18 +43,16 @@ def describe(cells: Sequence[Cell], runs: Path, workers: int) -> str:
         if isinstance(run, Run):
             guess = estimate(run, _spec(run.dataset))
             total += guess.seconds * (len(members) - done)
-            line += f"{run.train.iterations:>12}{_long(guess.seconds):>16}{guess.memory / 1e6:>10.0f}"
+            line += f"{run.train.iterations:>12}{duration(guess.seconds):>16}{guess.memory / 1e6:>10.0f}"
             there = memory_of(choose_device(run.device))
             if guess.memory > there:
                 line += f"  DOES NOT FIT: {there / 1e9:.0f} GB are there"
         lines.append(line)
-    left = f"{_long(total)} of work on this machine, about {_long(total / workers)} with {workers} at a time"
-    note = "estimated from one small training step of a stage and sampling; memory without interpreter and libraries"
+    left = f"{duration(total)} of work on this machine, about {duration(total / workers)} with {workers} at a time"
+    each = f"{threads} thread{'' if threads == 1 else 's'}, as each run will have"
+    note = f"estimated from one small training step of a stage and sampling, on {each}; memory without interpreter and "
+    note += "libraries"
     return "\n".join([*lines, "", left, note, f"runs would go to {runs}; nothing was run"])
-
-
-def _long(seconds: float) -> str:
-    return duration(seconds) if seconds < 86_400 else f"{seconds / 3600:,.0f} hours"
 
 
 def memory_of(device: torch.device) -> int:

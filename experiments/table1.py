@@ -12,14 +12,13 @@ import pandas as pd
 
 from clel.config import ConfigError, choose, from_dict, require, to_dict
 from clel.record import FINAL, read_record
-from clel.run import choose_device
 from experiments.archive import FOLDER, RECORDS, archive, archived, to_do
 from experiments.comparisons.compare import compare
 from experiments.comparisons.table import closing
 from experiments.external import EXTERNAL, load_external
 from experiments.grid import Cell, table1_cells
 from experiments.launch import finished, prepare, run_here
-from experiments.local import available_cores, run_local
+from experiments.local import run_local
 from experiments.naming import CLUSTERS, PROJECT, Named, in_order, names, table1_meaning, table_name
 from experiments.plan import describe
 from experiments.report import write_report
@@ -80,8 +79,7 @@ def main(options: Table1) -> int:
         if sweep is not None or not all(finished(cell, runs) for cell in cells):
             return 0  # the job that collects makes the table
     elif options.plan:
-        choose_device(options.device)
-        print(describe(cells, runs, options.workers or available_cores()))
+        print(describe(cells, runs, options.workers, options.device))
         return 0
     elif options.report:
         if not kept:

@@ -35,7 +35,7 @@ MEASURES = (
     *("confident", "classes"),
 )
 METRICS = tuple(f"{measure}_{source}" for source in SOURCES for measure in MEASURES)
-TRAINING = ("parameters", "iterations", "images", "seconds", "gradient_evaluations", "peak_memory_bytes")
+TRAINING = ("parameters", "iterations", "images", "seconds", "gradient_evaluations", "peak_memory_bytes", "busy_cores")
 REASON = 200  # letters of a reason that a footnote holds; the record has it whole
 REPORTED = ("fid", "hours", "memory")
 
@@ -122,6 +122,7 @@ def _values(
         row[f"{metric}_std"] = numbers.std(ddof=1) if len(numbers) > 1 else None
     for cost in TRAINING:
         row[cost] = good[cost].dropna().astype(float).mean() if cost in good else None
+    row["busy_cores_max"] = good["busy_cores"].max() if "busy_cores" in good else None
     events = data.loc[names, "divergences"].dropna() if "divergences" in data else pd.Series(dtype=float)
     row["divergences_total"] = int(events.sum()) if len(events) else None
     for metric in REPORTED:
@@ -154,7 +155,10 @@ def _grid(
         # a dash says "failed or missing"; where runs ended well and the quantity does not exist, the cell stays empty
         none = "" if any(runs[cell.run_name].ok for cell in cells) else DASH
         line = [Text(str(numbers["title"]), about), Text(f"{texts[0] or DASH} ({count})", mark)]
-        line += [Text(text or none) for text in texts[1:]]
+        line += [
+            Text(text or none, column.marks(numbers) if text else ())
+            for column, text in zip(measured[1:], texts[1:], strict=True)
+        ]
         for metric in REPORTED:
             figure = published.reported(cells[0].published, metric, source, figures)
             line.append(Text(figure.text(), (notes.mark(_citation(figure)),)) if figure else Text())

@@ -22,8 +22,8 @@ from experiments.speed.process import as_in_training
 
 def main(job_path: Path, out: Path) -> int:
     """Write OUT/rounds.json, which is pytest-benchmark's, and OUT/found.json, with what went wrong if something did."""
-    as_in_training()
     job = read_job(job_path)
+    as_in_training(None if job.run is None else getattr(job.run.config, "engine", None))
     device = torch.device(job.device)
     if job.threads is not None:
         torch.set_num_threads(job.threads)

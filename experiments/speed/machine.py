@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from clel.processor import NATIVE, cpu_flags
 from clel.provenance import device_name
+from clel.resources import Others
 from experiments.local import available_cores
 
 IDLE = 0.1
@@ -42,21 +41,18 @@ def machine(device: torch.device) -> dict[str, Any]:
 class LoadWatch:
     """Load averages before and after, and how many cores other programs kept busy in between.
 
-    The load average counts this program's own threads, and those that just ended; `others` does not: it is the busy
-    time of all cores in /proc/stat without that of this process and of the children that it waited for. None where
-    there is no /proc/stat.
+    The load average counts this program's own threads, and those that just ended; `others` does not
+    (clel.resources.Others). None where nothing tells.
     """
 
     def __init__(self) -> None:
         self.began, self.before = time.monotonic(), load_average()
-        self.busy, self.own = _busy_seconds(), _own_seconds()
+        self.others = Others()
 
     def read(self) -> dict[str, Any]:
         """load_before, load_after (of one minute) and others (cores)."""
-        seconds, busy = time.monotonic() - self.began, _busy_seconds()
-        others = None
-        if busy is not None and self.busy is not None and seconds > 0:
-            others = max(0.0, busy - self.busy - (_own_seconds() - self.own)) / seconds
+        seconds, taken = time.monotonic() - self.began, self.others.taken()
+        others = max(0.0, taken) / seconds if taken is not None and seconds > 0 else None
         return {"load_before": self.before, "load_after": load_average(), "others": others}
 
 
@@ -75,19 +71,3 @@ def load_average() -> float | None:
         return os.getloadavg()[0]
     except (AttributeError, OSError):
         return None
-
-
-def _busy_seconds() -> float | None:
-    """Seconds that all cores were busy since the machine started."""
-    path = Path("/proc/stat")
-    if not path.exists():
-        return None
-    user, nice, system, _, _, interrupts, soft, steal, *_ = map(int, path.read_text().split("\n", 1)[0].split()[1:])
-    return (user + nice + system + interrupts + soft + steal) / os.sysconf("SC_CLK_TCK")
-
-
-def _own_seconds() -> float:
-    return sum(
-        usage.ru_utime + usage.ru_stime
-        for usage in (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
-    )

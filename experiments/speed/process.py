@@ -6,17 +6,18 @@ from typing import Any
 
 import torch
 
-from clel.allocator import tune_allocator
+from clel.allocator import let_engines_tune, tune_allocator
 from clel.processor import float32_means_float32
 from clel.provenance import provenance
 
 
-def as_in_training() -> None:
-    """The allocator's settings of a program that trains; float32 means float32. Before any tensor is made."""
-    tune_allocator()
+def as_in_training(engine: str | None = "fast") -> None:
+    """The allocator's settings of a program that trains with the engine; float32 means float32. Before any tensor."""
+    let_engines_tune()
+    tune_allocator(engine)
     float32_means_float32()
 
 
 def provenance_of_measurements(device: torch.device) -> dict[str, Any]:
     """clel.provenance of what processes with these settings measure, for the command that starts them."""
-    return provenance(device) | {"tf32": False}
+    return provenance(device) | {"tf32": False, "allocator": "each engine's own settings"}

@@ -140,6 +140,16 @@ def about(records: Mapping[str, Any], spec: ImageSpec, command: str, engine: str
         f"program's own included); cores kept busy by other programs: at most "
         f"{_load(max(others) if others else None)}.",
     ]
+    settings: dict[str, int] = {}
+    for m in records["measurements"].values():
+        if said := m["provenance"].get("allocator"):
+            settings[said] = settings.get(said, 0) + 1
+    if settings:
+        listed = "; ".join(f"{said} in {n}" for said, n in sorted(settings.items()))
+        lines.append(
+            f"Settings: allocator, by each engine's own, {listed} of {len(records['measurements'])} measurements; how "
+            f"threads wait, {origin.get('waiting') or 'not recorded'}."
+        )
     disturbed = [key for key, m in records["measurements"].items() if busy(m["load"], machine)]
     if disturbed:
         lines.append(

@@ -9,11 +9,10 @@ from typing import Any
 
 from clel.config import choose, from_dict, to_dict
 from clel.files import write_atomically
-from clel.run import choose_device
 from experiments.drawing import png
 from experiments.grid import Cell
 from experiments.launch import finished, prepare, run_here
-from experiments.local import available_cores, run_local
+from experiments.local import run_local
 from experiments.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.meaning import Meaning
 from experiments.naming import CLUSTERS, OUT, in_order, names
@@ -75,8 +74,7 @@ def main(options: Tune) -> int:
         if launch(launched(options, cells)) is not None:
             return 0  # the job that collects makes the table
     elif options.plan:
-        choose_device(options.device)
-        print(describe(cells, runs, options.workers or available_cores()))
+        print(describe(cells, runs, options.workers, options.device))
         return 0
     elif cells and not options.report:
         prepare(cells, runs, options.device)

@@ -78,6 +78,14 @@ def build(full: bool, chosen: Switches, kind: Any = CLEL, steps: int = STEPS) ->
     return method.train()
 
 
+def digits(kind: Any, engine: str, full: bool) -> Any:
+    """The method's quick preset with this engine: networks of which each operation is short."""
+    config = kind.recipe("quick").config
+    steps = config.langevin.steps if full else STEPS
+    config = replace(config, engine=engine, langevin=replace(config.langevin, steps=steps))
+    return kind.build(config, DIGITS, 0).train()
+
+
 def images(method: Any) -> Tensor:
     """Random ones, as many as an iteration has."""
     return torch.rand(method.images_per_step, *method.spec.shape, generator=seeded(method, 0), device=method.device)

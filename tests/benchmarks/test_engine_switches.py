@@ -20,6 +20,7 @@ from clel.clel import CLEL
 from clel.engine import Engine, Switches, switches
 from clel.resources import now
 from tests.benchmarks.switched import RECORDED, WHOLE, Bench, alternate, chain, iteration, losses
+from tests.benchmarks.worker import engines, in_turn
 
 HALF = torch.bfloat16
 pytestmark = pytest.mark.filterwarnings("error::clel.engine.FallbackWarning")  # what is on has to be on
@@ -83,12 +84,18 @@ def pieces(full: bool) -> tuple[Switches, Switches]:
 @pytest.mark.parametrize("switch", names(CHAINS))
 def test_chain(bench: Bench, switch: str) -> None:
     """Langevin steps of 64 chains, two on the CPU and 60 on a GPU, the refresh of the view included."""
+    if switch == "all" and bench.device.type == "cpu":
+        whole_engines(bench, "chain", 7)
+        return
     alternate(bench, {name: chain(method) for name, method in built(bench, CHAINS[switch]).items()}, 7)
 
 
 @pytest.mark.parametrize("switch", names(TRAINING))
 def test_training(bench: Bench, switch: str) -> None:
     """The training passes of network and encoder, forward and backward; no Langevin steps."""
+    if switch == "all" and bench.device.type == "cpu":
+        whole_engines(bench, "training", 3)
+        return
     training(bench, TRAINING[switch], CLEL)
 
 
@@ -146,7 +153,16 @@ def test_iteration(bench: Bench) -> None:
 
     That of `float32` follows from `frozen` above: its training passes are the exact engine's.
     """
-    whole(bench, CLEL, 3)
+    if bench.device.type == "cpu":
+        whole_engines(bench, "whole", 3)
+    else:
+        whole(bench, CLEL, 3)
+
+
+def whole_engines(bench: Bench, work: str, rounds: int) -> None:
+    """`exact` against `fast` on the CPU: two processes, since each engine has settings of the allocator of its own."""
+    with in_turn(engines(work, bench.full)) as (calls, processor):
+        alternate(bench, calls, rounds, processor)
 
 
 @pytest.mark.gpu

@@ -1,4 +1,6 @@
-"""A process that works when told to, for what a process has once: -m tests.benchmarks.worker ALLOCATOR WORK SIZE.
+"""A process that works when told to, for what a process has once.
+
+python -m tests.benchmarks.worker ALLOCATOR WORK SIZE ENGINE
 
 When it is ready, and for each line that it reads after it worked once, it writes its seconds of processor until then
 and its peak memory in MiB.
@@ -11,9 +13,13 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from clel.allocator import tune_allocator
+from clel.allocator import ENGINES, let_engines_tune, tune_allocator
+from clel.threads import SAID_BY
 
 ROOT = Path(__file__).resolve().parents[2]
 TUNED_BY = ("MALLOC_", "THP_MEM_ALLOC_ENABLE")
@@ -21,16 +27,27 @@ TUNED_BY = ("MALLOC_", "THP_MEM_ALLOC_ENABLE")
 
 
 class Worker:
-    """One with the allocator's settings or without, for `work` "chain" or "training"; `once` works once, `close` ends.
+    """One with the allocator's settings or without; `once` works once, `close` ends.
+
+    Args:
+        tuned: whether it has the settings of the engine `fast`, whatever its own.
+        work: "chain", "training" (the passes), "iteration" (both and the updates; two Langevin steps a chain), "whole"
+            (with 60 of them), or "digits" (an iteration of the quick preset).
+        full: the sizes to measure; False where it only has to run.
+        waiting: variables that say how threads wait; the environment's own if None.
 
     Attributes:
         seconds: of processor, used so far.
         peak: resident memory so far, MiB.
     """
 
-    def __init__(self, tuned: bool, work: str, full: bool) -> None:
+    def __init__(
+        self, tuned: bool, work: str, full: bool, engine: str = "fast", waiting: Mapping[str, str] | None = None
+    ) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(TUNED_BY)}
-        words = ["tuned" if tuned else "untuned", work, "full" if full else "tiny"]
+        if waiting is not None:
+            clean = {name: value for name, value in clean.items() if name not in SAID_BY} | dict(waiting)
+        words = ["tuned" if tuned else "untuned", work, "full" if full else "tiny", engine]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.worker", *words],
             cwd=ROOT,
@@ -65,19 +82,45 @@ class Worker:
         return line
 
 
-def main(allocator: str, work: str, size: str) -> None:
+@contextmanager
+def in_turn(workers: Mapping[str, Worker]) -> Iterator[tuple[dict[str, Callable[[], object]], dict[str, Any]]]:
+    """Calls, and seconds of processor, as `alternate` takes them, of workers that are ready; ended afterwards."""
+    try:
+        for worker in workers.values():
+            worker.wait()
+        calls: dict[str, Callable[[], object]] = {name: worker.once for name, worker in workers.items()}
+        yield calls, {name: lambda w=worker: w.seconds for name, worker in workers.items()}
+    finally:
+        for worker in workers.values():
+            worker.close()
+
+
+def engines(work: str, full: bool) -> dict[str, Worker]:
+    """The authors' arithmetic and the engine `fast`, each with the settings that it has in a training."""
+    return {name: Worker(name in ENGINES, work, full, name) for name in ("exact", "fast")}
+
+
+def main(allocator: str, work: str, size: str, engine: str) -> None:
     """See above."""
     if allocator == "tuned":
-        tune_allocator()
+        let_engines_tune()
+        tune_allocator("fast")
     # torch makes its first tensors here, after the settings
     import torch
 
+    from clel.clel import CLEL
     from clel.engine import switches
-    from tests.benchmarks.switched import CPU, STEPS, build, chain, losses, threads
+    from tests.benchmarks.switched import CPU, STEPS, WHOLE, build, chain, digits, iteration, losses, threads
 
-    torch.set_num_threads(threads() if size == "full" else 1)
-    method = build(size == "full", switches("fast", CPU), steps=STEPS if work == "chain" else 0)
-    call = chain(method) if work == "chain" else lambda: losses(method)
+    full = size == "full"
+    torch.set_num_threads(threads() if full else 1)
+    if work == "digits":
+        method = digits(CLEL, engine, full)
+    else:
+        steps = 0 if work == "training" else WHOLE if work == "whole" and full else STEPS
+        method = build(full, switches(engine, CPU), steps=steps)  # type: ignore[arg-type]
+    makes = {"chain": chain, "training": lambda method: lambda: losses(method)}.get(work, iteration)
+    call = makes(method)
 
     def report() -> None:
         print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)

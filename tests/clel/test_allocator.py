@@ -13,9 +13,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="glibc's setting
 START = """
 import resource
 from pathlib import Path
-from clel.allocator import tune_allocator
+from clel.allocator import allocation, let_engines_tune, tune_allocator
+assert not tune_allocator("fast")  # not without a program's word
+let_engines_tune()
+assert not tune_allocator("exact") and not tune_allocator(None) and allocation().startswith("as the C library has it")
 if {tune}:
-    assert tune_allocator()
+    assert tune_allocator("fast") and allocation().startswith("tuned")
 import torch
 
 def faults():

@@ -32,4 +32,21 @@ def test_progress_estimates_only_from_what_is_done(monkeypatch: pytest.MonkeyPat
     progress = Progress("work", 4, 2, out, every=0.0)
     for done in (2, 3, 4):
         progress.show(done)
-    assert [line.split("left ")[1].split()[0] for line in out.getvalue().splitlines()] == ["?", "0:30", "0:00"]
+    assert [line.split("left ")[1].rstrip() for line in out.getvalue().splitlines()] == ["?", "30 s", "0 s"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (150, "2 min 30 s"),
+        (3599.6, "1 h 00 min"),
+        (3600 + 29, "1 h 00 min"),
+        (40 * 3600 + 5 * 60, "40 h 05 min"),
+        (6525 * 3600 + 59 * 60 + 31, "6,526 h 00 min"),
+    ],
+)
+def test_a_duration_names_its_units(seconds: float, said: str) -> None:
+    """40 hours and 40 minutes cannot be taken for each other."""
+    assert log.duration(seconds) == said

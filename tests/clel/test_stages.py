@@ -39,6 +39,24 @@ def test_costs_are_booked_to_the_stage_of_the_last_iteration() -> None:
     assert other.costs(4) != ledger.costs(4)
 
 
+def test_cores_of_others_are_an_average_over_the_time_in_which_they_were_known() -> None:
+    """Over sessions, by their length; a session on a system that does not tell, and an older checkpoint, add none."""
+    ledger = Ledger([Stage("a", 5)], 5, batch=1)
+    assert ledger.busy_cores is None
+    ledger.add(1, 10.0, 1, 5.0)
+    ledger.add(2, 100.0, 1)
+    assert ledger.busy_cores == 5 / 10
+    resumed = Ledger(ledger.stages, 5, batch=1)
+    resumed.load_state_dict(ledger.state_dict())
+    resumed.add(3, 30.0, 1, 60.0)
+    assert resumed.busy_cores == (5 + 60) / (10 + 30) and sum(resumed.seconds) == 140
+    older = {key: value for key, value in ledger.state_dict().items() if key != "others"}
+    resumed.load_state_dict(older)
+    assert resumed.busy_cores is None
+    resumed.add(4, 1.0, 1, -0.02)  # of a clock that counts in hundredths
+    assert resumed.busy_cores == 0
+
+
 def test_refused() -> None:
     with pytest.raises(ConfigError, match=r"take 5 iterations \(a 3, b 2\); expected 6"):
         Ledger([Stage("a", 3), Stage("b", 2)], 6, batch=1)

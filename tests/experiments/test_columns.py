@@ -89,3 +89,33 @@ def test_inception_is_called_fid(fake: Any) -> None:
     table = build(fake, [cell])
     assert cell_of(table, "FID ↓ fresh chains") == "3.00 (n=1)"
     assert cell_of(table, "KID ↓ ×1000").startswith("12.50")
+
+
+def test_training_seconds_have_a_mark_where_others_were_at_work(fake: Any) -> None:
+    """More than a tenth of a core in any of a row's runs; what was not recorded is counted, and has no mark."""
+    cores = {"quiet": (0.02, 0.1), "busy": (0.0, 1.26), "older": (None, None)}
+    rows = {row: fake.cells(row, row.title(), 2) for row in cores}
+    for row, cells in rows.items():
+        for cell, number in zip(cells, cores[row], strict=True):
+            training = fake.record(cell)["training"] | ({} if number is None else {"busy_cores": number})
+            fake.write(cell, 3.0, training=training)
+    table = build(fake, [cell for cells in rows.values() for cell in cells])
+    headings = [" ".join(header.lines) for header in table.grid.headers]
+    seconds = [row[headings.index("training s")] for row in table.grid.rows]
+    (note,) = [text for text in table.grid.footnotes if "of a core busy" in text]
+    assert [cell.marks for cell in seconds] == [(), (table.grid.footnotes.index(note),), ()]
+    assert "1.3 to 1.3 cores" in note and "Of 2 runs of the table it was not recorded." in note
+    assert list(table.values["busy_cores"].round(2))[:2] == [0.06, 0.63]
+
+
+def test_costs_are_also_images_and_gradients(fake: Any) -> None:
+    """What does not hang on the machine: in thousands, to a tenth where they are few."""
+    small, large = fake.cells("a", "A"), fake.cells("b", "B")
+    training = fake.record(small[0])["training"]
+    fake.write(small[0], 3.0, training=training | {"images": 57_600, "gradient_evaluations": 27_040})
+    fake.write(large[0], 3.0, training=training | {"images": 6_400_000, "gradient_evaluations": None})
+    table = build(fake, small + large)
+    assert [cell_of(table, "training images, thousands", row) for row in (0, 1)] == ["57.6", "6,400"]
+    assert [cell_of(table, "gradient evaluations, thousands", row) for row in (0, 1)] == ["27.0", ""]
+    table = build(fake, large)
+    assert not any("gradient" in " ".join(h.lines) for h in table.grid.headers)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from baselines import METHODS
+from clel import log
 from clel.config import ConfigError, to_dict
 from clel.data import DataError, Images
 from clel.record import blank_record, write_record
@@ -91,6 +92,24 @@ def test_a_report_does_not_replace_a_table_by_dashes(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"1 of 3 runs .* such as {cells[1].run_name}"):
         refuse_other_settings(cells, tmp_path)
     refuse_other_settings([cells[0], cells[2]], tmp_path)
+
+
+@pytest.mark.parametrize(("asked", "gpus", "threads"), [(1, 0, 6), (2, 0, 3), (None, 0, 2), (None, 2, 3), (9, 0, 2)])
+def test_a_plan_is_measured_with_the_threads_of_a_run(
+    asked: int | None, gpus: int, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six cores for three runs: shared out as the workers will have them, and given back."""
+    monkeypatch.setattr(local, "available_cores", lambda: 6)
+    monkeypatch.setattr(plan, "visible_gpus", lambda device: [str(k) for k in range(gpus)])
+    seen = []
+    monkeypatch.setattr(plan, "estimate", lambda run, spec: (seen.append(torch.get_num_threads()), Estimate(150, 1))[1])
+    before = torch.get_num_threads()
+    cells = [cell for cell in table1_cells("smoke", 3, rows=["plain"]) if cell.row.startswith("plain")]
+    text = plan.describe(cells, tmp_path, asked)
+    assert len(cells) == 3
+    assert seen == [threads] and torch.get_num_threads() == before
+    assert f"on {threads} threads, as each run will have" in text
+    assert "7 min 30 s of work" in text and f"about {log.duration(450 * threads / 6)} with" in text
 
 
 def test_the_plan_of_this_machine_says_what_does_not_fit_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

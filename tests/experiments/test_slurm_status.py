@@ -154,7 +154,7 @@ def test_the_report_joins_slurm_and_the_runs_folders(fake: FakeSlurm, tmp_path: 
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines()}
     assert rows["done"][:2] == ["finished", "1_0"]
     # 600 iterations at half a second each are left
-    assert rows["going"] == ["running", "1_1", "300/900", "5:00", "node1", "1"]
+    assert rows["going"] == ["running", "1_1", "300/900", "5", "min", "00", "s", "node1", "1"]
     assert rows["waits"][:2] == ["pending", "1_2"]
     assert "lost" in rows["died"] and "its job is gone on n9" in text
     assert text.endswith("4 runs: 1 finished, 1 running, 1 pending, 1 lost")

@@ -350,9 +350,10 @@ def test_the_benchmarks_are_found_by_name() -> None:
 
 
 def test_benchmarks_have_the_settings_of_a_training(monkeypatch: pytest.MonkeyPatch, pytestconfig: Any) -> None:
-    calls: list[bool] = []
-    monkeypatch.setattr(process, "tune_allocator", lambda: calls.append(True))
+    calls: list[str | None] = []
+    monkeypatch.setattr(process, "let_engines_tune", lambda: None)
+    monkeypatch.setattr(process, "tune_allocator", calls.append)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     tuned.pytest_configure(pytestconfig)
-    assert calls == [True] and torch.backends.cudnn.allow_tf32 is False
+    assert calls == ["fast"] and torch.backends.cudnn.allow_tf32 is False
     assert process.provenance_of_measurements(torch.device("cpu"))["tf32"] is False

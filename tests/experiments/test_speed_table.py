@@ -328,7 +328,10 @@ def test_what_failed_and_who_disturbed(tmp_path: Path) -> None:
     found = made()
     found["clel/training"] |= {"status": "oom", "reason": "can't allocate 9 GB | _"}
     found["plain/training"]["load"] = QUIET | {"others": 1.5}
+    for key, m in found.items():
+        m["provenance"] = {"allocator": "tuned" if key == "plain/training" else "as the C library has it"}
     text = (report(tmp_path, found) / "speed_memory.md").read_text()
+    assert f"as the C library has it in {len(found) - 1}; tuned in 1 of {len(found)} measurements" in text
     assert "**Warning:** other programs were at work during 1 of" in text
     assert "CLEL: oom (can't allocate 9 GB \\| \\_)" in text
     assert "not measured here (CLEL has no result)" in text
