@@ -38,7 +38,7 @@ SUBMIT = $(if $(PARTITION),--slurm.partition '$(PARTITION)') $(if $(GPUS),--slur
 NAMED = --profile '$(PROFILE)' --out '$(OUT)' $(if $(METHODS),--methods '$(METHODS)') $(if $(DATASET),--dataset '$(DATASET)') \
 	$(if $(FEATURES),--features '$(FEATURES)') $(if $(PROTOCOLS),--protocols '$(PROTOCOLS)') \
 	--seeds $(SEEDS) $(if $(SAMPLING_SEEDS),--sampling-seeds $(SAMPLING_SEEDS)) $(if $(ENGINE),--engine '$(ENGINE)') \
-	$(if $(SET),--set '$(SET)') $(if $(EXTERNAL),--external '$(EXTERNAL)')
+	$(if $(SET),--set '$(SET)') $(if $(call on,RATES),--rates True) $(if $(call off,RATES),--rates False) $(if $(EXTERNAL),--external '$(EXTERNAL)')
 
 TABLE1 = $(PY) -m experiments table1 $(NAMED) $(if $(DEVICE),--device $(DEVICE)) \
 	$(if $(WORKERS),--workers $(WORKERS)) $(if $(call on,PROJECT),--project) $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT)
@@ -49,7 +49,7 @@ SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 	@echo "  variables: PROFILE=smoke|quick|small|paper SEEDS=3 METHODS=igebm,clel DATASET=... DEVICE=cuda WORKERS=2 OUT=results PLAN=1"
-	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv PROJECT=1"
+	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv PROJECT=1 RATES=0"
 	@echo "             SET='langevin.steps=10,30; lr=0.001' for a row each, beside the default"
 	@echo "  speed:     BATCH=64 ROUNDS=15 THREADS=1 SCALING=0 REPORT=1 for speed-memory, beside PROFILE, METHODS, DEVICE, ENGINE and OUT"
 	@echo "             SELECT=frechet ROUNDS=5 DEVICE=cuda BASELINE=my.json LIMIT=1.2 FORCE=1 for bench, bench-save, bench-compare"

@@ -19,5 +19,8 @@ METHODS: dict[str, type[Method]] = {
     "clel": CLEL,
 }
 
+PLAIN = "plain"
+"""The method that stands for an EBM without anything added: its learning rate is the one that others are held to."""
+
 SUBJECT = "clel"
 """The method that the suite is about: studies take it unless another is asked for."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from baselines import METHODS
+from baselines import METHODS, PLAIN
 from clel.config import ConfigError, choose, identity
 from clel.full import full_evaluate
 from clel.method import Method
@@ -18,7 +18,7 @@ from clel.settings import EvaluateConfig
 from experiments.external import External, ExternalRun
 from experiments.references import REFERENCES, ReferenceRun
 from experiments.study.settings import ChainsRun
-from experiments.variants import Changes, Setting, changed, combinations, keys, label, refuse_unknown, words
+from experiments.variants import Changes, Setting, changed, combinations, keys, label, refuse_unknown, value_of, words
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,14 @@ class Profile:
         dataset: its data set where none is asked for.
         presets: a method has one row for each of these that it knows.
         given: how rows of given images are measured, as the methods' presets are, of which they take the number too.
+        rates: with several seeds, beside each row one at the plain EBM's learning rate, where it is another.
         cut: fields of TrainConfig and of EvaluateConfig that replace the presets' (the smoke profile's few iterations).
     """
 
     dataset: str
     presets: tuple[str, ...]
     given: EvaluateConfig
+    rates: bool = False
     cut_train: tuple[tuple[str, Any], ...] = ()
     cut_evaluate: tuple[tuple[str, Any], ...] = ()
 
@@ -53,7 +55,7 @@ PROFILES = {
         ),
         cut_evaluate=(("samples", 100), ("steps", 2), ("rounds", 1)),
     ),
-    "quick": Profile("digits", ("quick",), quick_evaluate()),
+    "quick": Profile("digits", ("quick",), quick_evaluate(), rates=True),
     "small": Profile("cifar10", ("small",), full_evaluate()),
     "paper": Profile("cifar10", ("paper", "multiscale", "multiscale-256", "large", "paper-n2"), full_evaluate()),
 }
@@ -61,13 +63,14 @@ PROFILES = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the grid: a seed of a row of the table."""
+    """One run of the grid: a seed of a row of the table. note: a footnote of the row."""
 
     row: str
     title: str
     profile: str
     run: Run[Any] | ReferenceRun | ExternalRun | ChainsRun
     published: str | None = None
+    note: str = ""
 
     @property
     def dataset(self) -> str:
@@ -111,6 +114,7 @@ def table1_cells(
     external: Sequence[External] = (),
     engine: str | None = None,
     settings: Sequence[Setting] = (),
+    rates: bool | None = None,
 ) -> list[Cell]:
     """The cells of Table 1: the references noise and held-out images, every method's rows with every seed, and others'.
 
@@ -119,6 +123,7 @@ def table1_cells(
         evaluate: fields of EvaluateConfig that replace every cell's.
         external: other people's samples, of which those of the data set have a row.
         engine: of every method that has one of that name; the presets' own if None.
+        rates: beside each row one at the plain EBM's learning rate; if None, with several seeds where the profile says.
         settings: beside each row one for every combination of these values, of the settings that its method has.
 
     Raises:
@@ -151,8 +156,15 @@ def table1_cells(
             train=replace(run.train, **dict(chosen.cut_train)),
             evaluate=replace(run.evaluate, **{**dict(chosen.cut_evaluate), **possible}),
         )
-        cells += seeded(Cell(row, title, profile, run, recipe.published), range(seeds))
-        for changes in variants(run, settings):
+        own = variants(run, settings)
+        note = ""
+        if main and (chosen.rates and seeds > 1 if rates is None else rates):
+            rate = plain_rate(preset, methods)
+            own += [changes for changes in variants(run, [Setting("lr", (rate,))]) if changes not in own]
+            if method != PLAIN and value_of(run, "lr") == rate:
+                note = f"{title}: its learning rate is the plain EBM's, {rate:g}."
+        cells += seeded(Cell(row, title, profile, run, recipe.published, note), range(seeds))
+        for changes in own:
             varied = Cell(f"{row}[{label(changes)}]", f"{title} ({words(changes)})", profile, changed(run, changes))
             cells += seeded(varied, range(seeds))
     if engine is not None:
@@ -166,6 +178,11 @@ def table1_cells(
             given = ExternalRun(other.title, dataset, other.samples, other.source, other.sha256, 0, bound, device)
             cells.append(Cell(given.key, other.title, profile, given, other.published))
     return cells
+
+
+def plain_rate(preset: str, methods: Methods) -> float:
+    """The plain EBM's learning rate in a preset."""
+    return float(methods[PLAIN].recipe(preset).config.lr)
 
 
 def seeded(cell: Cell, seeds: Iterable[int]) -> list[Cell]:

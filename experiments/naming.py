@@ -42,6 +42,8 @@ class Named:
     """Engine of every method that has one of that name (docs/design.md, section 5). The presets' own if not given."""
     set: str = ""
     """Variants, a row for each value: 'langevin.steps=10,30'; several keys, with semicolons, make a grid."""
+    rates: bool | None = None
+    """Beside each row one at the plain EBM's learning rate. In quick with several seeds if not given."""
     external: Path | None = None
     """Table (CSV) of other people's samples, each a row; experiments/external.csv if not given."""
     out: Path = OUT
@@ -75,6 +77,8 @@ def table_name(options: Named) -> str:
         parts.append(slug(options.engine))
     if options.set:
         parts.append(slug(options.set.replace("/", "-")).strip("-"))
+    if options.rates is not None:
+        parts.append("rates" if options.rates else "without-rates")
     if options.external is not None:
         parts.append(slug(options.external.stem))
     return "-".join(parts)

@@ -26,6 +26,7 @@ def remarks(cells: Sequence[Cell], runs: Mapping[str, Run], usual: int | None) -
             found.append(f"{title}: samples by others, from {source}{'; measured here' if run.ok else ''}.")
             done = [*(protocol.get("samples_conversions") or ()), *(protocol.get("notes") or ())]
             found += [f"{title}: {'; '.join(map(str, done))}."] if done else []
+    found += [cell.note for cell in cells if cell.note]
     found += _projects(cells, runs)
     others = [n for n in _numbers(cells, runs) if n != usual]
     if others:

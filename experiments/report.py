@@ -66,7 +66,7 @@ def write_report(
         "table1.md": "\n\n".join([*(titled(line) for line in about), table.to_markdown()]),
         "table1.tex": latex_comment(about) + table.to_latex(),
         "table1.csv": table.to_csv(),
-        "runs.csv": frame(runs).to_csv(lineterminator="\n"),
+        "runs.csv": runs_csv(cells, runs),
         "figures/distance_over_time.png": drawing.png(plots.distance_over_time(cells, runs)),
         "figures/distance_over_steps.png": drawing.png(plots.distance_over_steps(cells, runs)),
         "figures/energy_gap.png": drawing.png(plots.energy_gap(cells, runs)),
@@ -78,6 +78,14 @@ def write_report(
     for name, content in contents.items():
         write_atomically(profile_dir / name, content)
     return [profile_dir / name for name in contents]
+
+
+def runs_csv(cells: Sequence[Cell], runs: Mapping[str, Run]) -> str:
+    """One row a run; `variant` is what its row of the table changes of the preset, "lr=0.01", empty where nothing."""
+    table = frame(runs)
+    rows = {cell.run_name: cell.row for cell in cells}
+    table.insert(3, "variant", [rows[name].partition("[")[2].removesuffix("]") for name in table.index])
+    return table.to_csv(lineterminator="\n")
 
 
 def describe(cells: Sequence[Cell], runs: Mapping[str, Run], command: str | None = None) -> list[str]:

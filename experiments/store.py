@@ -27,7 +27,7 @@ class Cell(Protocol):
 
     row: key that the seeds of one table row share ("clel"). title: how that row is called in print. run_name: its run
     directory. published: its key in experiments/published.csv, None where the papers have no such row. evaluate: how it
-    is to be measured; None for any way.
+    is to be measured; None for any way. note: a footnote of its row, "" for none.
     """
 
     @property
@@ -46,6 +46,8 @@ class Cell(Protocol):
     def published(self) -> str | None: ...
     @property
     def evaluate(self) -> EvaluateConfig | None: ...
+    @property
+    def note(self) -> str: ...
 
 
 @dataclass(frozen=True)

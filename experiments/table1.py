@@ -112,6 +112,7 @@ def cells_of(options: Table1) -> list[Cell]:
         external=load_external(options.external or EXTERNAL),
         engine=options.engine,
         settings=parse(options.set),
+        rates=options.rates,
     )
 
 
@@ -187,9 +188,10 @@ def command(options: Table1) -> str:
     given = {"SEEDS": options.seeds, "PROFILE": options.profile, "METHODS": options.methods, "DATASET": options.dataset}
     given |= {"FEATURES": options.features, "PROTOCOLS": options.protocols, "SAMPLING_SEEDS": options.sampling_seeds}
     given |= {"ENGINE": options.engine, "SET": f"'{options.set}'" if options.set else "", "EXTERNAL": options.external}
+    given |= {"RATES": None if options.rates is None else int(options.rates)}
     # in the project's own table they are its runs like all others
     given |= {"PROJECT": 1 if options.project and options.out.resolve() != PROJECT.resolve() else None}
     defaults = {"SEEDS": 1, "PROFILE": "quick", "METHODS": "", "DATASET": None}
     defaults |= {"FEATURES": None, "PROTOCOLS": "", "SAMPLING_SEEDS": None, "ENGINE": None, "SET": "", "EXTERNAL": None}
-    defaults |= {"PROJECT": None}
+    defaults |= {"RATES": None, "PROJECT": None}
     return " ".join(["make table1", *(f"{k}={v}" for k, v in given.items() if v != defaults[k])])

@@ -13,7 +13,7 @@ FREE = ("engine", "checkpoint", "batch")
 
 
 def read_runs(folder: Path) -> pd.DataFrame:
-    """The trained runs of folder/runs.csv in the order of the table, with a column row, "method:preset".
+    """The trained runs of folder/runs.csv in the order of the table, with a column row, "method:preset[variant]".
 
     Raises:
         ConfigError: no such file, or one that does not say what the runs' settings are; what to do about it.
@@ -31,7 +31,9 @@ def read_runs(folder: Path) -> pd.DataFrame:
     require(not unknown, f"{path}: {', '.join(unknown)}: no record; make table1 goes on with them")
     trained = runs[runs["settings"].notna()]
     require(not trained.empty, f"{path}: no run that was trained")
-    return trained.assign(row=trained["method"] + ":" + trained["preset"], seed=trained["seed"].astype(int))
+    changed = trained["variant"].fillna("") if "variant" in trained else pd.Series("", trained.index)
+    rows = trained["method"] + ":" + trained["preset"] + changed.map(lambda text: f"[{text}]" if text else "")
+    return trained.assign(row=rows, seed=trained["seed"].astype(int))
 
 
 def of_row(runs: pd.DataFrame, row: str) -> pd.DataFrame:

@@ -23,6 +23,7 @@ class FakeCell:
     dataset: str = "digits"
     profile: str = "quick"
     evaluate: Any = None
+    note: str = ""
 
     @property
     def run_name(self) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from baselines import METHODS
@@ -13,7 +16,7 @@ from experiments.references import REFERENCES
 
 
 def test_quick_has_every_method_once_a_seed_and_the_references() -> None:
-    cells = table1_cells("quick", seeds=3)
+    cells = table1_cells("quick", seeds=3, rates=False)
     rows = [cell.row for cell in cells]
     assert rows == ["noise"] * 3 + ["real"] + [name for name in METHODS for _ in range(3)]
     assert len({cell.run_name for cell in cells}) == len(cells)
@@ -95,3 +98,24 @@ def test_presets_ask_for_no_protocol_that_their_method_does_not_have(profile: st
 def test_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean 'paper'"):
         table1_cells("quick", evaluate={"protocols": ("clean", "papre")})
+
+
+def test_with_several_seeds_quick_has_a_row_at_the_plain_ebms_learning_rate() -> None:
+    rate = METHODS["plain"].recipe("quick").config.lr
+    cells = [cell for cell in table1_cells("quick", 2) if isinstance(cell.run, Run)]
+    rows = {cell.row: cell for cell in cells}
+    for method in METHODS:
+        own = METHODS[method].recipe("quick").config.lr
+        beside = rows.get(f"{method}[lr={rate:g}]")
+        assert (beside is None) == (own == rate), method
+        if beside is not None:
+            run: Any = beside.run
+            assert run.config.lr == rate and beside.title == f"{METHODS[method].title} (lr {rate:g})"
+            whole: Any = rows[method].run
+            assert replace(run, config=replace(run.config, lr=own)).name == replace(whole, seed=run.seed).name
+        said = rows[method].note
+        assert bool(said) == (own == rate and method != "plain") and (not said or f"{rate:g}" in said)
+    assert not any("[" in cell.row for cell in table1_cells("quick", 1))
+    assert not any("[" in cell.row for cell in table1_cells("quick", 2, rates=False))
+    assert any("[" in cell.row for cell in table1_cells("quick", 1, rates=True))
+    assert not any("[" in cell.row for cell in table1_cells("small", 2))
