@@ -17,6 +17,8 @@ from experiments.archive import LINES, RECORDS, archive, archived, thinned, to_d
 from experiments.curves import distance_curve, gap_curve
 from experiments.external import External
 from experiments.grid import table1_cells
+from experiments.slurm.again import Collect, collect
+from experiments.slurm.sweep import new_sweep
 from experiments.store import load_cells
 from experiments.table1 import Table1, command
 
@@ -149,6 +151,17 @@ def test_they_stand_only_where_settings_and_measures_are_those_asked_for(here: P
         assert "plain" in trained()
     cells = table1_cells("smoke", 2, ["plain"], device="cpu")
     assert [(c.row, c.seed) for c in to_do(cells, archived(cells, Path("mine/runs")))] == [("noise", 1), ("plain", 1)]
+
+
+@pytest.mark.slow
+def test_a_submitted_table_is_collected_with_them(here: Path) -> None:
+    options = Table1("smoke", methods="plain", device="cpu", project=True, out=here / "mine")
+    first, *_ = table1.cells_of(options)
+    shutil.copytree(f"{PROJECT}/runs/{first.run_name}", f"mine/runs/{first.run_name}")
+    sweep = new_sweep(options.out, "smoke-plain", here, command(options), table1.stored(options), [first.run_name])
+    assert collect(Collect(sweep.folder)) == 0
+    runs = pd.read_csv("mine/smoke-plain/runs.csv").set_index("method")
+    assert runs.index[runs["project"].eq(True)].tolist() == ["real", "plain"] and (runs["status"] == "ok").all()
 
 
 @pytest.mark.slow
