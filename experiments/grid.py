@@ -29,7 +29,7 @@ class Profile:
         dataset: its data set where none is asked for.
         presets: a method has one row for each of these that it knows.
         given: how rows of given images are measured, as the methods' presets are, of which they take the number too.
-        rates: with several seeds, beside each row one at the plain EBM's learning rate, where it is another.
+        rates: its whole table of several seeds has each row at the plain EBM's learning rate too, where it is another.
         cut: fields of TrainConfig and of EvaluateConfig that replace the presets' (the smoke profile's few iterations).
     """
 
@@ -123,7 +123,8 @@ def table1_cells(
         evaluate: fields of EvaluateConfig that replace every cell's.
         external: other people's samples, of which those of the data set have a row.
         engine: of every method that has one of that name; the presets' own if None.
-        rates: beside each row one at the plain EBM's learning rate; if None, with several seeds where the profile says.
+        rates: beside each row one at the plain EBM's learning rate; if None, where the profile says so, and all methods
+            and several seeds are asked for and no settings.
         settings: beside each row one for every combination of these values, of the settings that its method has.
 
     Raises:
@@ -137,6 +138,7 @@ def table1_cells(
     asked = dict(evaluate or {})
     # given images have no chains, so of what is asked they take only what measuring depends on
     bound = replace(chosen.given, beyond=1.0, **{name: value for name, value in asked.items() if name == "features"})
+    rates = chosen.rates and seeds > 1 and not rows and not settings if rates is None else rates
     cells = []
     for kind, reference in REFERENCES.items():
         for seed in range(seeds if reference.random else 1):
@@ -158,7 +160,7 @@ def table1_cells(
         )
         own = variants(run, settings)
         note = ""
-        if main and (chosen.rates and seeds > 1 if rates is None else rates):
+        if main and rates:
             rate = plain_rate(preset, methods)
             own += [changes for changes in variants(run, [Setting("lr", (rate,))]) if changes not in own]
             if method != PLAIN and value_of(run, "lr") == rate:

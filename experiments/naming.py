@@ -43,7 +43,7 @@ class Named:
     set: str = ""
     """Variants, a row for each value: 'langevin.steps=10,30'; several keys, with semicolons, make a grid."""
     rates: bool | None = None
-    """Beside each row one at the plain EBM's learning rate. In quick with several seeds if not given."""
+    """Beside each row one at the plain EBM's learning rate. In quick's whole table with several seeds if not given."""
     external: Path | None = None
     """Table (CSV) of other people's samples, each a row; experiments/external.csv if not given."""
     out: Path = OUT

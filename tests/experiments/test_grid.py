@@ -119,3 +119,4 @@ def test_with_several_seeds_quick_has_a_row_at_the_plain_ebms_learning_rate() ->
     assert not any("[" in cell.row for cell in table1_cells("quick", 2, rates=False))
     assert any("[" in cell.row for cell in table1_cells("quick", 1, rates=True))
     assert not any("[" in cell.row for cell in table1_cells("small", 2))
+    assert not any("[" in cell.row for cell in table1_cells("quick", 2, ["vae"]))
