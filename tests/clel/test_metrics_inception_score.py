@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from clel.data import DataError
-from clel.metrics import TooFewSamples, inception_score
+from clel.evaluate import score
+from clel.metrics import Moments, TooFewSamples, inception_score
+from clel.reference import Reference
+from clel.settings import EvaluateConfig
 from tests.clel.features import normal
 
 
@@ -81,6 +86,27 @@ def test_random_splits_are_a_permutation_of_those_in_order(n: int, splits: int, 
     for chunks in (iter([p]), iter(p.split(3))):
         found = inception_score(chunks, n, splits, torch.Generator().manual_seed(seed))
         assert found == pytest.approx(expected, rel=1e-10, abs=1e-10)
+
+
+class ByValue:
+    """A feature space whose classifier is sure of an image's class: its first pixel."""
+
+    name, identity, accuracy, dimension, labelled, resizing = "by value", "by value", None, 2, False, "none"
+
+    def __call__(self, pixels: Tensor, batch: int = 0) -> tuple[Tensor, Tensor]:
+        return pixels[:, 0, 0, :2].float(), 0.999 * onehot(pixels[:, 0, 0, 0].long(), 10) + 0.0001
+
+
+def test_evaluations_do_not_hang_on_the_order_of_files() -> None:
+    """Images sorted by class, as folders are; another seed or source draws other splits."""
+    pixels = torch.randint(0, 256, (2000, 1, 2, 2), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    pixels[:, 0, 0, 0] = torch.arange(2000) // 200
+    space: Any = ByValue()
+    real = Reference("r/train", 2000, "r", Moments.over([space(pixels)[0]]).gaussian, None, space)
+    config = EvaluateConfig(samples=2000, bootstrap=0)
+    drawn = [(0, "fresh"), (1, "fresh"), (0, "given"), (0, "fresh")]
+    scores = [score(pixels.split(300), 2000, real, config, *given)["inception_score"] for given in drawn]
+    assert min(scores) > 9 and scores[0] == scores[3] and len(set(scores)) == 3
 
 
 def test_refusals() -> None:
