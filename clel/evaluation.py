@@ -175,7 +175,7 @@ def _follow(subject: Subject, real: Reference, config: EvaluateConfig, folder: P
     with torch.no_grad():
         stored = draw_into(parts, subject.method, config, "clean", subject.seed, "sample", title, totals)
     rounds = _rounds(stored, totals, real, parts / "rounds.json")
-    stated = {"steps": totals[-1], "rounds": len(totals), "batch": stored.batch, "repeat": 0}
+    stated: dict[str, Any] = {"steps": totals[-1], "rounds": len(totals), "batch": stored.batch, "repeat": 0}
     if not goes_on(type(subject.method)):
         stated["chains"] = f"fresh, from {subject.method.start}, sampled anew for each number of steps"
     measured = {
