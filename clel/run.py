@@ -119,12 +119,18 @@ def load_config(folder: Path, methods: Methods) -> Run[Any]:
     given = values.get("reference") or values.get("external")
     if given:
         raise ConfigError(f"{folder}: the run of a row of given images ({given}), for which nothing was trained")
-    kind = choose_method(methods, values.get("method", ""), f"method in {path}").Config
+    choose_method(methods, values.get("method", ""), f"method in {path}")
     try:
-        return from_dict(Run, {**values, "config": from_dict(kind, values.get("config", {}), "config.")})
+        return as_run(values, methods)
     except ConfigError as error:
         old = "; a version of this suite that had other settings wrote it: train anew in another folder"
         raise ConfigError(f"{path}: {error}{old if 'unknown key' in str(error) else ''}") from None
+
+
+def as_run(values: Mapping[str, Any], methods: Methods) -> Run[Any]:
+    """The run that plain values describe; raises ConfigError for a method or settings that there are not."""
+    kind = choose_method(methods, str(values.get("method", ""))).Config
+    return from_dict(Run, {**values, "config": from_dict(kind, values.get("config", {}), "config.")})
 
 
 def choose_device(name: str) -> torch.device:

@@ -15,8 +15,10 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from clel.config import identity
+from baselines import METHODS
+from clel.config import ConfigError, essential, identity
 from clel.execute import stands
+from clel.run import as_run
 from clel.schema import LABELS, WHOLE, fault
 from clel.settings import EvaluateConfig, TrainConfig
 from experiments.json_lines import json_lines
@@ -144,13 +146,17 @@ def settings(record: Mapping[str, Any]) -> str | None:
 
     Runs that differ in nothing else share them. None for rows without training.
     """
-    config = record.get("config") or {}
-    if not {"method", "config", "train"} <= config.keys():
+    values = record.get("config") or {}
+    if not {"method", "config", "train"} <= values.keys():
         return None
-    own = {name: value for name, value in config["config"].items() if name != "engine"}
+    try:
+        values = essential(as_run(values, METHODS))
+    except ConfigError:  # of a method that is not installed here, or of settings that there are no longer
+        pass
+    own = {name: value for name, value in values["config"].items() if name != "engine"}
     names = {f.name for f in fields(TrainConfig) if f.metadata.get("identity", True)}
-    train = {name: value for name, value in config["train"].items() if name in names}
-    return identity({"method": config["method"], "dataset": config.get("dataset"), "config": own, "train": train})
+    train = {name: value for name, value in values["train"].items() if name in names}
+    return identity({"method": values["method"], "dataset": values.get("dataset"), "config": own, "train": train})
 
 
 def read_log(run_dir: Path) -> list[dict[str, Any]]:

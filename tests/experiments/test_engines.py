@@ -191,6 +191,10 @@ def test_settings_are_all_but_seed_and_engine() -> None:
             table = table[name]
         table[path[-1]] = value
         assert settings({"config": values}) != one
+    # an option that came later, and was not there when the record was written
+    values = to_dict(run)
+    del values["config"]["views"]["style"]
+    assert settings({"config": values}) == one
     values = to_dict(run)
     values["train"]["log_every"] = 999
     values["evaluate"]["samples"] = 7
