@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -149,10 +150,9 @@ def settings(record: Mapping[str, Any]) -> str | None:
     values = record.get("config") or {}
     if not {"method", "config", "train"} <= values.keys():
         return None
-    try:
+    # as it is where its method is not installed here, or there are its settings no longer
+    with suppress(ConfigError):
         values = essential(as_run(values, METHODS))
-    except ConfigError:  # of a method that is not installed here, or of settings that there are no longer
-        pass
     own = {name: value for name, value in values["config"].items() if name != "engine"}
     names = {f.name for f in fields(TrainConfig) if f.metadata.get("identity", True)}
     train = {name: value for name, value in values["train"].items() if name in names}
