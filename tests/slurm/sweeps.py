@@ -41,7 +41,14 @@ def _step_and_pause(self):
 
 Trainer.step = _step_and_pause
 """
-TIMES = ("seconds", "peak_memory")
+TIMES = ("seconds", "peak_memory", "busy_cores")
+
+UNLIKE = ("seconds", "memory", "busy", "git", "commit", "started")
+"""Parts of the names of columns in which the same runs differ."""
+TRIALS = """
+
+GRIDS = {**GRIDS, "tiny": {"plain": Grid((Setting("lr", (1e-3,)), Setting("alpha", (1.0,))), "made up")}}
+"""
 
 
 class Tree:
@@ -52,7 +59,8 @@ class Tree:
         for name in ("clel", "baselines", "experiments"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", folder)
-        for name, text in (("experiments/grid.py", PROFILE), ("experiments/resources.csv", RESOURCES)):
+        added = {"grid.py": PROFILE, "resources.csv": RESOURCES, "tune/grids.py": TRIALS}
+        for name, text in ((f"experiments/{name}", text) for name, text in added.items()):
             with open(folder / name, "a") as file:
                 file.write(text)
         with open(folder / "clel/trainer.py", "a") as file:
@@ -178,7 +186,7 @@ def table(out: Path) -> list[list[str]]:
 
     (path,) = out.glob("tiny*/table1.csv")
     values = pd.read_csv(path, dtype=str)
-    other = [name for name in values if any(word in name for word in ("seconds", "memory", "git", "commit", "started"))]
+    other = [name for name in values if any(word in name for word in UNLIKE)]
     kept = values.drop(columns=other).fillna("")
     return [list(kept.columns), *kept.to_numpy().tolist()]
 

@@ -64,3 +64,15 @@ def test_cancelled_runs_are_remembered_and_resumed(tree: Tree, undisturbed: Path
     tree.run("resume", "--out", out, "--slurm.setup", "export PAUSE=0", "--slurm.parallel", 8)
     sweeps.wait_for_jobs(out)
     sweeps.assert_same(out, undisturbed)
+
+
+def test_trials_are_swept_as_a_table_is(tree: Tree, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    tree.run("tune", "--profile", "tiny", "--out", out, "--cluster", "slurm")
+    sweeps.wait_for_jobs(out)
+    assert "3 finished" in tree.run("status", "--out", out)
+    lines = (out / "tune-tiny/tuning.csv").read_text().splitlines()
+    assert len(lines) == 4 and all(",ok," in line for line in lines[1:])
+    before = sweeps.jobs(out)
+    said = tree.run("tune", "--profile", "tiny", "--out", out, "--cluster", "slurm")
+    assert sweeps.jobs(out) == before and "plain" in said.lower()
