@@ -25,7 +25,7 @@ from experiments.report import write_report
 from experiments.slurm import plan
 from experiments.slurm.launch import Table, launch
 from experiments.slurm.options import SlurmOptions
-from experiments.store import load_cells
+from experiments.store import Run, load_cells
 from experiments.tables import table1
 from experiments.variants import parse
 
@@ -168,12 +168,16 @@ def evaluate_changes(options: Table1) -> dict[str, Any]:
 
 
 def summary(options: Table1) -> str:
-    """A line a row for the terminal: the distance of fresh chains, mean and standard deviation over the seeds.
+    """The outcome for a terminal; see `in_words`."""
+    cells, runs = cells_of(options), options.out / "runs"
+    return in_words(cells, load_cells(runs, cells, archived(cells, runs) if options.project else {}))
+
+
+def in_words(cells: Sequence[Cell], records: Mapping[str, Run]) -> str:
+    """A line a row: the distance of fresh chains, mean and standard deviation over the seeds.
 
     Then, of rows that can be held against the subject's, the outcome.
     """
-    cells, runs = cells_of(options), options.out / "runs"
-    records = load_cells(runs, cells, archived(cells, runs) if options.project else {})
     table = table1(cells, records).values
     lines = ["", "Frechet distance, fresh chains:"]
     for _, row in table.iterrows():

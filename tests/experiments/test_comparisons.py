@@ -20,7 +20,7 @@ from experiments.comparisons.table import closing
 from experiments.markup import standalone
 from experiments.report import write_report
 from experiments.store import load_records
-from experiments.table1 import summary
+from experiments.table1 import in_words
 
 OWN = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
 BETTER, WORSE = tuple(v - 0.6 for v in OWN), tuple(v + 1.0 for v in OWN)
@@ -142,8 +142,8 @@ def test_the_figure_has_an_interval_a_row(fake: Any) -> None:
 
 def test_the_summary_ends_with_the_words(fake: Any) -> None:
     cells = row(fake, SUBJECT, OWN) + row(fake, "w", WORSE)
-    text = summary(cells, fake.runs_dir)
+    text = in_words(cells, load_cells(fake.runs_dir, cells))
     assert f"Held against {SUBJECT.upper()} (comparisons.md):" in text and text.splitlines()[-1].split() == [
         "W", "higher", "(p", "0.002)",
     ]  # fmt: skip
-    assert "Held against" not in summary(cells[:7], fake.runs_dir)
+    assert "Held against" not in in_words(cells[:7], load_cells(fake.runs_dir, cells[:7]))
