@@ -19,7 +19,7 @@ from experiments.comparisons.files import FILES, comparison_files
 from experiments.comparisons.table import closing
 from experiments.markup import standalone
 from experiments.report import write_report
-from experiments.store import load_records
+from experiments.store import load_cells, load_records
 from experiments.table1 import in_words
 
 OWN = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
