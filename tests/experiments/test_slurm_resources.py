@@ -130,7 +130,7 @@ def test_plan_counts_arrays_and_hours_without_slurm(tmp_path: Path, monkeypatch:
     text = plan.describe(cells("paper", seeds=2), tmp_path / "runs", SlurmOptions(partition="gpu"))
     assert "partition gpu, 1 GPU, 4 CPUs, 32 GB, 1440 min" in text
     (line,) = [line for line in text.splitlines() if line.split()[:1] == ["clel:large"]]
-    assert line.split()[1:] == "2 runs of 133 h, 14 GB on the GPU, each about 6 jobs one after the other".split()
+    assert line.split()[1:] == "2 runs of 133 h, 7 GB on the GPU, each about 6 jobs one after the other".split()
     hours = sum(needs_of(cell, NEEDS).hours for cell in cells("paper", seeds=2))
     longest = max(needs_of(cell, NEEDS).hours for cell in cells("paper", seeds=2))
     assert f"estimated: {hours:,.0f} GPU hours, {4 * hours:,.0f} core hours, the longest run {longest:g} h" in text
