@@ -28,6 +28,8 @@ from clel.random import stream
 from clel.reference import Reference
 from clel.settings import EvaluateConfig, TrainConfig
 
+SPLITS = "inception_splits"
+"""What a protocol says of the images of the Inception Score's splits; one without it took them in the files' order."""
 CONFIDENT = 0.9
 """A sample counts as of a class when the classifier gives that class more than this probability."""
 
@@ -149,6 +151,7 @@ def common_protocol(real: Reference, config: EvaluateConfig, seed: int) -> dict[
         "reference_split": split,
         "reference_images": real.images,
         "n_real": real.n,
+        **({} if real.space.labelled else {SPLITS: "drawn by the seed of the evaluation"}),
         "neighbours": config.neighbours,
         "density_neighbours": config.density_neighbours,
         "kid_subset": config.kid_subset,

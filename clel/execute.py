@@ -18,7 +18,7 @@ import torch
 from clel.allocator import tune_allocator
 from clel.config import ConfigError, differences, from_dict, identity
 from clel.data import Images, load
-from clel.evaluate import brief, measure_images, refuse_few_samples
+from clel.evaluate import SPLITS, brief, measure_images, refuse_few_samples
 from clel.evaluation import Subject, evaluate, metrics
 from clel.files import write_atomically
 from clel.interrupt import Interrupted
@@ -59,7 +59,8 @@ def stands(record: Mapping[str, Any] | None, evaluate: EvaluateConfig) -> bool:
         measured = from_dict(EvaluateConfig, record["config"]["evaluate"])
     except (ConfigError, KeyError, TypeError):
         return False
-    return identity(measured) == identity(evaluate)
+    sorted_splits = "inception_score_fresh" in record["metrics"] and SPLITS not in record["protocol"]
+    return identity(measured) == identity(evaluate) and not sorted_splits
 
 
 def measured_on(run: Run[Any], images: Images) -> Reference:

@@ -90,7 +90,7 @@ def _costs(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
     others = _disturbed(notes, runs)
     steps = [
         Column(Header(("training", "steps")), lambda row: number(row["iterations"])),
-        Column(Header(("training images,", "thousands")), lambda row: _thousands(row["images"])),
+        Column(Header(("training", "images,", "thousands")), lambda row: _thousands(row["images"])),
     ]
     if any(run.part("training").get("gradient_evaluations") is not None for run in runs):
         gradients = notes.mark("Batches of dE/dx that training chains took.")

@@ -40,20 +40,20 @@ def welch(a: pd.Series, b: pd.Series) -> dict[str, float | None]:
     return found
 
 
-def equivalence(a: pd.Series, b: pd.Series, margin: float) -> float | None:
-    """p of two one-sided tests of Welch's that |m_a - m_b| < margin (Schuirmann 1987): the larger of the two.
+def equivalence(a: pd.Series, b: pd.Series, share: float) -> float | None:
+    """p of two one-sided tests of Welch's that (1 - s) m_b < m_a < (1 + s) m_b, m_b > 0 (Schuirmann 1987): the larger.
 
-    It is below 0.05 exactly where the 90 % interval of the difference lies within +-margin. None where a sample has
-    fewer than two values; without any spread 0 where the difference is within the margin, and 1 where it is not.
+    Each is of a against the multiple of b, whose spread grows with it, so that the bound's own error counts. None
+    where a sample has fewer than two values; without any spread 0 where m_a lies between, and 1 where it does not.
     """
     if min(len(a), len(b)) < 2:
         return None
     if a.nunique() == b.nunique() == 1:
-        return 0.0 if abs(float(a.mean() - b.mean())) < margin else 1.0
+        return 0.0 if (1 - share) * b.mean() < a.mean() < (1 + share) * b.mean() else 1.0
     from scipy import stats
 
-    above = stats.ttest_ind(a + margin, b, equal_var=False, alternative="greater")
-    below = stats.ttest_ind(a - margin, b, equal_var=False, alternative="less")
+    above = stats.ttest_ind(a, (1 - share) * b, equal_var=False, alternative="greater")
+    below = stats.ttest_ind(a, (1 + share) * b, equal_var=False, alternative="less")
     return float(max(above.pvalue, below.pvalue))
 
 

@@ -179,7 +179,11 @@ def table1_cells(
                 raise ConfigError(f"external row {other.title!r}: this table has a row of that title; give it another")
             given = ExternalRun(other.title, dataset, other.samples, other.source, other.sha256, 0, bound, device)
             cells.append(Cell(given.key, other.title, profile, given, other.published))
-    return cells
+    # the same settings said in two ways are one run, which counts once
+    once: dict[str, Cell] = {}
+    for cell in cells:
+        once.setdefault(cell.run_name, cell)
+    return list(once.values())
 
 
 def plain_rate(preset: str, methods: Methods) -> float:

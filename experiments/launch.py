@@ -56,6 +56,8 @@ def check_records(cells: Sequence[Cell], runs: Path, images: str, look_only: boo
     for cell in cells:
         record = read_record(runs / cell.run_name)
         known = record["protocol"].get("reference_images", images) if record else images
+        if record and record["config"].get("evaluate", {}).get("reference", "train") != cell.measured.reference:
+            continue  # measured against the other split, and now to be measured against this one
         if known != images:
             raise DataError(
                 f"{cell.dataset}: its training images are not those that {cell.run_name} was measured on; "

@@ -12,6 +12,7 @@ from baselines import METHODS
 from clel.run import Methods, slug
 from experiments.grid import PROFILES
 from experiments.meaning import Meaning, absolute
+from experiments.variants import parse, typed
 
 OUT, PROJECT = Path("results"), Path("results/project")
 """Where results go if nothing is said, and where those of the project itself are, which its repository keeps."""
@@ -76,7 +77,7 @@ def table_name(options: Named) -> str:
     if options.engine is not None:
         parts.append(slug(options.engine))
     if options.set:
-        parts.append(slug(options.set.replace("/", "-")).strip("-"))
+        parts.append(slug(typed(parse(options.set)).replace("/", "-")).strip("-"))
     if options.rates is not None:
         parts.append("rates" if options.rates else "without-rates")
     if options.external is not None:
@@ -105,6 +106,7 @@ def table1_meaning(options: Named, command: str) -> Meaning:
     """What Table 1 of these options is of; command: the one that its page names."""
     given = {f.name: getattr(options, f.name) for f in fields(Named) if f.name != "out"}
     given |= {"dataset": absolute(options.dataset), "external": absolute(options.external)}
+    given |= {"set": typed(parse(options.set)), "protocols": ",".join(names(options.protocols))}
     return Meaning("table1", given, "table1.md", f"`{command}`")
 
 

@@ -33,7 +33,7 @@ def describe(cells: Sequence[Cell], runs: Path, workers: int | None = None, devi
 
 def _describe(cells: Sequence[Cell], runs: Path, workers: int, threads: int) -> str:
     rows = by_row(cells)
-    wide = max(20, 2 + max(map(len, rows)))
+    wide = max(20, 2 + max(map(len, rows), default=0))
     lines = [f"{'row':<{wide}}{'runs':>5}{'done':>6}{'iterations':>12}{'time a run':>16}{'MB a run':>10}"]
     total = 0.0
     for row, members in rows.items():

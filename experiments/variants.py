@@ -42,8 +42,14 @@ def parse(text: str) -> tuple[Setting, ...]:
         given = _values(values)
         require(bool(key and sign and given), f"SET: {part!r}; expected key=value or key=value,value")
         require(key not in [s.key for s in found], f"SET: {key} twice; give all its values at once: {key}=1,2")
+        require(all(given.count(value) == 1 for value in given), f"SET: {part!r} has a value twice; give each once")
         found.append(Setting(key, given))
     return tuple(found)
+
+
+def typed(settings: Sequence[Setting]) -> str:
+    """The text that `parse` makes these of, however they were written."""
+    return "; ".join(f"{setting.key}={','.join(map(_text, setting.values))}" for setting in settings)
 
 
 def combinations(settings: Sequence[Setting]) -> list[Changes]:

@@ -11,6 +11,8 @@ import pandas as pd
 from baselines import SUBJECT
 from experiments.differences import LEVEL, holm, ranks, welch
 from experiments.drawing import is_reference
+from experiments.external import ExternalRun
+from experiments.references import ReferenceRun
 from experiments.store import Cell, Run
 from experiments.tables import by_row, failures
 
@@ -65,8 +67,9 @@ def compare(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Compared | None:
 
 
 def _given(members: Sequence[Cell], runs: Mapping[str, Run]) -> bool:
-    """Whether a row is of given images, which nothing was trained for."""
-    return all(is_reference(runs[cell.run_name]) for cell in members)
+    """Whether a row is of given images, which nothing was trained for, whatever came of its runs."""
+    given = (ReferenceRun, ExternalRun)
+    return any(isinstance(getattr(c, "run", None), given) or is_reference(runs[c.run_name]) for c in members)
 
 
 def _counted(members: Sequence[Cell], runs: Mapping[str, Run]) -> list[float]:

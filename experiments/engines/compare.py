@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
 
 from baselines import METHODS
 from clel.config import require
-from experiments.differences import LEVEL, equivalence, welch
+from experiments.differences import LEVEL, equivalence, ranks, welch
 from experiments.engines.runs import distinct, of_row, refuse_other_settings
 
 MARGIN = 0.25
@@ -58,20 +59,24 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
 
 
 def outcome(a: pd.Series, b: pd.Series) -> dict[str, object]:
-    """What `welch` gives of two samples; margin, a quarter of |m_b|; p_equivalent, by `equivalence`; and outcome.
+    """What `welch` gives of two samples, infinite values left out; margin, a quarter of m_b; p_equivalent; and outcome.
 
-    The outcome is agree where equivalence is shown, at 0.05, the margin taken as known; otherwise differ where Welch's
-    test calls the means different; and undecided where neither is the case.
+    The outcome is agree where `equivalence` is shown, at 0.05; otherwise differ where Welch's test calls the means
+    different; and undecided where neither is the case. Infinity is a run that diverged: with one, engines differ where
+    `ranks` says so and are undecided otherwise.
     """
-    found = welch(a, b)
-    margin = MARGIN * abs(float(b.mean()))
-    near, apart = equivalence(a, b, margin), found["p"]
-    if near is not None and near < LEVEL:
+    ended_a, ended_b = (side[side < math.inf] for side in (a, b))
+    found = welch(ended_a, ended_b)
+    near, apart = equivalence(ended_a, ended_b, MARGIN), found["p"]
+    diverged = len(ended_a) + len(ended_b) < len(a) + len(b)
+    if diverged:
+        ordered = ranks(list(a), list(b))
+        word = DIFFER if ordered is not None and ordered[1] < LEVEL else UNDECIDED
+    elif near is not None and near < LEVEL:
         word = AGREE
-    elif apart is not None and apart < LEVEL:
-        word = DIFFER
     else:
-        word = UNDECIDED
+        word = DIFFER if apart is not None and apart < LEVEL else UNDECIDED
+    margin = MARGIN * float(ended_b.mean())
     return {**found, "margin": margin, "p_equivalent": near, "outcome": word}
 
 
@@ -87,7 +92,8 @@ def _values(a: pd.DataFrame, b: pd.DataFrame, engines: tuple[str, str]) -> dict[
         row |= {f"failures_{name}": failures, f"seconds_{name}": side[ended]["seconds"].astype(float).mean()}
         row |= {f"distance_{name}_mean": distances.mean(), f"distance_{name}_std": distances.std(ddof=1)}
         row |= {f"distance_{name}_seed{seed}": distances.get(seed) for seed in side.index}
-        samples.append(distances)
+        diverged = int((side["status"] == "diverged").sum())
+        samples.append(pd.concat([distances, pd.Series([math.inf] * diverged, dtype=float)]))
     return row | outcome(*samples)
 
 

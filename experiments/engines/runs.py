@@ -21,7 +21,7 @@ def read_runs(folder: Path) -> pd.DataFrame:
     path = folder / "runs.csv"
     if not path.exists():
         raise ConfigError(f"{path}: not there; make table1 writes it, with ENGINE=... for a table with another engine")
-    runs = pd.read_csv(path, dtype={"settings": str, "hash": str})
+    runs = pd.read_csv(path, dtype={"settings": str, "hash": str, "variant": str})
     if "settings" not in runs:
         raise ConfigError(
             f"{path}: has no column settings, which says in what its runs differ; make report, with the variables that "

@@ -16,9 +16,10 @@ from experiments.numbers import number, spread, with_interval
 WITHIN = f"{100 * MARGIN:g} %"
 RULE = (
     "Of the means' difference, with the 95 % interval of Welch's test. p, different: two-sided, of that test. p, near: "
-    f"the larger of two one-sided tests that the difference is within ±{WITHIN} of the second engine's mean. Agree: "
+    f"the larger of two one-sided tests that the first engine's mean is within ±{WITHIN} of the second's. Agree: "
     f"the latter is below {LEVEL:g}. Differ: it is not, and the former is. Undecided: neither, so that the seeds show "
-    "neither that the means are near nor that they are apart."
+    "neither that the means are near nor that they are apart. Where a run diverged engines never agree: they differ if "
+    "Mann and Whitney's test of ranks, in which that run stands last, has a p below the same, and are undecided if not."
 )
 SEEDS = (
     "Distances of the single seeds, in order. A seed means the same first weights, batches and noise with both "

@@ -61,7 +61,7 @@ def resume(options: Resume) -> int:
     wanted = replace(wanted, slurm=wanted.slurm.changed_by(options.slurm))
     cells = sweep_cells(sweep, out)
     if launch(artefact.launched(wanted, cells), sweep) is None and not any(s.verdict.alive for s in found.standings):
-        print("every run is finished; make report makes the table again", file=sys.stderr)
+        print(f"every run is finished; {sweep.command} makes the table", file=sys.stderr)
     return 0
 
 

@@ -91,10 +91,11 @@ def load_needs(path: Path = TABLE) -> dict[tuple[str, str], Needs]:
 
 
 def needs_of(cell: Cell, table: Mapping[tuple[str, str], Needs]) -> Needs:
-    """What the table says of a cell: its own row, or that for all trained or all untrained runs of its profile."""
+    """What the table says of a cell: its row, of a variant the one that it varies, or that of all trained, or all
+    untrained, runs of its profile."""
     if not isinstance(cell.run, Run):
         return choose({row: n for (profile, row), n in table.items() if profile == cell.profile}, UNTRAINED, "row")
-    own = table.get((cell.profile, cell.row))
+    own = table.get((cell.profile, cell.row.partition("[")[0]))
     return own or choose({row: n for (profile, row), n in table.items() if profile == cell.profile}, ANY, "row")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from clel.config import choose, from_dict, to_dict
+from clel.config import choose, from_dict, require, to_dict
 from clel.files import write_atomically
 from experiments.drawing import png
 from experiments.grid import Cell
@@ -24,7 +24,7 @@ from experiments.store import load_cells
 from experiments.tune.figure import trials_figure
 from experiments.tune.grids import trial_cells
 from experiments.tune.table import about, by_method, trials_grid
-from experiments.tune.trials import KEPT, Trial, as_csv, best, read_trials, scored, trial_of
+from experiments.tune.trials import KEPT, Trial, as_csv, best, kept_of, read_trials, scored, trial_of
 
 LEFT_OUT = ("out", "plan", "report", "workers", "cluster", "keep")
 """Options that do not say which trials are meant."""
@@ -65,7 +65,12 @@ def main(options: Tune) -> int:
     """Exit status: 0 all trained or submitted, 1 if a trial has no result."""
     choose(dict.fromkeys(CLUSTERS), options.cluster, "cluster")
     options = replace(options, methods=in_order(options.methods, options.profile))
-    cells, runs = cells_of(options), options.out / "runs"
+    require(
+        not options.keep or (options.profile != "smoke" and (options.report or options.cluster != "slurm")),
+        "KEEP=1 keeps trials that mean something, once they have ended: not of PROFILE=smoke; on Slurm with REPORT=1, "
+        "when the jobs are over",
+    )
+    cells, runs = to_do(options), options.out / "runs"
     meaning(options).refuse_another(options.out / folder_name(options))
     if options.cluster == "slurm" and not options.report:
         if options.plan:
@@ -88,28 +93,29 @@ def main(options: Tune) -> int:
     return 1 if any(not finished(cell, runs) for cell in cells) else 0
 
 
-def all_cells(options: Tune) -> list[Cell]:
+def cells_of(options: Tune) -> list[Cell]:
     """Every declared trial that the options name."""
     return trial_cells(options.profile, names(options.methods), options.device)
 
 
-def cells_of(options: Tune) -> list[Cell]:
-    """Those that have to be trained: all but what the project's own file has."""
-    kept = {} if options.afresh else read_trials(KEPT)
-    return [cell for cell in all_cells(options) if cell.run_name not in kept]
+def to_do(options: Tune) -> list[Cell]:
+    """Those that the project's own file does not have."""
+    cells = cells_of(options)
+    kept = {} if options.afresh else kept_of(cells, read_trials(KEPT))
+    return [cell for cell in cells if cell.run_name not in kept]
 
 
 def trials_of(options: Tune, cells: list[Cell]) -> dict[str, Trial]:
     """What is known of each trial by its run's name: of the runs below OUT, and otherwise of the project's file."""
-    known = {} if options.afresh else read_trials(KEPT)
+    known = {} if options.afresh else kept_of(cells, read_trials(KEPT))
     runs = load_cells(options.out / "runs", cells)
     own = {c.run_name: trial_of(c, runs[c.run_name]) for c in cells if finished(c, options.out / "runs")}
-    return {name: trial for name, trial in {**known, **own}.items() if name in runs}
+    return {**known, **own}
 
 
 def write(options: Tune, again: str) -> list[Path]:
     """Write tuning.csv, .md, .tex and .png from what there is; return their paths."""
-    cells = all_cells(options)
+    cells = cells_of(options)
     trials = trials_of(options, cells)
     rows = scored(cells, trials)
     lines, grid = about(rows, cells, again), trials_grid(rows, options.profile)
@@ -126,16 +132,18 @@ def write(options: Tune, again: str) -> list[Path]:
         write_atomically(folder / name, content)
     written = [folder / name for name in contents]
     if options.keep:
-        everything = trial_cells(options.profile)
-        held = {**read_trials(KEPT), **trials}
-        write_atomically(KEPT, as_csv(held[cell.run_name] for cell in everything if cell.run_name in held))
+        held = read_trials(KEPT)
+        mine = trial_cells(options.profile)
+        here = kept_of(mine, held) | trials
+        others = [trial for trial in held.values() if trial.profile != options.profile]
+        write_atomically(KEPT, as_csv([*others, *(here[c.run_name] for c in mine if c.run_name in here)]))
         written.append(KEPT)
     return written
 
 
 def summary(options: Tune) -> str:
     """A line a method: the best trial, or how many are missing."""
-    cells = all_cells(options)
+    cells = cells_of(options)
     lines = ["", "Chosen, by the mean distance to held-out images:"]
     for method, own in by_method(scored(cells, trials_of(options, cells))).items():
         chosen = best(own)

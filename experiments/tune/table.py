@@ -44,6 +44,8 @@ def about(rows: Sequence[Scored], cells: Sequence[Cell], command: str) -> list[s
         f"Score: Fréchet distance of fresh chains to {real or 'held-out images'}, mean over the seeds; the lowest is "
         "chosen.",
     ]
+    if len({trial.features_identity for trial in trials}) > 1:
+        lines.append("Warning: the trials were measured in several feature spaces; their scores must not be compared.")
     if waiting:
         lines.append(f"Waiting: {', '.join(waiting)}: nothing is chosen before every trial was trained.")
     return [

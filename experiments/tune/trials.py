@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from clel.config import ConfigError
+from clel.config import ConfigError, identity
 from experiments.grid import Cell
 from experiments.store import Run
 
@@ -20,12 +20,16 @@ KEPT = Path(__file__).parents[1] / "tuning.csv"
 
 @dataclass(frozen=True)
 class Trial:
-    """One training of one trial; texts and numbers as the run's record has them, "" for what it has not."""
+    """One training of one trial; texts and numbers as the run's record has them, "" for what it has not.
+
+    run: the run's name, which stands for its settings. measured: identity of the EvaluateConfig.
+    """
 
     profile: str
     row: str
     seed: str
     run: str
+    measured: str
     status: str
     reason: str
     distance: str
@@ -83,6 +87,12 @@ def read_trials(path: Path) -> dict[str, Trial]:
         return {row["run"]: Trial(**row) for row in reader}
 
 
+def kept_of(cells: Iterable[Cell], trials: Mapping[str, Trial]) -> dict[str, Trial]:
+    """Of the trials those of these cells, by the run's name, as far as they were measured as the cells are now."""
+    found = ((cell, trials.get(cell.run_name)) for cell in cells)
+    return {c.run_name: t for c, t in found if t is not None and t.measured == identity(c.measured)}
+
+
 def as_csv(trials: Iterable[Trial]) -> str:
     """The text of a tuning.csv."""
     text = io.StringIO()
@@ -101,6 +111,7 @@ def trial_of(cell: Cell, run: Run) -> Trial:
         "row": cell.row,
         "seed": cell.seed,
         "run": cell.run_name,
+        "measured": identity(cell.measured),
         "status": run.status,
         "reason": run.reason,
         "distance": metrics.get("fid_fresh"),

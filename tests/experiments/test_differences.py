@@ -13,6 +13,7 @@ from scipy import stats
 from experiments.differences import equivalence, holm, ranks, welch
 
 A, B = pd.Series([0.2, 0.3, 0.4, 0.9]), pd.Series([0.7, 1.1, 0.8])
+C = pd.Series([0.5, 0.4, 0.6])
 
 
 def test_welch_by_its_formula() -> None:
@@ -36,17 +37,31 @@ def test_samples_too_small_or_without_spread() -> None:
     assert equivalence(same, same, 0.1) == 0 and equivalence(same, same + 0.2, 0.1) == 1
 
 
-@pytest.mark.parametrize("beyond", [-1e-6, 1e-6])
-def test_equivalence_is_the_90_per_cent_interval_within_the_margin(beyond: float) -> None:
-    """Deviation 0.1 and n = 2 a side: standard error 0.1, two degrees of freedom."""
-    a = pd.Series([0.0, sqrt(2) * 0.1])
-    half = stats.t.ppf(0.95, 2) * 0.1
-    for shift in (0.02, -0.02):
-        p = equivalence(a + shift, a, 0.02 + half - beyond)
-        assert p is not None and (p > 0.05) is (beyond > 0)
-    # the larger of the two one-sided tests, each by its formula
-    expected = max(stats.t.sf((0.02 + 0.3) / 0.1, 2), stats.t.sf((0.3 - 0.02) / 0.1, 2))
-    assert equivalence(a + 0.02, a, 0.3) == pytest.approx(expected)
+def test_equivalence_is_two_one_sided_tests_against_multiples_of_the_second() -> None:
+    """Each by Welch's formulas, of a and c b with c = 0.75 and 1.25."""
+
+    def t_and_dof(c: float) -> tuple[float, float]:
+        u, v = A.var() / 4, c**2 * C.var() / 3
+        return (A.mean() - c * C.mean()) / sqrt(u + v), (u + v) ** 2 / (u**2 / 3 + v**2 / 2)
+
+    (low, low_dof), (high, high_dof) = t_and_dof(0.75), t_and_dof(1.25)
+    expected = max(stats.t.sf(low, low_dof), stats.t.cdf(high, high_dof))
+    assert equivalence(A, C, 0.25) == pytest.approx(expected)
+
+
+def test_equivalence_is_shown_of_near_means_alone() -> None:
+    a = pd.Series([0.99, 1.0, 1.01])
+    for factor, near in ((1.0, True), (1.15, True), (0.85, True), (1.5, False), (0.5, False)):
+        p = equivalence(factor * a, a, 0.25)
+        assert p is not None and (p < 0.05) is near, factor
+
+
+def test_equivalence_is_wrong_at_its_bound_about_once_in_twenty() -> None:
+    generator = np.random.default_rng(0)
+    a = 1.25 * (1 + 0.2 * generator.standard_normal((2000, 10)))
+    b = 1 + 0.2 * generator.standard_normal((2000, 10))
+    wrong = np.mean([equivalence(pd.Series(x), pd.Series(y), 0.25) < 0.05 for x, y in zip(a, b, strict=True)])  # type: ignore[operator]
+    assert 0.03 < wrong < 0.065
 
 
 def shares(a: list[float], b: list[float]) -> float:

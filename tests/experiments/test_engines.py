@@ -13,7 +13,7 @@ from scipy import stats
 from clel.config import ConfigError
 from clel.run import with_engine
 from experiments.__main__ import main
-from experiments.engines.compare import compare, outcome
+from experiments.engines.compare import AGREE, DIFFER, UNDECIDED, compare, outcome
 from experiments.engines.runs import read_runs
 from experiments.grid import table1_cells
 from experiments.markup import standalone
@@ -239,3 +239,13 @@ def test_misspelt_names_are_told(option: str, word: str, message: str, capsys: p
     assert message in capsys.readouterr().err
     assert main(["engines", "results/quick", option, word]) == 2
     assert "give one of the two" in capsys.readouterr().err
+
+
+def test_engines_never_agree_where_a_run_diverged() -> None:
+    even = pd.Series([0.30, 0.31, 0.29, 0.30, 0.30, 0.31, 0.29, 0.30, 0.31, 0.29])
+    assert outcome(even, even)["outcome"] == AGREE
+    some = pd.concat([even[:9], pd.Series([np.inf])])
+    assert outcome(even, some)["outcome"] == UNDECIDED
+    most = pd.concat([even[:1], pd.Series([np.inf] * 9)])
+    found = outcome(even, most)
+    assert found["outcome"] == DIFFER and found["difference"] == pytest.approx(float(even.mean() - even[0]))

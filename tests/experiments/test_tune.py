@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from baselines import METHODS
-from clel.config import ConfigError
+from clel.config import ConfigError, identity
 from clel.run import Run, resolve
 from experiments.artefacts import artefact_of
 from experiments.store import Run as Stored
@@ -19,7 +19,7 @@ from experiments.tune import command
 from experiments.tune.command import Tune
 from experiments.tune.grids import GRIDS, QUICK, SEEDS, at_trial, trial_cells
 from experiments.tune.table import about, by_method, trials_grid
-from experiments.tune.trials import KEPT, Trial, as_csv, best, read_trials, scored, trial_of
+from experiments.tune.trials import KEPT, Trial, as_csv, best, kept_of, read_trials, scored, trial_of
 from experiments.variants import value_of
 
 
@@ -127,8 +127,8 @@ def test_what_the_projects_file_has_is_not_trained_again(tmp_path: Path, monkeyp
     (tmp_path / "tuning.csv").write_text(as_csv(found.values()))
     monkeypatch.setattr(command, "KEPT", tmp_path / "tuning.csv")
     options = Tune(methods="plain", out=tmp_path / "out")
-    assert len(command.cells_of(options)) == len(cells) - 3
-    assert len(command.cells_of(replace(options, afresh=True))) == len(cells)
+    assert len(command.to_do(options)) == len(cells) - 3 and len(command.cells_of(options)) == len(cells)
+    assert len(command.to_do(replace(options, afresh=True))) == len(cells)
     paths = command.write(replace(options, keep=True), "make tune")
     assert {path.name for path in paths} == {"tuning.md", "tuning.tex", "tuning.csv", "tuning.png"}
     assert (tmp_path / "out/tune-quick-plain/tuning.csv").read_text() == (tmp_path / "tuning.csv").read_text()
@@ -160,7 +160,7 @@ def test_unknown_names_are_told() -> None:
 def test_the_preset_is_the_best_of_the_trials_that_were_kept(method: str) -> None:
     cells = trial_cells("quick", [method])
     kept = read_trials(KEPT)
-    rows = by_method(scored(cells, kept))[method]
+    rows = by_method(scored(cells, kept_of(cells, kept)))[method]
     if not all(row.complete for row in rows):
         pytest.skip(f"the trials of {method} are not complete yet")
     chosen = best(rows)
@@ -170,6 +170,37 @@ def test_the_preset_is_the_best_of_the_trials_that_were_kept(method: str) -> Non
 
 
 def test_the_kept_file_has_trials_of_the_grid_alone() -> None:
-    known = {cell.run_name: (cell.row, str(cell.seed)) for cell in trial_cells("quick")}
-    for trial in read_trials(KEPT).values():
-        assert known.get(trial.run) == (trial.row, trial.seed), f"{trial.run} is no trial of the present grids"
+    known = {c.run_name: (c.row, str(c.seed), identity(c.measured)) for c in trial_cells("quick")}
+    kept = read_trials(KEPT).values()
+    for trial in kept:
+        assert known.get(trial.run) == (trial.row, trial.seed, trial.measured), f"{trial.run} is no present trial"
+    assert len({trial.features_identity for trial in kept}) <= 1
+    assert not any(trial.git_dirty == "True" for trial in kept)
+
+
+def test_a_score_of_another_measure_does_not_count() -> None:
+    cells, found = outcome({0: (3.0, 1.0, 2.0)})
+    other = {name: replace(trial, measured="0" * 8) for name, trial in found.items()}
+    assert kept_of(cells, found) == found and kept_of(cells, other) == {}
+
+
+def test_keeping_leaves_trials_of_other_profiles_and_is_refused_where_it_means_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, found = outcome({0: (3.0, 1.0, 2.0)})
+    other = replace(next(iter(found.values())), profile="evening", run="another")
+    (tmp_path / "tuning.csv").write_text(as_csv([*found.values(), other]))
+    monkeypatch.setattr(command, "KEPT", tmp_path / "tuning.csv")
+    command.write(Tune(methods="clel", keep=True, out=tmp_path / "out"), "make tune")
+    assert read_trials(tmp_path / "tuning.csv") == {"another": other, **found}
+    for options in (Tune(profile="smoke", keep=True), Tune(cluster="slurm", keep=True)):
+        with pytest.raises(ConfigError, match="KEEP=1 keeps trials that mean something"):
+            command.main(options)
+
+
+def test_a_plan_of_nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    _, found = outcome(dict.fromkeys(range(6), (1.0, 1.0, 1.0)))
+    (tmp_path / "tuning.csv").write_text(as_csv(found.values()))
+    monkeypatch.setattr(command, "KEPT", tmp_path / "tuning.csv")
+    assert command.main(Tune(methods="plain", plan=True, out=tmp_path / "out")) == 0
+    assert "nothing was run" in capsys.readouterr().out

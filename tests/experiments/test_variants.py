@@ -10,7 +10,8 @@ from baselines import METHODS
 from clel.config import ConfigError
 from clel.run import Run, resolve
 from experiments.grid import table1_cells
-from experiments.naming import Named, table_name
+from experiments.naming import Named, table1_meaning, table_name
+from experiments.slurm.resources import load_needs, needs_of
 from experiments.variants import changed, combinations, keys, label, parse, value_of, words
 
 
@@ -27,7 +28,7 @@ def test_what_is_typed() -> None:
     assert label(found[1]) == "a=1,b=y" and words(found[1]) == "a 1, b y"
 
 
-@pytest.mark.parametrize("text", ["lr", "lr=", "=1", "lr=1,,2", "lr=1; lr=2"])
+@pytest.mark.parametrize("text", ["lr", "lr=", "=1", "lr=1,,2", "lr=1; lr=2", "lr=0.001,1e-3"])
 def test_what_is_no_setting_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="SET: "):
         parse(text)
@@ -86,3 +87,18 @@ def test_variants_have_a_folder_of_their_own() -> None:
     names = [table_name(Named(methods="clel", set=text)) for text in ("", "lr=0.1", "lr=0.1,0.2", "langevin.steps=3")]
     assert len(set(names)) == 4
     assert all("/" not in name and " " not in name for name in names)
+
+
+def test_the_same_settings_are_one_run_and_one_folder_however_they_are_typed() -> None:
+    one, other = Named(methods="clel", set="lr=0.1, 0.2"), Named(methods="clel", set="lr=1e-1,0.2;")
+    assert table_name(one) == table_name(other)
+    assert table1_meaning(one, "").given == table1_meaning(other, "").given
+    cells = table1_cells("smoke", 2, ["clel"], settings=parse("engine=exact,float32"), engine="exact")
+    names = [cell.run_name for cell in cells]
+    assert len(set(names)) == len(names)
+
+
+def test_a_variant_asks_a_cluster_for_what_its_row_asks() -> None:
+    needs = load_needs()
+    cells = {c.row: c for c in table1_cells("paper", 1, ["clel:large"], dataset="digits", settings=parse("lr=0.5"))}
+    assert needs_of(cells["clel:large[lr=0.5]"], needs) == needs_of(cells["clel:large"], needs)
