@@ -201,8 +201,7 @@ def clel_recipes() -> dict[str, Recipe]:
         encoder=EncoderConfig("tiny", hidden=256, features=64),
         views=DIGIT_VIEWS,
         beta=0.003,
-        # twice the plain EBM's, which diverges at this rate (docs/deviations.md)
-        **quick_ebm() | {"lr": 2e-3},
+        **quick_ebm(),
     )
     base = CLELConfig()
     multiscale = replace(base, network=NETWORKS["multiscale"])
