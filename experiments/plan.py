@@ -34,7 +34,7 @@ def describe(cells: Sequence[Cell], runs: Path, workers: int | None = None, devi
 def _describe(cells: Sequence[Cell], runs: Path, workers: int, threads: int) -> str:
     rows = by_row(cells)
     wide = max(20, 2 + max(map(len, rows), default=0))
-    lines = [f"{'row':<{wide}}{'runs':>5}{'done':>6}{'iterations':>12}{'time a run':>16}{'MB a run':>10}"]
+    lines = [f"{'row':<{wide}}{'runs':>5}{'done':>6}{'iterations':>12}{'time a run':>20}{'MB a run':>10}"]
     total = 0.0
     for row, members in rows.items():
         done = sum(finished(cell, runs) for cell in members)
@@ -43,7 +43,7 @@ def _describe(cells: Sequence[Cell], runs: Path, workers: int, threads: int) -> 
         if isinstance(run, Run):
             guess = estimate(run, _spec(run.dataset))
             total += guess.seconds * (len(members) - done)
-            line += f"{run.train.iterations:>12}{duration(guess.seconds):>16}{guess.memory / 1e6:>10.0f}"
+            line += f"{run.train.iterations:>12}{duration(guess.seconds):>20}{guess.memory / 1e6:>10.0f}"
             there = memory_of(choose_device(run.device))
             if guess.memory > there:
                 line += f"  DOES NOT FIT: {there / 1e9:.0f} GB are there"
