@@ -78,7 +78,8 @@ def escape_markdown(text: str) -> str:
 def escape_latex(text: str) -> str:
     """The text, on one line, for pdflatex without further packages; letters it cannot set become their code point."""
     tex = "".join(_LATEX.get(character) or _ascii(character) for character in _one_line(text))
-    return re.sub("-(?=-)", "-{}", tex)  # an option's two hyphens are not a dash
+    tex = re.sub("-(?=-)", "-{}", tex)  # an option's two hyphens are not a dash
+    return re.sub(r"^\[", "{[}", tex)  # a line's end before it would take it for an argument
 
 
 def titled(line: str) -> str:
