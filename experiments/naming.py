@@ -17,9 +17,6 @@ from experiments.variants import parse, typed
 OUT, PROJECT = Path("results"), Path("results/project")
 """Where results go if nothing is said, and where those of the project itself are, which its repository keeps."""
 
-CLUSTERS = ("local", "debug", "slurm")
-"""Where runs are carried out."""
-
 
 @dataclass(frozen=True)
 class Named:

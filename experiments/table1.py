@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ from experiments.comparisons.table import closing
 from experiments.external import EXTERNAL, load_external
 from experiments.grid import Cell, table1_cells
 from experiments.launch import finished, prepare, run_here
+from experiments.launching import CLUSTERS, Launching
 from experiments.local import run_local
-from experiments.naming import CLUSTERS, PROJECT, Named, in_order, names, table1_meaning, table_name
+from experiments.naming import PROJECT, Named, in_order, names, table1_meaning, table_name
 from experiments.plan import describe
 from experiments.report import write_report
 from experiments.slurm import plan
 from experiments.slurm.launch import Table, launch
-from experiments.slurm.options import SlurmOptions
 from experiments.store import Run, load_cells
 from experiments.tables import table1
 from experiments.variants import parse
@@ -34,25 +34,13 @@ LEFT_OUT = ("out", "plan", "report", "archive", "workers", "cluster")
 
 
 @dataclass(frozen=True)
-class Table1(Named):
+class Table1(Launching, Named):
     """Train, evaluate and tabulate every method; what is finished is skipped, what was interrupted goes on."""
 
-    device: str = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
-    workers: int | None = None
-    """Runs side by side. As many as GPUs, or cores, if not given."""
-    plan: bool = False
-    """Print what would run, with estimates of time and memory, and stop."""
-    report: bool = False
-    """Only make the tables and figures again from the records that are there."""
     project: bool = False
     """Take what is missing from the project's own runs (results/project/records), marked as such, where it is there."""
     archive: bool = False
     """Only keep, in OUT/records, what tables and figures show of the finished runs; it can be committed."""
-    cluster: str = "local"
-    """local: workers on this machine. debug: one after the other in this process. slurm: job arrays (docs/slurm.md)."""
-    slurm: SlurmOptions = field(default_factory=SlurmOptions)
-    """Resources and sbatch parameters, for the cluster slurm."""
 
 
 def main(options: Table1) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,14 @@ from clel.files import write_atomically
 from experiments.drawing import png
 from experiments.grid import Cell
 from experiments.launch import finished, prepare, run_here
+from experiments.launching import CLUSTERS, Launching
 from experiments.local import run_local
 from experiments.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.meaning import Meaning
-from experiments.naming import CLUSTERS, OUT, in_order, names
+from experiments.naming import OUT, in_order, names
 from experiments.plan import describe
 from experiments.slurm import plan
 from experiments.slurm.launch import Table, launch
-from experiments.slurm.options import SlurmOptions
 from experiments.store import load_cells
 from experiments.tune.figure import trials_figure
 from experiments.tune.grids import trial_cells
@@ -31,7 +31,7 @@ LEFT_OUT = ("out", "plan", "report", "workers", "cluster", "keep")
 
 
 @dataclass(frozen=True)
-class Tune:
+class Tune(Launching):
     """Train every declared trial of every method on seeds that no table reports, score them, and name the best.
 
     What experiments/tuning.csv has of these very settings is not trained again.
@@ -41,24 +41,12 @@ class Tune:
     """Profile whose presets are tuned."""
     methods: str = ""
     """Methods, separated by commas. All if not given."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
-    workers: int | None = None
-    """Runs side by side. As many as GPUs, or cores, if not given."""
     afresh: bool = False
     """Train also what experiments/tuning.csv has."""
     keep: bool = False
     """Write the trials into experiments/tuning.csv too, which the presets are held to: for the project itself."""
     out: Path = OUT
     """Folder for runs/<run> and tune-<profile>/tuning.csv, .md, .tex and .png."""
-    plan: bool = False
-    """Print what would run, with estimates of time and memory, and stop."""
-    report: bool = False
-    """Only make the table again from what is there."""
-    cluster: str = "local"
-    """local: workers on this machine. debug: one after the other in this process. slurm: job arrays (docs/slurm.md)."""
-    slurm: SlurmOptions = field(default_factory=SlurmOptions)
-    """Resources and sbatch parameters, for the cluster slurm."""
 
 
 def main(options: Tune) -> int:

@@ -1,0 +1,28 @@
+"""The options that say where and how the runs of an artefact are carried out; they change nothing of what is in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from experiments.slurm.options import SlurmOptions
+
+CLUSTERS = ("local", "debug", "slurm")
+"""Where runs are carried out."""
+
+
+@dataclass(frozen=True)
+class Launching:
+    """Where and how runs are carried out."""
+
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    workers: int | None = None
+    """Runs side by side. As many as GPUs, or cores, if not given."""
+    plan: bool = False
+    """Print what would run, with estimates of time and memory, and stop."""
+    report: bool = False
+    """Only make the tables and figures again from the records that are there."""
+    cluster: str = "local"
+    """local: workers on this machine. debug: one after the other in this process. slurm: job arrays (docs/slurm.md)."""
+    slurm: SlurmOptions = field(default_factory=SlurmOptions)
+    """Resources and sbatch parameters, for the cluster slurm."""
