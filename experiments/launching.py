@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from experiments.grid import Cell
+from experiments.launch import run_here
+from experiments.local import run_local
 from experiments.slurm.options import SlurmOptions
 
 CLUSTERS = ("local", "debug", "slurm")
@@ -26,3 +31,11 @@ class Launching:
     """local: workers on this machine. debug: one after the other in this process. slurm: job arrays (docs/slurm.md)."""
     slurm: SlurmOptions = field(default_factory=SlurmOptions)
     """Resources and sbatch parameters, for the cluster slurm."""
+
+
+def run_on_this_machine(cells: Sequence[Cell], runs: Path, options: Launching) -> None:
+    """Execute every cell that has no standing record: by workers, or in this process for the cluster debug."""
+    if options.cluster == "debug":
+        run_here(cells, runs)
+    else:
+        run_local(cells, runs, options.workers, options.device)

@@ -17,9 +17,8 @@ from experiments.comparisons.compare import compare
 from experiments.comparisons.table import closing
 from experiments.external import EXTERNAL, load_external
 from experiments.grid import Cell, table1_cells
-from experiments.launch import finished, prepare, run_here
-from experiments.launching import CLUSTERS, Launching
-from experiments.local import run_local
+from experiments.launch import finished, prepare
+from experiments.launching import CLUSTERS, Launching, run_on_this_machine
 from experiments.naming import PROJECT, Named, in_order, names, table1_meaning, table_name
 from experiments.plan import describe
 from experiments.report import write_report
@@ -75,10 +74,7 @@ def main(options: Table1) -> int:
     else:
         prepare(cells, runs, options.device)
         meaning.claim(folder)
-        if options.cluster == "debug":
-            run_here(cells, runs)
-        else:
-            run_local(cells, runs, options.workers, options.device)
+        run_on_this_machine(cells, runs, options)
     for path in write(options, command(options)):
         print(path)
     print(summary(options))

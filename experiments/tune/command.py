@@ -11,9 +11,8 @@ from clel.config import choose, from_dict, require, to_dict
 from clel.files import write_atomically
 from experiments.drawing import png
 from experiments.grid import Cell
-from experiments.launch import finished, prepare, run_here
-from experiments.launching import CLUSTERS, Launching
-from experiments.local import run_local
+from experiments.launch import finished, prepare
+from experiments.launching import CLUSTERS, Launching, run_on_this_machine
 from experiments.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.meaning import Meaning
 from experiments.naming import OUT, in_order, names
@@ -71,10 +70,7 @@ def main(options: Tune) -> int:
         return 0
     elif cells and not options.report:
         prepare(cells, runs, options.device)
-        if options.cluster == "debug":
-            run_here(cells, runs)
-        else:
-            run_local(cells, runs, options.workers, options.device)
+        run_on_this_machine(cells, runs, options)
     for path in write(options, command(options)):
         print(path)
     print(summary(options))

@@ -12,6 +12,7 @@ from typing import Any
 
 from clel.config import ConfigError, identity
 from experiments.grid import Cell
+from experiments.plan import by_row
 from experiments.store import Run
 
 KEPT = Path(__file__).parents[1] / "tuning.csv"
@@ -124,11 +125,8 @@ def trial_of(cell: Cell, run: Run) -> Trial:
 
 def scored(cells: Sequence[Cell], trials: Mapping[str, Trial]) -> list[Scored]:
     """Every trial of the cells in their order; those that were not trained are missing in its `trials`."""
-    rows: dict[str, list[Cell]] = {}
-    for cell in cells:
-        rows.setdefault(cell.row, []).append(cell)
     found = []
-    for row, members in rows.items():
+    for row, members in by_row(cells).items():
         own = tuple(trials.get(cell.run_name) for cell in members)
         good = [trial.score for trial in own if trial is not None and trial.score is not None]
         score = mean(good) if len(good) == len(members) else None

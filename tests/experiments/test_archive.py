@@ -46,7 +46,9 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(table1, "prepare", lambda *given: None)
     tell = tmp_path / "trained.json"
-    monkeypatch.setattr(table1, "run_here", lambda cells, runs: tell.write_text(json.dumps([c.row for c in cells])))
+    monkeypatch.setattr(
+        table1, "run_on_this_machine", lambda cells, runs, *more: tell.write_text(json.dumps([c.row for c in cells]))
+    )
     return tmp_path
 
 
