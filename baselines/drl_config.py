@@ -9,6 +9,7 @@ from typing import Literal
 
 from baselines.drl_network import DRLNetworkConfig
 from clel.config import require
+from clel.evening import evening_evaluate, evening_train
 from clel.full import full_evaluate
 from clel.settings import EvaluateConfig, Recipe, TrainConfig
 
@@ -72,7 +73,8 @@ def half_life(decay: float, batch: int) -> float:
 
 
 def recipes() -> Mapping[str, Recipe]:
-    """quick: 8x8 digits on a core; small: the authors' flags as released; paper: their CIFAR-10 settings, N = 8 and 2.
+    """quick: 8x8 digits; evening: images of 16x16; small: the authors' flags as released; paper, paper-n2: theirs, with
+    N = 8 and 2, for CIFAR-10.
 
     An energy, in units of s_t^2, counts as run away beyond a million, where the authors' code leaves its loop (loss
     below -1e6); in quick, where it stays within 5, beyond twenty.
@@ -92,6 +94,10 @@ def recipes() -> Mapping[str, Recipe]:
         cooldown=0.4,
         flip=False,
     )
+    evening = replace(
+        quick, network=DRLNetworkConfig(width=64, multipliers=(1, 1, 2), blocks=1), lr=5e-4, cooldown=0.3, flip=True
+    )
+    evening_training = replace(evening_train(3000), max_energy=20.0)
     quick_train = TrainConfig(
         iterations=1600,
         ema_half_life=4_000.0,
@@ -107,6 +113,7 @@ def recipes() -> Mapping[str, Recipe]:
     full = full_evaluate(180, 1, ("clean",))
     return {
         "quick": Recipe(quick, quick_train, EvaluateConfig(samples=1000, steps=60, beyond=5.0), "drl-n8"),
+        "evening": Recipe(evening, evening_training, evening_evaluate(60, 1), "drl-n8"),
         "small": Recipe(small, small_train, full, None),
         "paper": Recipe(paper, paper_train, full, "drl-n8"),
         "paper-n2": Recipe(two, paper_train, full, "drl-n2"),

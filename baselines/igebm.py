@@ -18,6 +18,7 @@ from baselines.spectral_cap import capped, normalised
 from clel.config import ADDED, require
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM
+from clel.evening import evening_evaluate, evening_train
 from clel.full import full_evaluate
 from clel.langevin import BufferConfig, LangevinConfig
 from clel.method import Optimisation
@@ -139,11 +140,21 @@ class IGEBM(LangevinEBM):
             lr=3e-3,
             cooldown=0.25,
         )
+        evening = replace(
+            quick,
+            widths=(64, 64, 128),
+            langevin=replace(paper.langevin, steps=40),
+            buffer=BufferConfig(2000, 1.0),
+            lr=1e-3,
+        )
+        kept = replace(evening, buffer=replace(paper.buffer, size=2000))
         small = replace(paper, widths=(64, 128, 256), batch_size=64)
         # what the release does between rounds is no protocol of rounds of all chains: docs/deviations.md
         clean = ("clean",)
         return {
             "quick": Recipe(quick, quick_train(), quick_evaluate(), "igebm"),
+            "evening": Recipe(evening, evening_train(), evening_evaluate(), "igebm"),
+            "evening-persistent": Recipe(kept, evening_train(), evening_evaluate(), None),
             "small": Recipe(small, TrainConfig(iterations=50_000), full_evaluate(protocols=clean), None),
             "paper": Recipe(paper, TrainConfig(iterations=121_200), full_evaluate(2000, protocols=clean), "igebm"),
         }

@@ -13,6 +13,7 @@ from clel.config import ADDED
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM
 from clel.energy import norm_energy
+from clel.evening import NETWORK, evening_ebm, evening_evaluate, evening_train, persistent
 from clel.full import full_evaluate
 from clel.langevin import BufferConfig
 from clel.networks import NETWORKS, EnergyNetwork, NetworkConfig, Normalisation, normalised_by
@@ -50,10 +51,13 @@ class PlainEBM(LangevinEBM):
     @classmethod
     def recipes(cls) -> Mapping[str, Recipe]:
         quick = PlainConfig(network=NETWORKS["tiny"], **quick_ebm())
+        evening = PlainConfig(network=NETWORK, **evening_ebm())
         base = PlainConfig()
         small = replace(base, network=NETWORKS["small"])
         return {
             "quick": Recipe(quick, quick_train(), quick_evaluate(), "plain"),
+            "evening": Recipe(evening, evening_train(), evening_evaluate(), "plain"),
+            "evening-persistent": Recipe(replace(evening, **persistent()), evening_train(), evening_evaluate(), None),
             "small": Recipe(small, TrainConfig(iterations=50_000), full_evaluate(), "ablation-components-a"),
             "paper": Recipe(base, TrainConfig(), full_evaluate(), "plain"),
         }

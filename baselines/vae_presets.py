@@ -1,10 +1,11 @@
-"""Settings of the VAE: quick (digits), small (one GPU) and paper (VAEBM's NVAE on CIFAR-10, without its flows)."""
+"""Settings of the VAE: quick (digits), evening (16x16), small (one GPU), paper (VAEBM's NVAE on CIFAR-10, no flows)."""
 
 from __future__ import annotations
 
 from baselines.vae_config import VAEConfig, VAESettings
 from baselines.vae_decoder import DecoderConfig
 from baselines.vae_network import VAENetworkConfig
+from clel.evening import evening_evaluate, evening_train
 from clel.full import full_evaluate
 from clel.settings import EvaluateConfig, Recipe, TrainConfig
 
@@ -22,9 +23,27 @@ QUICK_NETWORK = VAENetworkConfig(
 """8x8 digits: latents of 2x2 and 4x4."""
 
 
+EVENING_NETWORK = VAENetworkConfig(
+    width=32,
+    groups=(2, 3),
+    latents=8,
+    outer_cells=1,
+    cells=1,
+    expansion=4,
+    weight_norm=False,
+    decoder=DecoderConfig(min_log_sigma=-3.0),
+)
+"""16x16 images: latents of 4x4 and 8x8."""
+
+
 def quick_settings(iterations: int) -> VAESettings:
     """The VAE of the quick presets, for a training of so many iterations."""
     return VAESettings(network=QUICK_NETWORK, warmup=50, kl_warmup=round(0.3 * iterations), spectral=0.01)
+
+
+def evening_settings(iterations: int) -> VAESettings:
+    """The VAE of the evening presets, for a training of so many iterations."""
+    return VAESettings(network=EVENING_NETWORK, warmup=100, kl_warmup=round(0.3 * iterations), spectral=0.01, flip=True)
 
 
 def small_settings() -> VAESettings:
@@ -39,9 +58,10 @@ def paper_settings() -> VAESettings:
 
 
 def vae_recipes() -> dict[str, Recipe]:
-    """quick, small, paper."""
-    iterations = 1600
+    """quick, evening, small, paper."""
+    iterations, long = 1600, 6000
     quick = VAEConfig(**vars(quick_settings(iterations)), batch_size=64)
+    evening = VAEConfig(**vars(evening_settings(long)), batch_size=64)
     small = VAEConfig(**vars(small_settings()), batch_size=64)
     paper = VAEConfig(**vars(paper_settings()))
     train = TrainConfig(
@@ -54,6 +74,7 @@ def vae_recipes() -> dict[str, Recipe]:
     )
     return {
         "quick": Recipe(quick, train, EvaluateConfig(samples=1000, steps=0), "nvae"),
+        "evening": Recipe(evening, evening_train(long), evening_evaluate(0, 1), "nvae"),
         "small": Recipe(small, TrainConfig(iterations=50_000), full_evaluate(0, 1, ("clean",)), None),
         "paper": Recipe(paper, TrainConfig(iterations=78_000), full_evaluate(0, 1, ("clean",)), "nvae"),
     }

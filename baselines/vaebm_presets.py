@@ -1,17 +1,20 @@
-"""Settings of VAEBM: quick (digits), small (one GPU) and paper (the authors' command for CIFAR-10)."""
+"""Settings of VAEBM: quick (digits), evening (16x16), small (one GPU) and paper (the authors' command for CIFAR-10)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from baselines.noise_langevin import NoiseLangevinConfig
-from baselines.vae_presets import paper_settings, quick_settings, small_settings
+from baselines.vae_presets import evening_settings, paper_settings, quick_settings, small_settings
 from baselines.vaebm_config import VAEBMConfig
 from baselines.vaebm_network import EnergyConfig
+from clel.evening import evening_evaluate, evening_train
 from clel.full import full_evaluate
 from clel.settings import EvaluateConfig, Recipe, TrainConfig
 
 
 def vaebm_recipes() -> dict[str, Recipe]:
-    """quick, small, paper."""
+    """quick, evening, small, paper."""
     vae_iterations, energy_iterations = 1400, 240
     iterations = vae_iterations + energy_iterations
     quick = VAEBMConfig(
@@ -25,6 +28,19 @@ def vaebm_recipes() -> dict[str, Recipe]:
         spectral=5.0,
         lr=1e-4,
         betas=(0.9, 0.999),
+    )
+    first, second = 4500, 500
+    evening = VAEBMConfig(
+        batch_size=64,
+        vae=evening_settings(first),
+        vae_batch_size=64,
+        vae_share=first / (first + second),
+        energy=EnergyConfig(width=64, blocks=(1, 1, 2, 2), halved=(0, 2)),
+        langevin=NoiseLangevinConfig(step_size=0.01),
+        spectral=1.0,
+        lr=1e-4,
+        betas=(0.9, 0.999),
+        flip=True,
     )
     small = VAEBMConfig(
         vae=small_settings(), vae_batch_size=64, vae_share=50_000 / 80_000, energy=EnergyConfig(width=64), flip=True
@@ -43,6 +59,12 @@ def vaebm_recipes() -> dict[str, Recipe]:
     paper_train = TrainConfig(iterations=108_000, max_energy=1e3, checkpoint_every=500)
     return {
         "quick": Recipe(quick, train, EvaluateConfig(samples=1000, steps=16, beyond=5.0), "vaebm"),
+        "evening": Recipe(
+            evening,
+            replace(evening_train(first + second), max_energy=1e4),
+            evening_evaluate(16, 1),
+            "vaebm",
+        ),
         "small": Recipe(
             small,
             TrainConfig(iterations=80_000, max_energy=1e3, checkpoint_every=500),

@@ -22,6 +22,7 @@ from clel.contrastive import nt_xent
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence, require_images
 from clel.energy import direction, norm_energy
+from clel.evening import NETWORK, evening_ebm, evening_evaluate, evening_train, persistent
 from clel.full import full_evaluate
 from clel.langevin import BufferConfig
 from clel.method import Optimisation
@@ -195,7 +196,8 @@ class CLEL(LangevinEBM):
 
 
 def clel_recipes() -> dict[str, Recipe]:
-    """quick (digits), small (the paper's ablation setting), paper (Base), and the steps of Table 1b up to large."""
+    """quick (digits), evening (16x16, and with the paper's chains), small (the paper's ablation setting), paper (Base),
+    and the steps of Table 1b up to large."""
     quick = CLELConfig(
         network=NETWORKS["tiny"],
         encoder=EncoderConfig("tiny", hidden=256, features=64),
@@ -203,6 +205,8 @@ def clel_recipes() -> dict[str, Recipe]:
         beta=0.003,
         **quick_ebm(),
     )
+    encoder = EncoderConfig("tiny", hidden=512)
+    evening = CLELConfig(network=NETWORK, encoder=encoder, **evening_ebm())
     base = CLELConfig()
     multiscale = replace(base, network=NETWORKS["multiscale"])
     wide_batch = replace(multiscale, contrastive_batch_size=256)
@@ -210,6 +214,8 @@ def clel_recipes() -> dict[str, Recipe]:
     paper = TrainConfig()
     return {
         "quick": Recipe(quick, quick_train(), quick_evaluate(), "clel-base"),
+        "evening": Recipe(evening, evening_train(), evening_evaluate(), "clel-base"),
+        "evening-persistent": Recipe(replace(evening, **persistent()), evening_train(), evening_evaluate(), None),
         "small": Recipe(
             replace(base, network=NETWORKS["small"]),
             TrainConfig(iterations=50_000),

@@ -12,7 +12,7 @@ import torch
 
 from clel.config import ConfigError, choose
 from clel.data import DataError, Samples, load, open_samples
-from clel.data.registry import SPLITS, names
+from clel.data.registry import SPLITS, is_name, names
 from clel.data.samples import existing, named_split
 from clel.metrics import FeatureSpace
 from clel.metrics.inception import MODES, inception_space
@@ -101,7 +101,7 @@ def space_for(features: str, data_set: str | None, device: torch.device) -> tupl
 def _data_set_of(path: Path) -> str | None:
     """The data set that a file of this suite's statistics is of; None where it is none of ours or does not say."""
     data_set = str(_about(path).get("name", "")).rpartition("/")[0]
-    return data_set if data_set in names() else None
+    return data_set if is_name(data_set) else None
 
 
 def _about(path: Path) -> dict[str, str]:

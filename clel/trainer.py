@@ -174,7 +174,9 @@ class Trainer:
             progress.show(self.iteration, "  ".join(f"{k} {v:.4g}" for k, v in values.items()))
         if self.probe is not None and self.due(c.evaluate_every):
             with self.average.swapped_in(self.method):
-                self.log.write("evaluation", self.iteration, **self.costs(), **self.probe(self.method, self.iteration))
+                found = self.probe(self.method, self.iteration)
+                spent = self.costs() | {"gradient_evaluations": self.ledger.gradient_evaluations}
+                self.log.write("evaluation", self.iteration, **spent, **found)
         if self.due(c.sample_every):
             self.save_samples()
         if self.due(c.checkpoint_every) or signals.received is not None:

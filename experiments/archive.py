@@ -10,14 +10,17 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clel.data.registry import names
+from clel.data import load
+from clel.data.registry import is_name, located
 from clel.files import write_atomically
-from clel.record import FINAL, write_record
+from clel.record import FINAL, read_record, write_record
 from experiments.external import ExternalRun
 from experiments.grid import Cell
 from experiments.launch import finished
@@ -36,11 +39,11 @@ DRAWN = ("kind", "iteration", "energy_positive", "energy_negative")
 def archive(cells: Sequence[Cell], runs: Path, place: Path) -> list[Path]:
     """Write into `place` the runs of these cells that ended and were measured as asked; returns their folders.
 
-    Left out is what another machine may have other images of: samples by others, and data sets given by a path.
+    Left out are samples by others, which are their own to keep.
     """
     kept = []
     for cell, run in zip(cells, load_cells(runs, cells).values(), strict=True):
-        if run.status in FINAL and cell.dataset in names() and not isinstance(cell.run, ExternalRun):
+        if run.status in FINAL and not isinstance(cell.run, ExternalRun):
             _keep(run, place / run.name)
             kept.append(place / run.name)
     return kept
@@ -50,10 +53,24 @@ def archived(cells: Sequence[Cell], runs: Path) -> dict[str, Path]:
     """By run name the folder in RECORDS, of each cell that has no result in `runs` and one there.
 
     With them, for their reason, those that have nothing in `runs`, and there what is damaged or was measured otherwise.
+    Not those of other images than a data set's path has here.
     """
     missing = [cell for cell in cells if not finished(cell, runs) and (RECORDS / cell.run_name).is_dir()]
     shown = [cell for cell in missing if finished(cell, RECORDS) or not (runs / cell.run_name).exists()]
-    return {cell.run_name: RECORDS / cell.run_name for cell in shown}
+    return {cell.run_name: RECORDS / cell.run_name for cell in shown if _same_images(cell)}
+
+
+def _same_images(cell: Cell) -> bool:
+    """Whether the kept run of the cell was measured on the images that are here; so too where none are."""
+    if is_name(cell.dataset) or located(cell.dataset) is None:
+        return True
+    known = ((read_record(RECORDS / cell.run_name) or {}).get("protocol") or {}).get("reference_images")
+    return known in (None, _content(cell.dataset, cell.measured.reference))
+
+
+@cache
+def _content(dataset: str, split: str) -> str:
+    return replace(load(dataset, split), labels=None).content_hash()
 
 
 def to_do(cells: Sequence[Cell], kept: Mapping[str, Path]) -> list[Cell]:

@@ -14,9 +14,12 @@ Curve = tuple[Array, Array]  # abscissae, increasing, and ordinates; both empty 
 POINTS = 400  # of the common abscissa on which seeds are averaged
 
 
-def distance_curve(log: Sequence[Mapping[str, Any]]) -> Curve:
-    """(training seconds, Frechet distance of fresh chains) at every evaluation that gave a positive finite distance."""
-    x, y = _curve(log, "evaluation", "seconds", "fid_fresh")
+def distance_curve(log: Sequence[Mapping[str, Any]], against: str = "seconds") -> Curve:
+    """(training seconds, or another cost, Frechet distance of fresh chains) at every evaluation.
+
+    Left out are those whose distance was no positive finite number, and those that do not say that cost.
+    """
+    x, y = _curve(log, "evaluation", against, "fid_fresh")
     return x[y > 0], y[y > 0]
 
 

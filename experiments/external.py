@@ -11,7 +11,7 @@ from typing import Any
 
 from clel.config import LOGISTICS, ConfigError, identity, nearest
 from clel.data import DataError, Samples, open_samples
-from clel.data.registry import names
+from clel.data.registry import is_name, located, names
 from clel.evaluation import GRID
 from clel.metrics import TooFewSamples
 from clel.provenance import provenance
@@ -142,7 +142,7 @@ def _row(cells: Mapping[str | None, str | None], where: str) -> External:
     if text["published"] and text["published"] not in known:
         raise ConfigError(f"{where}: published is {text['published']!r}; {nearest(text['published'], known)}")
     title, dataset, samples, source = (text[name] for name in NEEDED)
-    if dataset not in names() and not Path(dataset).exists():
+    if not is_name(dataset) and located(dataset) is None:
         raise ConfigError(
             f"{where}: dataset is {dataset!r}; give an existing path or a name; {nearest(dataset, names())}"
         )

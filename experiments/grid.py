@@ -8,6 +8,8 @@ from typing import Any
 
 from baselines import METHODS, PLAIN
 from clel.config import ConfigError, choose, identity
+from clel.data.side import at_side
+from clel.evening import evening_evaluate
 from clel.full import full_evaluate
 from clel.method import Method
 from clel.protocol import PROTOCOLS
@@ -29,6 +31,7 @@ class Profile:
         dataset: its data set where none is asked for.
         presets: a method has one row for each of these that it knows.
         given: how rows of given images are measured, as the methods' presets are, of which they take the number too.
+        side: to which its images are averaged down; at their own if None.
         rates: its whole table of several seeds has each row at the plain EBM's learning rate too, where it is another.
         cut: fields of TrainConfig and of EvaluateConfig that replace the presets' (the smoke profile's few iterations).
     """
@@ -36,6 +39,7 @@ class Profile:
     dataset: str
     presets: tuple[str, ...]
     given: EvaluateConfig
+    side: int | None = None
     rates: bool = False
     cut_train: tuple[tuple[str, Any], ...] = ()
     cut_evaluate: tuple[tuple[str, Any], ...] = ()
@@ -56,6 +60,7 @@ PROFILES = {
         cut_evaluate=(("samples", 100), ("steps", 2), ("rounds", 1)),
     ),
     "quick": Profile("digits", ("quick",), quick_evaluate(), rates=True),
+    "evening": Profile("cifar10", ("evening",), evening_evaluate(), side=16),
     "small": Profile("cifar10", ("small",), full_evaluate()),
     "paper": Profile("cifar10", ("paper", "multiscale", "multiscale-256", "large", "paper-n2"), full_evaluate()),
 }
@@ -134,7 +139,7 @@ def table1_cells(
     chosen = choose(PROFILES, profile, "profile")
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}; expected at least 1")
-    dataset = dataset or chosen.dataset
+    dataset = at_side(dataset or chosen.dataset, chosen.side)
     asked = dict(evaluate or {})
     # given images have no chains, so of what is asked they take only what measuring depends on
     bound = replace(chosen.given, beyond=1.0, **{name: value for name, value in asked.items() if name == "features"})

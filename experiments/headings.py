@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from clel.data.side import split_side
 from experiments.markup import Footnotes, Header
 from experiments.store import Run
 
-NAMES = {"cifar10": "CIFAR-10", "imagenet32": "ImageNet 32x32", "celeba64": "CelebA 64x64"}
+NAMES = {
+    "cifar10": "CIFAR-10",
+    "cifar10_jpeg": "CIFAR-10, JPEG copy",
+    "imagenet32": "ImageNet 32x32",
+    "celeba64": "CelebA 64x64",
+}
+
+
+def data_title(dataset: str) -> str:
+    """What a table calls a data set: "CIFAR-10 at 16x16" of "cifar10@16"."""
+    plain, side = split_side(dataset)
+    name = NAMES.get(plain, plain)
+    return name if side is None else f"{name}, at {side}x{side}" if "," in name else f"{name} at {side}x{side}"
 
 
 def is_inception(features: Sequence[str]) -> bool:
@@ -23,7 +36,7 @@ def feature_spaces(runs: Sequence[Run]) -> list[str]:
 def reported_headers(notes: Footnotes, runs: Sequence[Run], dataset: str, source: str) -> list[Header]:
     """The columns of what the papers report; `source` is the data set that these figures are for."""
     papers = notes.mark(_papers(dataset, source, is_inception(feature_spaces(runs))))
-    group = f"reported, {NAMES.get(source, source)}"
+    group = f"reported, {data_title(source)}"
     return [
         Header(("FID ↓",), (papers,), group),
         Header(("time", "h"), (papers,), group),
@@ -32,12 +45,12 @@ def reported_headers(notes: Footnotes, runs: Sequence[Run], dataset: str, source
 
 
 def _papers(dataset: str, source: str, inception: bool) -> str:
-    name = NAMES.get(source, source)
+    name = data_title(source)
     hardware = "Time and memory there are those of one RTX 3090 with 24 GB."
     if source != dataset:
         return (
             f"Another data set and larger networks: what the papers report for {name}, FID in Inception features. Not "
-            f"comparable with the columns measured here on {NAMES.get(dataset, dataset)}. {hardware}"
+            f"comparable with the columns measured here on {data_title(dataset)}. {hardware}"
         )
     apart = "" if inception else " The distances measured here are in other features and not comparable with it."
     return f"As reported by the papers for {name}, FID in Inception features.{apart} {hardware}"

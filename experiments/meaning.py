@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError, differences
-from clel.data.registry import located
+from clel.data.registry import data_root, located
+from clel.data.side import split_side
 from clel.files import write_atomically
 
 FILE = "table.json"
@@ -57,11 +58,13 @@ class Meaning:
 
 
 def absolute(path: str | Path | None) -> str | None:
-    """A data set's or file's absolute path; a data set's name as it is."""
+    """A data set's or file's absolute path; a data set's name, and what lies in the folder of data sets, as it is."""
     if path is None:
         return None
     found = located(path)
-    return str(found.absolute()) if found else str(path)
+    if found is None or data_root() in found.parents:
+        return str(path)
+    return str(found.absolute()) + str(path).removeprefix(split_side(str(path))[0])
 
 
 def _read(folder: Path, way: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Figures of Table 1: distance against training time and against sampling steps, energy gap.
+"""Figures of Table 1: distance against what training costs and against sampling steps, energy gap.
 
 Built from the cells like the table: no method is known here, colours follow the order of the rows. Every function
 returns a Figure of matplotlib's object-oriented interface and leaves no state behind; `png` turns it into bytes.
@@ -26,20 +26,43 @@ from experiments.drawing import (
 )
 from experiments.store import Cell, Run, read_log
 
+NOTHING = np.array([])
 KEY = "line: mean over seeds, band: minimum to maximum, cross: failed run"
 
 
 def distance_over_time(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
-    """Frechet distance of fresh chains against the training clock, log scale, one colour a table row.
+    """Frechet distance of fresh chains against the training clock, see `_distance_over`."""
+    curves = {name: distance_curve(read_log(runs[name].folder)) for name in runs}
+    end = max((x[-1] for x, _ in curves.values() if len(x)), default=1.0)
+    unit, scale = ("h", 3600.0) if end > 2 * 3600 else ("min", 60.0) if end > 15 * 60 else ("s", 1.0)
+    return _distance_over(cells, runs, curves, scale, f"training time ({unit})")
 
-    Line: mean over the seeds that ended well, each interpolated linearly in the logarithm on a common time, as far as
+
+def distance_over_gradients(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
+    """Frechet distance of fresh chains against the batches of dE/dx that training has taken, see `_distance_over`.
+
+    Methods without chains in training take none and have no curve.
+    """
+    curves = {name: distance_curve(read_log(runs[name].folder), "gradient_evaluations") for name in runs}
+    taken = {
+        name: curve if len(curve[0]) and curve[0][-1] > 0 else (NOTHING, NOTHING) for name, curve in curves.items()
+    }
+    return _distance_over(
+        cells, runs, taken, 1000.0, "gradient evaluations of a batch of chains in training (thousands)"
+    )
+
+
+def _distance_over(
+    cells: Sequence[Cell], runs: Mapping[str, Run], curves: Mapping[str, Curve], scale: float, name: str
+) -> Figure:
+    """Frechet distance of fresh chains over a cost of training in units of `scale`, one colour a table row.
+
+    Line: mean over the seeds that ended well, each interpolated linearly in the logarithm on a common cost, as far as
     all of them go. Band: their minimum and maximum. Runs that failed are thin lines that end in a cross. Rows without
     training (references) are horizontal lines at their final distance, with a band over seeds where they have any.
     """
     figure, axes = new_figure()
-    curves = {name: distance_curve(read_log(runs[name].folder)) for name in runs}
-    end = max((x[-1] for x, _ in curves.values() if len(x)), default=1.0)
-    unit, scale = ("h", 3600.0) if end > 2 * 3600 else ("min", 60.0) if end > 15 * 60 else ("s", 1.0)
+    end = max((x[-1] for x, _ in curves.values() if len(x)), default=scale)
     for index, (members, colour, dash) in enumerate(styled(cells, runs)):
         good = [curves[c.run_name] for c in members if runs[c.run_name].ok and len(curves[c.run_name][0])]
         failed = [curves[c.run_name] for c in members if not runs[c.run_name].ok and len(curves[c.run_name][0])]
@@ -62,14 +85,14 @@ def distance_over_time(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure
     draw_references(axes, cells, runs)
     log_distances(axes)
     axes.set_xlim(0, 1.02 * end / scale)
-    axes.set_xlabel(f"training time ({unit})")
+    axes.set_xlabel(name)
     axes.set_ylabel(distance_name(runs))
     axes.set_title(KEY + _sample_counts(runs), fontsize=8, loc="left")
     return with_legend(figure, axes)
 
 
 def energy_gap(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
-    """E(negatives) - E(positives) against the training iteration, lines and bands as in `distance_over_time`.
+    """E(negatives) - E(positives) against the training iteration, lines and bands as in `_distance_over`.
 
     Curves are running means over a fiftieth of their length. The axis shows the central part of the values, so that one
     divergence does not flatten all else; what it leaves out is counted.

@@ -12,7 +12,7 @@ from clel.config import to_dict
 from clel.files import write_atomically
 from experiments import drawing, plots, samples
 from experiments.comparisons.files import FILES, comparison_files
-from experiments.headings import NAMES
+from experiments.headings import data_title
 from experiments.markup import latex_comment, titled
 from experiments.store import Cell, Run, frame, load_cells
 from experiments.tables import by_row, table1
@@ -28,6 +28,7 @@ PROTOCOL = {
     "resizing": "resizing",
     "reference": "reference",
     "n_real": "real images",
+    "reference_images": "their content",
     "n_fake": "generated images",
     "name": "sampling protocol",
     "chains": "chains",
@@ -68,6 +69,7 @@ def write_report(
         "table1.csv": table.to_csv(),
         "runs.csv": runs_csv(cells, runs),
         "figures/distance_over_time.png": drawing.png(plots.distance_over_time(cells, runs)),
+        "figures/distance_over_gradients.png": drawing.png(plots.distance_over_gradients(cells, runs)),
         "figures/distance_over_steps.png": drawing.png(plots.distance_over_steps(cells, runs)),
         "figures/energy_gap.png": drawing.png(plots.energy_gap(cells, runs)),
         "figures/samples.png": drawing.png(samples.sample_grids(cells, runs)),
@@ -99,7 +101,7 @@ def describe(cells: Sequence[Cell], runs: Mapping[str, Run], command: str | None
     profiles = ", ".join(_distinct(cell.profile for cell in cells))
     records = [run.record for run in runs.values() if run.record]
     provenance = [record.get("provenance") or {} for record in records]
-    dataset = NAMES.get(cells[0].dataset, cells[0].dataset)
+    dataset = data_title(cells[0].dataset)
     commits = _distinct(
         f"{str(p['git_sha'])[:12]}{' with uncommitted changes' if p.get('git_dirty') else ''}"
         for p in provenance

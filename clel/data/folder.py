@@ -1,4 +1,4 @@
-"""Image data sets laid out as one directory a class, in a folder or an archive."""
+"""Image data sets laid out as one directory a class, in a folder or an archive, or in one for each split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clel.data.decode import SUFFIXES, decode
 from clel.data.images import DataError, Images
-from clel.data.tree import Tree, open_tree
+from clel.data.tree import ARCHIVE_SUFFIXES, Tree, open_tree
 from clel.random import stream
 
 HELD_OUT_NAMES = ("test", "val", "valid", "validation")
@@ -71,6 +71,34 @@ def load_folder(path: Path, split: str, name: str | None = None) -> Images:
         raise DataError(f"{path}: the split {split!r} has no image; {_LAYOUT}")
     pixels = decode(tree.read(files), {file: row for row, file in enumerate(files)}, str(path))
     return Images(pixels, labels, name, split, classes)
+
+
+def pair(path: Path) -> dict[str, Path]:
+    """The folders or archives PATH_train and PATH_test by split, where both are there; nothing otherwise."""
+    for suffix in ("", *ARCHIVE_SUFFIXES):
+        found = {split: path.with_name(f"{path.name}_{split}{suffix}") for split in ("train", "test")}
+        if path.name and all(half.exists() for half in found.values()):
+            return found
+    return {}
+
+
+def load_pair(path: Path, split: str) -> Images:
+    """The split "train" or "test" of the images in PATH_train and PATH_test, each with one directory a class.
+
+    Raises:
+        DataError: as `load_folder`; or a class of one that the other lacks.
+    """
+    halves = {name: open_tree(half) for name, half in pair(path).items()}
+    bases = {name: _look_through(tree) for name, tree in halves.items()}
+    inside = {name: tuple(_folders(tree, bases[name])) for name, tree in halves.items()}
+    for one, other in (("train", "test"), ("test", "train")):
+        lacking = sorted(set(inside[one]) - set(inside[other]))
+        if lacking:
+            raise DataError(f"{halves[one].path}: {lacking[0]}/ is a class that {halves[other].path} lacks")
+    tree = halves[split]
+    files, labels = _members(tree, bases[split], inside["train"])
+    pixels = decode(tree.read(files), {file: row for row, file in enumerate(files)}, str(tree.path))
+    return Images(pixels, labels, path.name, split, inside["train"])
 
 
 def _folders(tree: Tree, base: str) -> list[str]:

@@ -12,11 +12,12 @@ from clel.data.arrays import load_npz
 from clel.data.celeba import load_celeba64
 from clel.data.cifar import load_cifar
 from clel.data.digits import load_digits
-from clel.data.folder import load_folder
+from clel.data.folder import load_folder, load_pair, pair
 from clel.data.idx import load_idx
 from clel.data.imagenet32 import load_imagenet32
 from clel.data.images import DataError, Images
 from clel.data.shapes import load_shapes
+from clel.data.side import averaged, split_side
 from clel.data.svhn import load_svhn
 from clel.data.tree import ARCHIVE_SUFFIXES
 
@@ -42,6 +43,11 @@ def names() -> tuple[str, ...]:
     return (*BUNDLED, *ON_DISK)
 
 
+def is_name(text: str) -> bool:
+    """Whether it is one of `names()`, at its own side or at another ("cifar10@16"), and no path."""
+    return split_side(text)[0] in names()
+
+
 def data_root() -> Path:
     """The folder of the data sets: the environment variable CLEL_DATA, or ./data."""
     return Path(os.environ.get("CLEL_DATA") or "data").expanduser()
@@ -52,8 +58,9 @@ def load(name: str | Path, split: str = "train", root: Path | None = None) -> Im
 
     Args:
         name: one of `names()`; or the path of a folder, .zip or .tar(.gz) of images with one directory a class
-            (`folder.load_folder`), or of an .npz file (`arrays.load_npz`). A relative path is looked for in the working
-            directory, then under `root`.
+            (`folder.load_folder`), of two beside each other (`folder.load_pair`), or of an .npz file
+            (`arrays.load_npz`). A relative path is looked for in the working directory, then under `root`. Each may
+            have "@" and a smaller side behind it: RGB images are then averaged down to it (`side.averaged`).
         split: "train" or "test".
         root: where data sets lie; by default `data_root()`.
 
@@ -69,7 +76,12 @@ def load(name: str | Path, split: str = "train", root: Path | None = None) -> Im
     if known in ON_DISK:
         return ON_DISK[known](split, root)
     path = located(name, root)
+    plain, side = split_side(known)
+    if side is not None and (path is None or not path.name.endswith(f"@{side}")):
+        return averaged(load(plain, split, root), side)
     if path is not None:
+        if not path.exists():
+            return load_pair(path, split)
         return load_npz(path, split) if path.suffix.lower() == ".npz" else load_folder(path, split)
     if isinstance(name, Path) or os.sep in known or known.lower().endswith((".npz", *ARCHIVE_SUFFIXES)):
         looked = " and ".join(str(p) for p in _candidates(name, root))
@@ -80,10 +92,16 @@ def load(name: str | Path, split: str = "train", root: Path | None = None) -> Im
 
 
 def located(name: str | Path, root: Path | None = None) -> Path | None:
-    """The path that `load` reads of a data set given by its path; None for a known name, or where there is none."""
-    if str(name) in names():
+    """The path that `load` reads of a data set given by its path; None for a known name, or where there is none.
+
+    Of two archives or folders beside each other it is the path that their names begin with.
+    """
+    if is_name(str(name)):
         return None
-    return next((p for p in _candidates(name, data_root() if root is None else root) if p.exists()), None)
+    root = data_root() if root is None else root
+    plain = split_side(str(name))[0]
+    candidates = [*_candidates(name, root), *(_candidates(plain, root) if plain != str(name) else ())]
+    return next((p for p in candidates if p.exists() or pair(p)), None)
 
 
 def _candidates(name: str | Path, root: Path) -> tuple[Path, ...]:

@@ -11,7 +11,7 @@ from clel.data.array_files import open_npy, open_npz, open_pt
 from clel.data.arrays_in import LAYOUTS, array_samples
 from clel.data.image_files import file_samples
 from clel.data.images import DataError
-from clel.data.registry import SPLITS, data_root, load, names
+from clel.data.registry import SPLITS, data_root, is_name, load, names
 from clel.data.streamed import Samples
 from clel.data.tree import ARCHIVE_SUFFIXES
 
@@ -66,7 +66,7 @@ def open_samples(text: str | Path, layout: str | None = None, root: Path | None 
 def named_split(text: str | Path, root: Path | None = None) -> tuple[str, str] | None:
     """The data set, by a name or path that `registry.load` takes, and its split, where `text` names one; or None."""
     name, option = _parse(str(text), data_root() if root is None else root)
-    if name not in names() and option not in SPLITS:
+    if not is_name(name) and option not in SPLITS:
         return None
     return name, option if option in SPLITS else "train"
 

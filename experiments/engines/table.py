@@ -9,7 +9,7 @@ import pandas as pd
 from experiments.differences import LEVEL
 from experiments.engines.compare import AGREE, DIFFER, MARGIN, UNDECIDED, Comparison
 from experiments.engines.runs import distinct, of_row
-from experiments.headings import NAMES, is_inception
+from experiments.headings import data_title, is_inception
 from experiments.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.numbers import number, spread, with_interval
 
@@ -30,7 +30,7 @@ SEEDS = (
 def about(found: Comparison, a: Path, b: Path) -> list[str]:
     """The lines above the table, "Name: text": what was compared, the outcome, where the runs are from."""
     both = pd.concat(found.runs)
-    data = " / ".join(NAMES.get(name, name) for name in distinct(both, "dataset"))
+    data = " / ".join(data_title(name) for name in distinct(both, "dataset"))
     lines = [
         f"Engines: {found.engines[0]} ({a.name}) against {found.engines[1]} ({b.name}), data set {data}, seeds "
         f"{', '.join(map(str, sorted(set(both['seed']))))}; all other settings are the same.",

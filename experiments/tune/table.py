@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from baselines import METHODS
 from experiments.grid import Cell
-from experiments.headings import NAMES
+from experiments.headings import data_title
 from experiments.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.numbers import number
 from experiments.tune.grids import GRIDS, SEEDS, at_trial
@@ -35,7 +35,7 @@ def about(rows: Sequence[Scored], cells: Sequence[Cell], command: str) -> list[s
     commits = " / ".join(dict.fromkeys(trial.git_sha[:12] for trial in trials if trial.git_sha))
     machines = " / ".join(dict.fromkeys(trial.device for trial in trials if trial.device))
     real = " / ".join(dict.fromkeys(f"{t.n_real} images of {t.reference}" for t in trials if t.reference))
-    dataset = NAMES.get(cells[0].dataset, cells[0].dataset)
+    dataset = data_title(cells[0].dataset)
     waiting = [METHODS[method].title for method, own in methods.items() if not all(row.complete for row in own)]
     lines = [
         f"Trials: settings of the profile {cells[0].profile}, data set {dataset}; {len(rows) // len(methods)} a "

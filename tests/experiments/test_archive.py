@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clel.data import load
 from experiments import table1
 from experiments.__main__ import main
-from experiments.archive import LINES, RECORDS, archive, archived, thinned, to_do
+from experiments.archive import LINES, RECORDS, _content, archive, archived, thinned, to_do
 from experiments.curves import distance_curve, gap_curve
 from experiments.external import External
 from experiments.grid import table1_cells
@@ -24,7 +26,7 @@ from experiments.table1 import Table1, command
 
 PROJECT = "results/project"
 ASKED = "table1 --profile smoke --methods plain --device cpu --cluster debug".split()
-FIGURES = ("distance_over_time", "distance_over_steps", "energy_gap", "samples")
+FIGURES = ("distance_over_time", "distance_over_gradients", "distance_over_steps", "energy_gap", "samples")
 
 
 @pytest.fixture(scope="module")
@@ -167,8 +169,7 @@ def test_a_submitted_table_is_collected_with_them(here: Path) -> None:
 
 
 @pytest.mark.slow
-def test_only_what_every_machine_has_is_kept(here: Path) -> None:
-    """Neither samples by others, nor data sets that are a path, nor runs that have not ended."""
+def test_what_ended_is_kept_but_not_samples_by_others(here: Path) -> None:
     runs = Path(PROJECT, "runs")
     other = External("Theirs", "digits", "a.npy", "someone")
     cells = table1_cells("smoke", 1, ["plain"], device="cpu", external=[other])
@@ -177,4 +178,27 @@ def test_only_what_every_machine_has_is_kept(here: Path) -> None:
         path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "oom"}))
     assert load_cells(runs, cells)[cells[2].run_name].status == "oom"
     assert [p.name.split("-")[0] for p in archive(cells, runs, Path("kept-again"))] == ["noise", "real"]
-    assert archive(table1_cells("smoke", 1, ["plain"], dataset=str(here)), runs, Path("none")) == []
+
+
+@pytest.mark.slow
+def test_runs_on_a_path_stand_only_beside_the_same_images(here: Path) -> None:
+    cells = table1_cells("smoke", 1, ["plain"], dataset="mine.npz", device="cpu")
+    own = table1_cells("smoke", 1, ["plain"], device="cpu")
+    images = load("digits")
+    assert images.labels is not None
+    arrays = {"images": images.pixels[:200, 0].numpy(), "labels": images.labels[:200].numpy()}
+    np.savez("mine.npz", **arrays)
+    content = replace(load("mine.npz"), labels=None).content_hash()
+    for cell, like in zip(cells, own, strict=True):  # as if they had been trained on it
+        shutil.copytree(RECORDS / like.run_name, RECORDS / cell.run_name)
+        path = RECORDS / cell.run_name / "record.json"
+        record = json.loads(path.read_text())
+        record["name"], record["protocol"]["reference_images"] = cell.run_name, content
+        path.write_text(json.dumps(record))
+    runs = Path("mine/runs")
+    assert archived(cells, runs).keys() == {cell.run_name for cell in cells}
+    np.savez("mine.npz", **{**arrays, "images": 255 - arrays["images"]})
+    _content.cache_clear()
+    assert archived(cells, runs) == {}
+    Path("mine.npz").unlink()  # none are here that could be others
+    assert archived(cells, runs).keys() == {cell.run_name for cell in cells}

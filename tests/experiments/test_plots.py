@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from experiments import plots, samples
 from experiments.curves import distance_curve, gap_curve, over_seeds
 from experiments.drawing import png
-from experiments.plots import distance_over_steps, distance_over_time, energy_gap
+from experiments.plots import distance_over_gradients, distance_over_steps, distance_over_time, energy_gap
 from experiments.samples import GAP, read_samples, sample_grids, sheet
 from experiments.store import load_records
 
@@ -40,6 +41,28 @@ def test_distance_over_time(fake: Any, grid: list) -> None:
     assert [tuple(map(float, np.ravel(line.get_data()))) for line in crosses] == [(201.0, 30.0)]
 
 
+def test_distance_over_gradients(fake: Any) -> None:
+    (with_chains,), (without,), (old,) = fake.cells("a", "A"), fake.cells("b", "B"), fake.cells("c", "C")
+    for cell, each in ((with_chains, 30), (without, 0), (old, None)):
+        fake.write(cell)
+        fake.log(cell, [(5.0, 30.0), (10.0, 3.0)])
+        path = fake.runs_dir / cell.run_name / "log.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for line in lines:
+            if line["kind"] == "evaluation" and each is not None:
+                line["gradient_evaluations"] = each * line["iteration"]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    cells = [with_chains, without, old]
+    figure = distance_over_gradients(cells, load_records(fake.runs_dir, [cell.run_name for cell in cells]))
+    axes: Any = figure.axes[0]
+    # the VAE takes none, and logs of older versions do not say
+    assert axes.get_legend_handles_labels()[1] == ["A (n=1)"]
+    (line,) = [line for line in axes.lines if line.get_label() == "A (n=1)"]
+    last = json.loads((fake.runs_dir / with_chains.run_name / "log.jsonl").read_text().splitlines()[-1])
+    assert line.get_data()[0][-1] == pytest.approx(30 * last["iteration"] / 1000)
+    assert line.get_data()[1][-1] == pytest.approx(3.0)
+
+
 def test_energy_gap(fake: Any, grid: list) -> None:
     runs = load_records(fake.runs_dir, [cell.run_name for cell in grid])
     figure: Any = energy_gap(grid, runs)
@@ -51,7 +74,7 @@ def test_energy_gap(fake: Any, grid: list) -> None:
 def test_figures_of_a_grid_without_runs(fake: Any) -> None:
     cells = fake.cells("a", "A", 2)
     runs = load_records(fake.runs_dir, [cell.run_name for cell in cells])
-    for make in (distance_over_time, energy_gap):
+    for make in (distance_over_time, distance_over_gradients, energy_gap):
         assert "no run has logged this yet" in drawn(make(cells, runs))
     assert any("missing" in text for text in drawn(sample_grids(cells, runs)))
 

@@ -18,7 +18,10 @@ def test_report_has_every_file_and_is_reproducible(fake: Any, grid: list, tmp_pa
     out = tmp_path / "results" / "quick"
     paths = write_report(out, grid, fake.runs_dir, command="make table1 SEEDS=3")
     names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    figures = {f"figures/{name}.png" for name in ("distance_over_time", "distance_over_steps", "energy_gap", "samples")}
+    figures = {
+        f"figures/{name}.png"
+        for name in ("distance_over_time", "distance_over_gradients", "distance_over_steps", "energy_gap", "samples")
+    }
     assert names == {"table1.md", "table1.tex", "table1.csv", "runs.csv"} | figures
     before = {path: path.read_bytes() for path in paths}
     write_report(out, grid, fake.runs_dir, command="make table1 SEEDS=3")
