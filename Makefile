@@ -88,8 +88,9 @@ tune: $(READY) ## Train and score the declared trials of every method's settings
 		$(if $(call on,AFRESH),--afresh) $(if $(call on,KEEP),--keep) $(if $(call on,PLAN),--plan) $(if $(call on,REPORT),--report)
 
 .PHONY: chains
-chains: $(READY) ## Study fresh chains against the replay buffer: results/chains (docs/protocol.md)
-	@$(PY) -m experiments chains --out '$(OUT)' $(if $(WORKERS),--workers $(WORKERS)) $(if $(DEVICE),--device $(DEVICE))
+chains: $(READY) ## Study fresh chains against the replay buffer: results/chains, with PROFILE=evening -evening (docs/protocol.md)
+	@$(PY) -m experiments chains --profile '$(PROFILE)' --out '$(OUT)' $(if $(DATASET),--dataset '$(DATASET)') \
+		$(if $(filter-out file,$(origin SEEDS)),--seeds $(SEEDS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(DEVICE),--device $(DEVICE))
 
 .PHONY: report
 report: $(READY) ## Make Table 1 and its figures again from the finished runs

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from baselines import METHODS, SUBJECT
 from clel.config import choose, require
+from clel.data.side import at_side
 from clel.files import write_atomically
 from clel.run import choose_method
 from experiments.drawing import png
@@ -18,10 +19,8 @@ from experiments.meaning import Meaning, absolute
 from experiments.naming import OUT
 from experiments.study.figure import chains_figure
 from experiments.study.rows import load_rows
-from experiments.study.settings import ChainsRun, chains_run
+from experiments.study.settings import SIZES, ChainsRun, chains_run
 from experiments.study.table import chains_table
-
-STUDIED = ("quick", "smoke")
 
 
 @dataclass(frozen=True)
@@ -33,16 +32,17 @@ class Chains:
 
     method: str = SUBJECT
     """The method; one with a replay buffer and Langevin chains."""
-    restarts: tuple[float, ...] = (0.01, 0.05, 0.3, 1.0)
-    """Probabilities that a training chain starts anew from noise."""
-    cooldown: float = 0.25
-    """The largest of these is trained again with a learning rate that falls to 0 over this last share of iterations."""
-    seeds: int = 3
-    """Seeds 0, 1, ... of each."""
+    restarts: tuple[float, ...] = ()
+    """Probabilities that a training chain starts anew from noise. The profile's if not given."""
+    cooldown: float | None = None
+    """The largest of these is trained again with a learning rate that falls to 0 over this last share of iterations;
+    0 for no such training. The profile's if not given."""
+    seeds: int | None = None
+    """Seeds 0, 1, ... of each. The profile's if not given."""
     profile: str = "quick"
-    """quick (the method's quick preset), or smoke (a few iterations, to see that all works)."""
-    dataset: str = "digits"
-    """Data set: a name or a path."""
+    """quick or evening (the method's preset of that name), or smoke (a few iterations, to see that all works)."""
+    dataset: str | None = None
+    """Data set: a name or a path. The profile's own if not given."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     workers: int | None = None
@@ -55,6 +55,7 @@ class Chains:
 
 def main(options: Chains) -> int:
     """Exit status: 0 all done, 1 if a run failed."""
+    options = completed(options)
     cells, runs = chains_cells(options), options.out / "runs"
     folder = options.out / ("chains" if options.profile == "quick" else f"chains-{options.profile}")
     meaning(options).refuse_another(folder)
@@ -77,6 +78,18 @@ def main(options: Chains) -> int:
     return 1 if failed else 0
 
 
+def completed(options: Chains) -> Chains:
+    """The options with what the profile says where they say nothing; raises ConfigError for an unknown profile."""
+    size, profile = choose(SIZES, options.profile, "profile"), PROFILES[options.profile]
+    return replace(
+        options,
+        restarts=options.restarts or size.restarts,
+        cooldown=size.cooldown if options.cooldown is None else options.cooldown,
+        seeds=size.seeds if options.seeds is None else options.seeds,
+        dataset=at_side(options.dataset or profile.dataset, profile.side),
+    )
+
+
 def meaning(options: Chains) -> Meaning:
     """What the table is of."""
     names = ("method", "restarts", "cooldown", "seeds", "profile")
@@ -86,8 +99,10 @@ def meaning(options: Chains) -> Meaning:
 
 def chains_cells(options: Chains) -> list[Cell]:
     """A cell for each setting of training and seed, in this order; raises ConfigError for what cannot be studied."""
+    options = completed(options)
+    assert options.dataset is not None and options.seeds is not None  # completed
     require(options.seeds >= 1, f"seeds is {options.seeds}; expected at least 1")
-    choose(dict.fromkeys(STUDIED), options.profile, "profile")
+    preset, measured = PROFILES[options.profile].presets[0], SIZES[options.profile].measured
     title = choose_method(METHODS, options.method).title
     cells = []
     settings = [(restart, 0.0) for restart in options.restarts]
@@ -95,7 +110,9 @@ def chains_cells(options: Chains) -> list[Cell]:
         settings.append((max(options.restarts), options.cooldown))
     for restart, cooldown in settings:
         for seed in range(options.seeds):
-            run = chains_run(options.method, restart, seed, options.dataset, options.device, cooldown)
+            run = chains_run(
+                options.method, restart, seed, options.dataset, options.device, cooldown, preset, **measured
+            )
             run = shortened(run) if options.profile == "smoke" else run
             cells.append(Cell(f"{restart:g}-{cooldown:g}", title, options.profile, run))
     return cells

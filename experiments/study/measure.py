@@ -28,6 +28,8 @@ from experiments.study.settings import LIVE, ChainsRun
 from experiments.study.trainer import StudyTrainer
 
 Row = dict[str, Any]
+SEEN = 5000
+"""Training images, at most, whose mean energy chains are held against."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def still(trainer: StudyTrainer, real: Real, images: Mapping[str, Tensor]) -> It
     """A row for each named set of images, with its energy under the live weights."""
     method = trainer.method
     with trainer.averages[LIVE].swapped_in(method):
-        data = mean_energy(method, to_float(real.images.pixels, None))
+        data = mean_energy(method, to_float(real.images.pixels[:SEEN], None))
         for kind, x in images.items():
             labels = {"kind": kind, "half_life": LIVE, "noise": method.config.langevin.noise, "steps": 0}
             yield labels | describe(x, real) | {"energy": mean_energy(method, x), "energy_data": data}
@@ -75,14 +77,14 @@ def fresh(
     far = start is None and half_life in run.far and noise == method.config.langevin.noise
     steps = run.steps if far else run.near_steps
     with trainer.averages[half_life].swapped_in(method), sampler_noise(method, noise):
-        data = mean_energy(method, to_float(real.images.pixels, None))
+        data = mean_energy(method, to_float(real.images.pixels[:SEEN], None))
         for k, x in trace(method, run.chains, steps, stream(trainer.device, run.seed, "study"), start):
             yield labels | {"steps": k} | describe(x, real) | {"energy": mean_energy(method, x), "energy_data": data}
 
 
 def mixture(run: ChainsRun, trainer: StudyTrainer, real: Real) -> Iterator[Row]:
     """A row for each number of steps of as many chains of each snapshot; energies are under the chain's own weights."""
-    method, data = trainer.method, to_float(real.images.pixels, None)
+    method, data = trainer.method, to_float(real.images.pixels[:SEEN], None)
     each = -(-run.chains // len(trainer.snapshots))
     images: dict[int, list[Tensor]] = {k: [] for k in run.near_steps}
     energies: dict[int, list[float]] = {k: [] for k in run.near_steps}

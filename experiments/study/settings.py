@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from baselines import METHODS
@@ -84,20 +84,65 @@ class ChainsRun:
         return f"{self.study}-{self.run.method}-{slug(self.dataset)}-r{self.restart:g}-s{self.seed}-{identity(self)}"
 
 
+@dataclass(frozen=True)
+class Size:
+    """What the study of a profile is, where nothing else is asked for.
+
+    Attributes:
+        restarts: probabilities that a training chain starts anew from noise; each is trained.
+        cooldown: the largest of these is trained again with a learning rate that falls to 0 over this last share.
+        seeds: seeds 0, 1, ... of each.
+        measured: fields of ChainsRun that are not the defaults.
+    """
+
+    restarts: tuple[float, ...] = (0.01, 0.05, 0.3, 1.0)
+    cooldown: float = 0.25
+    seeds: int = 3
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+
+SIZES = {
+    "quick": Size(),
+    "smoke": Size(),
+    # features of natural images take longer than their chains: fewer averages, and more chains than dimensions
+    "evening": Size(
+        restarts=(0.001, 1.0),
+        cooldown=0.3,
+        seeds=1,
+        measured={
+            "half_lives": (LIVE, 750.0, 3000.0, 12_000.0),
+            "far": (LIVE, 3000.0),
+            "steps": (10, 20, 40, 60, 80, 120, 200),
+            "chains": 2000,
+            "noises": (),
+        },
+    ),
+}
+"""By profile."""
+
+
 def chains_run(
-    method: str, restart: float, seed: int, dataset: str, device: str, cooldown: float = 0.0, **changes: Any
+    method: str,
+    restart: float,
+    seed: int,
+    dataset: str,
+    device: str,
+    cooldown: float = 0.0,
+    preset: str = "quick",
+    **changes: Any,
 ) -> ChainsRun:
-    """The study's run of a method's quick preset with another restart rate and cool-down.
+    """The study's run of a method's preset with another restart rate and cool-down.
 
     Raises:
         ConfigError: the method has no replay buffer.
     """
-    run = resolve(METHODS, method, "quick", dataset=dataset, seed=seed, device=device)
+    run = resolve(METHODS, method, preset, dataset=dataset, seed=seed, device=device)
     require(hasattr(run.config, "buffer"), f"{method} has no replay buffer; the study is of methods that have one")
     config = replace(run.config, buffer=replace(run.config.buffer, restart=restart), cooldown=cooldown)
     # the trainer's own average and the evaluation play no part; fixed, since the preset's were chosen by this study
     train = replace(run.train, ema_half_life=4400.0, evaluate_every=0, sample_every=0)
-    return ChainsRun("chains", replace(run, config=config, train=train, evaluate=EvaluateConfig()), **changes)
+    measured = EvaluateConfig(features=run.evaluate.features)
+    return ChainsRun("chains", replace(run, config=config, train=train, evaluate=measured), **changes)
 
 
 def read_run(values: Mapping[str, Any]) -> ChainsRun:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from clel import CLEL, Trainer, checkpoint
-from clel.config import to_dict
+from clel.config import ConfigError, to_dict
 from clel.langevin import langevin
 from clel.metrics import Moments
 from clel.random import stream
@@ -227,3 +227,16 @@ def test_the_page_quotes_the_table() -> None:
     assert len(quoted) > 10
     known = set(re.findall(r"\d+\.\d+", table))
     assert [number for number in quoted if number not in known] == []
+
+
+def test_on_natural_images_it_is_the_evening_profiles() -> None:
+    cells = chains_cells(Chains(profile="evening"))
+    runs: list[Any] = [cell.run for cell in cells]
+    assert [(run.restart, run.config.cooldown) for run in runs] == [(0.001, 0), (1.0, 0), (1.0, 0.3)]
+    assert {run.dataset for run in runs} == {"cifar10@16"} and {run.seed for run in runs} == {0}
+    assert runs[0].config.network == CLEL.recipe("evening").config.network
+    own = CLEL.recipe("evening").evaluate
+    assert all(run.run.evaluate.features == own.features and run.chains > 1280 for run in runs)
+    assert chains_cells(Chains(profile="evening", dataset="shapes"))[0].run.dataset == "shapes@16"
+    with pytest.raises(ConfigError, match="did you mean 'evening'"):
+        chains_cells(Chains(profile="evenin"))
