@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from clel.metrics.space import is_inception
 from experiments.markup import Footnotes, Header
 from experiments.store import Run
 
 NAMES = {"cifar10": "CIFAR-10", "imagenet32": "ImageNet 32x32", "celeba64": "CelebA 64x64"}
 
 
-def is_inception(features: Sequence[str]) -> bool:
+def is_fid(features: Sequence[str]) -> bool:
     """Whether the Frechet distances in these feature spaces are FIDs proper."""
-    return bool(features) and all(name.lower().startswith("inception") for name in features)
+    return bool(features) and all(is_inception(name) for name in features)
 
 
 def feature_spaces(runs: Sequence[Run]) -> list[str]:
@@ -22,7 +23,7 @@ def feature_spaces(runs: Sequence[Run]) -> list[str]:
 
 def reported_headers(notes: Footnotes, runs: Sequence[Run], dataset: str, source: str) -> list[Header]:
     """The columns of what the papers report; `source` is the data set that these figures are for."""
-    papers = notes.mark(_papers(dataset, source, is_inception(feature_spaces(runs))))
+    papers = notes.mark(_papers(dataset, source, is_fid(feature_spaces(runs))))
     group = f"reported, {NAMES.get(source, source)}"
     return [
         Header(("FID ↓",), (papers,), group),
