@@ -18,7 +18,7 @@ from clel.data import DataError, Samples
 from clel.evaluate import common_protocol, refuse_extrapolation, score
 from clel.features import ROWS
 from clel.metrics import FeatureSpace, SingularCovariance, TooFewSamples
-from clel.metrics.inception import MODES
+from clel.metrics.spaces import PRETRAINED
 from clel.reference import Reference
 from clel.settings import EvaluateConfig
 from clel.target import Shape, Target, refuse_other_features, space_for
@@ -31,7 +31,7 @@ def refuse_other_shape(a: Shape, only: Shape | None, name: str, space: FeatureSp
     if only is not None and a != only:
         raise DataError(
             f"{name}: {_size(a)} images; {space.name} takes {_size(only)} ones; convert them as their model's data "
-            f"were, or take features that fit any size: {', '.join(MODES)}"
+            f"were, or take features that fit any size: {', '.join(PRETRAINED)}"
         )
 
 

@@ -23,6 +23,7 @@ from clel.metrics import (
     kernel_distance,
     neighbour_metrics,
 )
+from clel.metrics.space import is_inception
 from clel.protocol import Protocol
 from clel.random import stream
 from clel.reference import Reference
@@ -78,7 +79,7 @@ def score(
     fid: Frechet distance in the reference's feature space, with fid_se, fid_low, fid_high (bootstrap) and fid_infinity
     where the configuration asks for them; kid, kid_std: kernel distance, mean and standard deviation over subsets;
     precision, recall, density, coverage; n. In a classifier's space confident: share of images with a class above
-    probability 0.9, and classes: number of classes among these. In others inception_score and inception_score_std.
+    probability 0.9, and classes: number of classes among these. In Inception's inception_score and inception_score_std.
 
     folder: where features are kept while they are needed, instead of memory.
     force: the distance of no more images than the space has dimensions too.
@@ -116,10 +117,12 @@ def _pairwise(images: Features, real: Reference, config: EvaluateConfig, seed: i
 
 
 def _of_probabilities(images: Features, real: Reference, seed: int, source: str) -> dict[str, Any]:
-    if not real.space.labelled:
+    if is_inception(real.space.name):
         order = stream("cpu", seed, "inception score", source)
         mean, std = inception_score(images.probabilities(), images.n, generator=order)
         return {"inception_score": mean, "inception_score_std": std}
+    if not real.space.labelled:
+        return {}
     sure, classes = 0, set[int]()
     for chunk in images.probabilities():
         confidence, predicted = chunk.max(1)
@@ -151,7 +154,7 @@ def common_protocol(real: Reference, config: EvaluateConfig, seed: int) -> dict[
         "reference_split": split,
         "reference_images": real.images,
         "n_real": real.n,
-        **({} if real.space.labelled else {SPLITS: "drawn by the seed of the evaluation"}),
+        **({SPLITS: "drawn by the seed of the evaluation"} if is_inception(real.space.name) else {}),
         "neighbours": config.neighbours,
         "density_neighbours": config.density_neighbours,
         "kid_subset": config.kid_subset,

@@ -45,4 +45,6 @@ def evening_train(iterations: int = ITERATIONS) -> TrainConfig:
 
 def evening_evaluate(steps: int = 40, rounds: int = 4) -> EvaluateConfig:
     """3,000 samples, of as many steps as a chain takes in training, and what follows."""
-    return EvaluateConfig(samples=3000, steps=steps, rounds=rounds, bootstrap=50, beyond=5.0 if steps else 1.0)
+    return EvaluateConfig(
+        samples=3000, steps=steps, rounds=rounds, features="lite0", bootstrap=50, beyond=5.0 if steps else 1.0
+    )

@@ -65,7 +65,7 @@ class EvaluateConfig:
     weights: Literal["averaged", "live"] = "averaged"
     """Weights that the chains run on: their average over training, or the last ones. [CLEL Appendix B: averaged]"""
     features: str = "classifier"
-    """Feature space: classifier, inception-clean, inception-pytorch or inception-tensorflow (docs/protocol.md)."""
+    """Feature space: classifier, lite0, inception-clean, inception-pytorch, inception-tensorflow (docs/protocol.md)."""
     reference: Literal["train", "test"] = field(default="train", metadata=ADDED)
     """Split of the data set that samples are held against. [authors' code: train; ImageNet 32x32: test]"""
     sampling_seeds: int = 1

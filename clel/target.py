@@ -15,8 +15,7 @@ from clel.data import DataError, Samples, load, open_samples
 from clel.data.registry import SPLITS, is_name, names
 from clel.data.samples import existing, named_split
 from clel.metrics import FeatureSpace
-from clel.metrics.inception import MODES, inception_space
-from clel.metrics.spaces import FEATURES, feature_space
+from clel.metrics.spaces import FEATURES, PRETRAINED, feature_space, named_as
 from clel.reference import Reference, is_statistics, load_statistics, statistics
 
 Shape = tuple[int, int, int]
@@ -71,7 +70,7 @@ def refuse_other_features(target: Target, features: str) -> None:
     made_in = None if target.file is None else _about(target.file).get("features")
     if made_in is None:
         return
-    wanted = made_in if made_in in MODES else "classifier" if made_in.startswith("classifier") else features
+    wanted = named_as(made_in) or features
     if wanted != features:
         raise ConfigError(f"{target.file}: its statistics are in {made_in} features: add --features {wanted}")
 
@@ -86,13 +85,13 @@ def space_for(features: str, data_set: str | None, device: torch.device) -> tupl
         DataError: a classifier of a data set without labels.
     """
     choose(FEATURES, features, "feature space")
-    if features in MODES:
-        return inception_space(features, device), None
+    if features in PRETRAINED:
+        return PRETRAINED[features](device, None), None
     if data_set is None:
         raise ConfigError(
             f"features {features!r}: a classifier is trained on the reference, which must be a labelled data set: "
             f"{', '.join(names())}, or a folder with one directory a class as PATH:train; for other images take "
-            f"{', '.join(MODES)}"
+            f"{', '.join(PRETRAINED)}"
         )
     train, held_out = (load(data_set, split).to(device) for split in SPLITS)
     return feature_space(features, train, held_out), train.spec.shape

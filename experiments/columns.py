@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.headings import feature_spaces, is_inception
+from experiments.headings import feature_spaces, is_fid
 from experiments.markup import Footnotes, Header
 from experiments.numbers import interval, number, spread
 from experiments.speed.machine import IDLE
@@ -35,7 +35,7 @@ def columns(notes: Footnotes, runs: Sequence[Run], dataset: str) -> list[Column]
 
 def _distances(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
     features = feature_spaces(runs)
-    inception = is_inception(features)
+    inception = is_fid(features)
     space = " / ".join(features) or "no features yet"
     # Frechet distances in other feature spaces are of another size; the heading itself must say so
     apart = () if inception else (f"{space} features,", "not Inception FID")
@@ -65,7 +65,7 @@ def _distances(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
 
 
 def _quality(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
-    inception = is_inception(feature_spaces(runs))
+    inception = is_fid(feature_spaces(runs))
     scale = 1000.0 if inception else 1.0  # as the papers print it; elsewhere it is larger
     kid = Header(("KID ↓", "×1000") if inception else ("KID ↓",))
     found = [Column(kid, lambda row: spread(row, "kid_fresh", scale))]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from experiments.curves import Curve
-from experiments.headings import feature_spaces, is_inception
+from experiments.headings import feature_spaces, is_fid
 from experiments.store import Cell, Run
 from experiments.tables import by_row
 
@@ -78,7 +78,7 @@ def references(cells: Sequence[Cell], runs: Mapping[str, Run]) -> dict[str, list
 
 def distance_name(runs: Mapping[str, Run]) -> str:
     spaces = feature_spaces([run for run in runs.values() if run.ok])
-    if is_inception(spaces):
+    if is_fid(spaces):
         return "FID, fresh chains"
     return f"Fréchet distance, fresh chains\n({' / '.join(spaces) or 'no'} features, not Inception FID)"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clel.data.side import split_side
+from clel.metrics.space import is_inception
 from experiments.markup import Footnotes, Header
 from experiments.store import Run
 
@@ -23,9 +24,9 @@ def data_title(dataset: str) -> str:
     return name if side is None else f"{name}, at {side}x{side}" if "," in name else f"{name} at {side}x{side}"
 
 
-def is_inception(features: Sequence[str]) -> bool:
+def is_fid(features: Sequence[str]) -> bool:
     """Whether the Frechet distances in these feature spaces are FIDs proper."""
-    return bool(features) and all(name.lower().startswith("inception") for name in features)
+    return bool(features) and all(is_inception(name) for name in features)
 
 
 def feature_spaces(runs: Sequence[Run]) -> list[str]:
@@ -35,7 +36,7 @@ def feature_spaces(runs: Sequence[Run]) -> list[str]:
 
 def reported_headers(notes: Footnotes, runs: Sequence[Run], dataset: str, source: str) -> list[Header]:
     """The columns of what the papers report; `source` is the data set that these figures are for."""
-    papers = notes.mark(_papers(dataset, source, is_inception(feature_spaces(runs))))
+    papers = notes.mark(_papers(dataset, source, is_fid(feature_spaces(runs))))
     group = f"reported, {data_title(source)}"
     return [
         Header(("FID ↓",), (papers,), group),

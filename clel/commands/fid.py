@@ -27,7 +27,7 @@ class FidOptions:
     b: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="B")]
     """Reference: the same, or an .npz of statistics (of this suite, pytorch-fid or clean-fid)."""
     features: str = "inception-clean"
-    """inception-clean, inception-pytorch, inception-tensorflow, or classifier (of B, a labelled data set)."""
+    """inception-clean, inception-pytorch, inception-tensorflow, lite0, or classifier (of B, a labelled data set)."""
     force: bool = False
     """Also with no more images than the feature space has dimensions."""
     infinity: bool = False

@@ -27,7 +27,7 @@ class StatsOptions:
     """Images: a folder, .zip or .tar, .npy, .npz, .pt, a run's folder, or a data set as NAME or NAME:test; or an .npz
     of statistics, to be checked."""
     features: str = "inception-clean"
-    """inception-clean, inception-pytorch, inception-tensorflow, or classifier (of A, a labelled data set)."""
+    """inception-clean, inception-pytorch, inception-tensorflow, lite0, or classifier (of A, a labelled data set)."""
     out: Path | None = None
     """Where to write a copy that this suite, pytorch-fid and clean-fid read: a name that ends in .npz."""
     device: str = "auto"

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from clel.config import choose, require
-from clel.data import DataError
+from clel.metrics.pretrained import PretrainedSpace
 from clel.metrics.resize import resizer
 from clel.metrics.weights import STATE_DICT, TORCHSCRIPT, Weights, locate
 from clel.random import seeded
@@ -50,69 +50,13 @@ MODES = {
 }
 
 
-@dataclass(frozen=True)
-class InceptionSpace:
-    """An Inception network with its name and identity.
-
-    Attributes:
-        identity: hash of the mode and of the weights.
-        resize: uint8 [N, 3, S, S] -> float32 [N, 3, H, W], 0 to 255.
-        extract: the network up to its pooled activations.
-        output: W [1008, 2048] of the last layer, on the network's device.
-        resizing: what `resize` and the network do to the size of images, in words.
-        labelled: False, its classes are ImageNet's and not those of the data set.
-    """
-
-    name: str
-    identity: str
-    resize: Callable[[Tensor], Tensor]
-    extract: Extractor
-    output: Tensor
-    resizing: str
-    accuracy: float | None = None
-    labelled: bool = False
-    dimension: int = DIMENSION
-
-    @torch.no_grad()
-    def __call__(self, pixels: Tensor, batch: int | None = None) -> tuple[Tensor, Tensor]:
-        """uint8 images [N, C, S, S] -> features f [N, 2048] and softmax(W f) [N, 1008], float32 on the CPU.
-
-        The last layer's bias is left out, as the Inception Score has it (Salimans et al. 2016, their code). Grey images
-        are repeated to three channels. `batch` images at a time: by default 128 on a GPU; on a CPU 16, which is no
-        slower there than more are and keeps the process within 1.5 GB. Halved where a GPU's memory does not hold it.
-
-        Raises:
-            DataError: another type, shape or number of channels.
-        """
-        colour = _to_colour(pixels)
-        if batch is None:
-            batch = 128 if self.output.is_cuda else 16
-        require(batch >= 1, f"batch is {batch}; expected at least 1")
-        features = torch.empty(len(colour), DIMENSION)
-        probabilities = torch.empty(len(colour), CLASSES)
-        # float32 means float32, on a GPU too, and one order of its sums
-        with torch.backends.cudnn.flags(torch.backends.cudnn.enabled, deterministic=True, allow_tf32=False):
-            start = 0
-            while start < len(colour):
-                rows = slice(start, start + batch)
-                try:
-                    f = self.extract(self.resize(colour[rows]).to(self.output.device))
-                except torch.cuda.OutOfMemoryError:
-                    require(
-                        batch > 1, "the GPU's memory does not hold Inception for one image; free some, or take the CPU"
-                    )
-                    batch //= 2
-                    continue
-                features[rows] = f.cpu()
-                probabilities[rows] = (f @ self.output.T).softmax(1).cpu()
-                start += batch
-        return features, probabilities
-
-
 def inception_space(
     mode: str, device: torch.device | str = "cpu", cache: Path | None = None, weights: Weights | None = None
-) -> InceptionSpace:
+) -> PretrainedSpace:
     """The feature space `mode` of MODES, on `device`, from the weights in the cache (CLEL_CACHE where it is None).
+
+    Probabilities are softmax(W f), W [1008, 2048] of the last layer: its bias is left out, as the Inception Score has
+    it (Salimans et al. 2016, their code).
 
     `weights` replaces the published file, such as by one of random numbers in the same format.
 
@@ -128,14 +72,18 @@ def inception_space(
     else:
         extract, output = _from_torchscript(path, torch.device(device), chosen.cleanfid == "legacy_tensorflow")
     identity = hashlib.sha256(repr((mode, weights.sha256)).encode()).hexdigest()
-    return InceptionSpace(mode, identity, resizer(chosen.cleanfid), extract, output, chosen.resizing)
-
-
-def _to_colour(pixels: Tensor) -> Tensor:
-    if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] not in (1, 3):
-        given = f"{str(pixels.dtype).removeprefix('torch.')} {list(pixels.shape)}"
-        raise DataError(f"Inception takes images uint8 [N, 1, S, S] or [N, 3, S, S]; given: {given}")
-    return pixels.expand(-1, 3, -1, -1)
+    return PretrainedSpace(
+        name=mode,
+        identity=identity,
+        dimension=DIMENSION,
+        classes=CLASSES,
+        resizing=chosen.resizing,
+        device=output.device,
+        resize=resizer(chosen.cleanfid),
+        extract=extract,
+        logits=lambda f: f @ output.T,
+        images=16,  # keeps the process within 1.5 GB
+    )
 
 
 def _from_torchscript(path: Path, device: torch.device, resize_inside: bool) -> tuple[Extractor, Tensor]:

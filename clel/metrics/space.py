@@ -43,3 +43,8 @@ class FeatureSpace(Protocol):
         At most `batch` images are in the network at a time; its size changes nothing but the rounding.
         """
         ...
+
+
+def is_inception(shown: str) -> bool:
+    """Whether a space that is called so in tables is Inception's, of which alone a distance is an FID."""
+    return shown.lower().startswith("inception")

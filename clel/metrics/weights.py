@@ -1,4 +1,4 @@
-"""The published weights of the Inception network: where they lie, and that a file is what was published.
+"""Published weights of networks: where they lie, and that a file is what was published.
 
 Neither clean-fid nor torch.hub checks a hash. A TorchScript file runs code when it is loaded and a pickle may, so size
 and SHA-256 are compared before either is opened by torch, each time: a stamp of size and time would not notice another
@@ -87,6 +87,21 @@ def locate(weights: Weights, cache: Path | None = None) -> Path:
         faults.append(f"{folder / name} {fault}")
     reason = "; ".join(faults) or f"the Inception weights {weights.file} are not in {folder}"
     raise WeightsError(f"{reason}. {_how_to_get(weights, folder)}")
+
+
+def checked(path: Path, weights: Weights, advice: str) -> Path:
+    """The path, once the size and SHA-256 of its file are the published ones; advice: what to do where they are not.
+
+    Raises:
+        WeightsError: missing, unreadable, truncated, or another file.
+    """
+    try:
+        fault = _fault(path, weights)
+    except OSError as error:
+        fault = f"cannot be read ({error.strerror})"
+    if fault is not None:
+        raise WeightsError(f"{path} {fault}. {advice}")
+    return path
 
 
 def get(weights: Weights, cache: Path | None = None) -> Path:

@@ -9,7 +9,7 @@ import pandas as pd
 from experiments.differences import LEVEL
 from experiments.engines.compare import AGREE, DIFFER, MARGIN, UNDECIDED, Comparison
 from experiments.engines.runs import distinct, of_row
-from experiments.headings import data_title, is_inception
+from experiments.headings import data_title, is_fid
 from experiments.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.numbers import number, spread, with_interval
 
@@ -83,7 +83,7 @@ def engines_grid(found: Comparison) -> Grid:
 def distance_name(found: Comparison) -> str:
     """What the distance is called, with its feature space where that is not Inception's."""
     spaces = distinct(pd.concat(found.runs), "protocol_features")
-    apart = "" if is_inception(spaces) else f" ({' / '.join(spaces) or 'unnamed'} features)"
+    apart = "" if is_fid(spaces) else f" ({' / '.join(spaces) or 'unnamed'} features)"
     return f"{'Fréchet distance' if apart else 'FID'}, fresh chains{apart}"
 
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from clel.config import ConfigError
 from clel.data import DataError
-from clel.metrics.inception import MODES, InceptionSpace, inception_space
+from clel.metrics.inception import MODES, inception_space
+from clel.metrics.pretrained import PretrainedSpace
 from clel.metrics.space import FeatureSpace
 from clel.metrics.weights import STATE_DICT, TORCHSCRIPT, Weights, WeightsError
 from clel.random import stream
@@ -42,7 +43,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.fixture(scope="module")
-def spaces(files: Files) -> dict[str, InceptionSpace]:
+def spaces(files: Files) -> dict[str, PretrainedSpace]:
     return {mode: inception_space(mode, "cpu", files.cache, files.weights(mode)) for mode in MODES}
 
 
@@ -73,7 +74,7 @@ def test_features_are_clean_fids(
     channels: int,
     size: int,
     tmp_path: Path,
-    spaces: dict[str, InceptionSpace],
+    spaces: dict[str, PretrainedSpace],
     theirs: dict[str, Callable[[Tensor], Tensor]],
 ) -> None:
     """Bit by bit those of the same images read from PNG files, grey ones included."""
@@ -88,7 +89,7 @@ def test_features_are_clean_fids(
 
 
 def test_features_are_clean_fids_of_a_generator(
-    spaces: dict[str, InceptionSpace], theirs: dict[str, Callable[[Tensor], Tensor]]
+    spaces: dict[str, PretrainedSpace], theirs: dict[str, Callable[[Tensor], Tensor]]
 ) -> None:
     pixels, found = images(2, 3, 32), []
     for mode, space in spaces.items():
@@ -103,7 +104,7 @@ def test_features_are_clean_fids_of_a_generator(
     assert min((x - y).abs().max() for x, y in ((a, b), (a, c), (b, c), (a, other))) > 1e-2
 
 
-def test_probabilities_are_a_softmax_without_the_bias(files: Files, spaces: dict[str, InceptionSpace]) -> None:
+def test_probabilities_are_a_softmax_without_the_bias(files: Files, spaces: dict[str, PretrainedSpace]) -> None:
     state = torch.load(files.cache / "inception" / STATE_DICT.file, weights_only=True)
     weight, bias = state["fc.weight"].double().numpy(), state["fc.bias"].double().numpy()
     for mode, space in spaces.items():
@@ -117,7 +118,7 @@ def test_probabilities_are_a_softmax_without_the_bias(files: Files, spaces: dict
             assert np.abs(p - e / e.sum()).max() > 1e-3
 
 
-def test_the_files_own_forward_gives_the_same(files: Files, spaces: dict[str, InceptionSpace]) -> None:
+def test_the_files_own_forward_gives_the_same(files: Files, spaces: dict[str, PretrainedSpace]) -> None:
     pixels = images(2, 3, 32)
     features, probabilities = spaces["inception-tensorflow"](pixels)
     with torch.no_grad():
@@ -126,7 +127,7 @@ def test_the_files_own_forward_gives_the_same(files: Files, spaces: dict[str, In
         assert torch.allclose(network(pixels, no_output_bias=True), probabilities, rtol=1e-5, atol=0)
 
 
-def test_torch_fidelity_agrees(files: Files, spaces: dict[str, InceptionSpace]) -> None:
+def test_torch_fidelity_agrees(files: Files, spaces: dict[str, PretrainedSpace]) -> None:
     """Its resize is TensorFlow's too, and its network another implementation of the same weights."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -140,12 +141,12 @@ def test_torch_fidelity_agrees(files: Files, spaces: dict[str, InceptionSpace]) 
         assert torch.allclose(probabilities, logits.softmax(1), rtol=1e-2, atol=0)
 
 
-def test_grey_is_repeated(spaces: dict[str, InceptionSpace]) -> None:
+def test_grey_is_repeated(spaces: dict[str, PretrainedSpace]) -> None:
     pixels, space = images(1, 1, 28), spaces["inception-pytorch"]
     assert torch.equal(space(pixels)[0], space(pixels.repeat(1, 3, 1, 1))[0])
 
 
-def test_streamed_in_batches_that_change_only_the_rounding(spaces: dict[str, InceptionSpace]) -> None:
+def test_streamed_in_batches_that_change_only_the_rounding(spaces: dict[str, PretrainedSpace]) -> None:
     pixels, sizes = images(3, 3, 16), []
     space = spaces["inception-clean"]
 
@@ -170,19 +171,19 @@ def test_streamed_in_batches_that_change_only_the_rounding(spaces: dict[str, Inc
         torch.zeros(1, 3, 8, 8),
     ],
 )
-def test_other_images_are_refused(pixels: Tensor, spaces: dict[str, InceptionSpace]) -> None:
+def test_other_images_are_refused(pixels: Tensor, spaces: dict[str, PretrainedSpace]) -> None:
     with pytest.raises(DataError, match=r"\[N, 1, S, S\] or \[N, 3, S, S\]; given: (uint8|float32) \["):
         spaces["inception-clean"](pixels)
 
 
-def test_other_arguments_are_refused(files: Files, spaces: dict[str, InceptionSpace]) -> None:
+def test_other_arguments_are_refused(files: Files, spaces: dict[str, PretrainedSpace]) -> None:
     with pytest.raises(ConfigError, match="did you mean 'inception-clean'"):
         inception_space("inception-cleen", "cpu", files.cache)
     with pytest.raises(ConfigError, match="batch is 0"):
         spaces["inception-clean"](images(1, 3, 8), batch=0)
 
 
-def test_identity(files: Files, spaces: dict[str, InceptionSpace]) -> None:
+def test_identity(files: Files, spaces: dict[str, PretrainedSpace]) -> None:
     identities = {space.identity for space in spaces.values()}
     assert len(identities) == 3 and all(len(identity) == 64 for identity in identities)
     again: FeatureSpace = inception_space("inception-clean", "cpu", files.cache, files.weights("inception-clean"))
@@ -238,7 +239,9 @@ def test_a_state_of_another_network_puts_the_loader_back(tmp_path: Path) -> None
     assert inception_pytorch.load_state_dict_from_url is loader
 
 
-def test_torch_fidelitys_name_of_the_same_file(files: Files, tmp_path: Path, spaces: dict[str, InceptionSpace]) -> None:
+def test_torch_fidelitys_name_of_the_same_file(
+    files: Files, tmp_path: Path, spaces: dict[str, PretrainedSpace]
+) -> None:
     (tmp_path / "inception").mkdir()
     (alias,) = STATE_DICT.aliases
     (tmp_path / "inception" / alias).symlink_to(files.cache / "inception" / STATE_DICT.file)
