@@ -97,7 +97,7 @@ def recipes() -> Mapping[str, Recipe]:
     evening = replace(
         quick, network=DRLNetworkConfig(width=64, multipliers=(1, 1, 2), blocks=1), lr=5e-4, cooldown=0.3, flip=True
     )
-    evening_training = replace(evening_train(3000), max_energy=20.0)
+    evening_training = replace(evening_train(2000), max_energy=20.0)
     quick_train = TrainConfig(
         iterations=1600,
         ema_half_life=4_000.0,

@@ -59,7 +59,7 @@ def paper_settings() -> VAESettings:
 
 def vae_recipes() -> dict[str, Recipe]:
     """quick, evening, small, paper."""
-    iterations, long = 1600, 6000
+    iterations, long = 1600, 4000
     quick = VAEConfig(**vars(quick_settings(iterations)), batch_size=64)
     evening = VAEConfig(**vars(evening_settings(long)), batch_size=64)
     small = VAEConfig(**vars(small_settings()), batch_size=64)

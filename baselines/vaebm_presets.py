@@ -29,9 +29,8 @@ def vaebm_recipes() -> dict[str, Recipe]:
         lr=1e-4,
         betas=(0.9, 0.999),
     )
-    first, second = 4500, 500
+    first, second = 2500, 250
     evening = VAEBMConfig(
-        batch_size=64,
         vae=evening_settings(first),
         vae_batch_size=64,
         vae_share=first / (first + second),
