@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clel.augment import STRONG
@@ -68,6 +69,10 @@ class PlainEBM(LangevinEBM):
 
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
         return norm_energy(network(x))
+
+    def representations(self, x: Tensor) -> dict[str, Tensor]:
+        """f(x) / |f(x)| [N, d], the direction of which nothing is asked here."""
+        return {"f": F.normalize(self.network(x), dim=1)}
 
     def hand_gradient(self, network: nn.Module, dtype: torch.dtype, in_pieces: bool) -> NormGradient | None:
         return norm_gradient(network, dtype, in_pieces, self.spec.size)

@@ -20,7 +20,7 @@ from clel.augment import STRONG, AugmentConfig, augment
 from clel.config import ADDED, require
 from clel.contrastive import nt_xent
 from clel.data import ImageSpec
-from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence, require_images
+from clel.ebm import EBMConfig, LangevinEBM, contrastive_divergence, gradient_norms, require_images
 from clel.energy import direction, norm_energy
 from clel.evening import NETWORK, evening_ebm, evening_evaluate, evening_train, persistent
 from clel.full import full_evaluate
@@ -185,6 +185,25 @@ class CLEL(LangevinEBM):
             return F.normalize(self.encode(views), dim=1)
         with frozen_statistics(self.encoder):
             return F.normalize(self.encode(views), dim=1)
+
+    def representations(self, x: Tensor) -> dict[str, Tensor]:
+        """h(x) and u(x), each [N, d] on the unit sphere; the encoder sees the images without augmentation."""
+        return {"h": F.normalize(self.encoder(x), dim=1), "u": direction(self.network, self.network(x))}
+
+    def pulls(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:
+        """Norms of the gradients of the divergence and of beta times the agreement, and the cosine between the two.
+
+        With chains from noise, as long as in training, in the place of the buffer's.
+        """
+        c = self.config
+        positives = images[: c.batch_size]
+        negatives = self.sample(c.batch_size, generator)
+        f_positive, f_negative = self.network(torch.cat([positives, negatives])).split(c.batch_size)
+        with torch.no_grad():
+            z = F.normalize(self.encoder(augment(positives, c.views, generator)), dim=1)
+        loss = contrastive_divergence(norm_energy(f_positive), norm_energy(f_negative), c.alpha)["divergence"]
+        agreement = (direction(self.network, f_positive) * z).sum(1).mean()
+        return gradient_norms(self.network, {"divergence": loss, "guidance": -c.beta * agreement})
 
     def ood_score(self, images: Tensor, beta: float = 0.1) -> Tensor:
         """s(x) = 1/2 |f(x)|^2 - beta u(x).h(x)/|h(x)| [N] (CLEL equation 5): higher is further from the data.

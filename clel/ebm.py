@@ -4,6 +4,7 @@ IGEBM have in common. A method adds its network and whatever else it learns."""
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -189,6 +190,19 @@ class LangevinEBM(Method):
         if chunk > 0:
             return self._recordings.langevin(energy, x, self.config.langevin, generator, steps, chunk)
         return langevin(energy, x, self.config.langevin, generator, steps)
+
+
+def gradient_norms(network: nn.Module, terms: Mapping[str, Tensor]) -> dict[str, float]:
+    """gradient_<name>: |d term / d weights| of each of two terms of a loss; gradient_cosine: of the angle between."""
+    weights = list(network.parameters())
+    found = {}
+    for name, term in terms.items():
+        parts = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
+        flat = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, parts, strict=True)]
+        found[name] = torch.cat([g.flatten().double() for g in flat])
+    first, second = found.values()
+    norms = {f"gradient_{name}": float(gradient.norm()) for name, gradient in found.items()}
+    return norms | {"gradient_cosine": float(torch.nn.functional.cosine_similarity(first, second, dim=0))}
 
 
 def defined_with(kind: type, name: str, other: str) -> bool:

@@ -39,6 +39,7 @@ def evening_train(iterations: int = ITERATIONS) -> TrainConfig:
         log_every=10,
         evaluate_every=iterations // 5,
         evaluate_samples=1500,
+        representation_images=5000,
         sample_every=iterations // 5,
     )
 

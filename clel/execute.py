@@ -30,6 +30,7 @@ from clel.processor import float32_means_float32
 from clel.provenance import provenance
 from clel.record import FINAL, blank_record, finished, read_record, training_costs, write_record
 from clel.reference import Reference, reference
+from clel.representations import known, pulls
 from clel.run import Methods, Run, build, choose_device, choose_method, load_config, save_config
 from clel.sampling import draw, refuse_rounds
 from clel.settings import EvaluateConfig
@@ -144,11 +145,15 @@ def _trained(
     device = images.pixels.device
     refuse_few_samples(run.evaluate, run.train, method.chains(), real)
     look = brief(run.evaluate, run.train.evaluate_samples)
+    held_out = load(run.dataset, "test").to(device) if run.train.representation_images else images
 
     def probe(method: Method, iteration: int) -> dict[str, Any]:
         pixels = draw(method, look.samples, look, run.seed, label=f"probe {iteration}")
         values = measure_images(pixels, real, look, run.seed, "fresh")
-        return {f"{name}_fresh": value for name, value in values.items()}
+        found = {f"{name}_fresh": value for name, value in values.items()}
+        if seen := run.train.representation_images:
+            found |= known(method, images, held_out, seen, run.seed) | pulls(method, images, run.seed, iteration)
+        return found
 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -85,6 +85,17 @@ class Method(nn.Module, ABC):
         """
         return None
 
+    def representations(self, x: Tensor) -> dict[str, Tensor]:
+        """What the method knows of images x [N, C, H, W] in [0, 1], by name: [N, D] each; nothing by default."""
+        return {}
+
+    def pulls(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:
+        """How hard each term of the loss pulls at the energy's weights, by name; nothing by default.
+
+        images: a batch of `images_per_step` in [0, 1). The method's state is left alone.
+        """
+        return {}
+
     @property
     def images_per_step(self) -> int:
         """Training images that one step takes; of them `config.batch_size`, or what its stage says, count as seen."""

@@ -33,6 +33,8 @@ class TrainConfig:
     """Iterations between evaluations on fresh chains of the averaged weights; 0 for none."""
     evaluate_samples: int = field(default=500, metadata=LOGISTICS)
     """Fresh samples in each such evaluation."""
+    representation_images: int = field(default=0, metadata=LOGISTICS)
+    """Labelled images of each split on which such an evaluation looks at what a method knows of them; 0 for none."""
     sample_every: int = field(default=2000, metadata=LOGISTICS)
     """Iterations between sample grids (PNG); 0 for none."""
     keep: int = field(default=2, metadata=LOGISTICS)

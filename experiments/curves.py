@@ -23,6 +23,11 @@ def distance_curve(log: Sequence[Mapping[str, Any]], against: str = "seconds") -
     return x[y > 0], y[y > 0]
 
 
+def values_curve(log: Sequence[Mapping[str, Any]], name: str) -> Curve:
+    """(iteration, value of that name) at every evaluation that has one."""
+    return _curve(log, "evaluation", "iteration", name)
+
+
 def gap_curve(log: Sequence[Mapping[str, Any]]) -> Curve:
     """(iteration, E(negatives) - E(positives)), a running mean over a fiftieth of the curve's length."""
     steps, positive = _curve(log, "train", "iteration", "energy_positive")

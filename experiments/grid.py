@@ -229,6 +229,8 @@ def _rows(rows: Sequence[str], profile: Profile, methods: Methods) -> list[tuple
         if preset:
             method.recipe(preset)
         presets = [preset] if preset else [p for p in profile.presets if p in method.recipes()]
+        if not presets and not rows:
+            continue  # a method may have no preset of this size
         if not presets:
             raise ConfigError(f"{name} has none of the profile's presets {profile.presets}; name one: {name}:<preset>")
         result += [(name, p) for p in presets]

@@ -13,10 +13,12 @@ from clel.files import write_atomically
 from experiments import drawing, plots, samples
 from experiments.comparisons.files import FILES, comparison_files
 from experiments.headings import data_title
+from experiments.learned import has_learned, learned
 from experiments.markup import latex_comment, titled
 from experiments.store import Cell, Run, frame, load_cells
 from experiments.tables import by_row, table1
 
+LEARNED = "figures/learned.png"
 UNKNOWN = "not recorded"
 HASH_DIGITS = 64  # of a SHA-256
 # what must be one and the same for all rows of a table, lest their distances mean different things
@@ -50,7 +52,8 @@ def write_report(
 ) -> list[Path]:
     """Write table1.md, table1.tex, table1.csv, runs.csv and figures/*.png into profile_dir; return their paths.
 
-    Also comparisons.*, where there is something to compare; those of an earlier table are removed otherwise.
+    Also comparisons.*, where there is something to compare, and figures/learned.png, where evaluations during training
+    looked at representations; those of an earlier table are removed otherwise.
 
     cells: the declared grid in the order of the rows, one data set. runs_dir: where their run directories are; runs
     that failed or are missing are shown as such. command: what a reader types to make this report, by default the
@@ -74,8 +77,10 @@ def write_report(
         "figures/energy_gap.png": drawing.png(plots.energy_gap(cells, runs)),
         "figures/samples.png": drawing.png(samples.sample_grids(cells, runs)),
     }
+    if has_learned(runs):
+        contents[LEARNED] = drawing.png(learned(cells, runs))
     contents |= comparison_files(cells, runs, about)
-    for name in set(FILES) - contents.keys():
+    for name in {*FILES, LEARNED} - contents.keys():
         (profile_dir / name).unlink(missing_ok=True)
     for name, content in contents.items():
         write_atomically(profile_dir / name, content)

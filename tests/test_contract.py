@@ -57,7 +57,7 @@ def batch(method: Method, images: Images) -> torch.Tensor:
 @pytest.mark.parametrize("name", METHODS)
 def test_recipes(name: str) -> None:
     recipes = METHODS[name].recipes()
-    assert {"quick", "small", "paper"} <= recipes.keys()
+    assert {"quick", "evening", "small", "paper"} <= recipes.keys()
     assert METHODS[name].title
     for preset, recipe in recipes.items():
         assert type(recipe.config) is METHODS[name].Config

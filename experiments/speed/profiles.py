@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from clel.data import ImageSpec
 
 DIGITS = ImageSpec(1, 8, (0.3,), (0.35,))
+COLOUR16 = ImageSpec(3, 16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 COLOUR32 = ImageSpec(3, 32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
@@ -39,6 +40,7 @@ LEAST = 3
 EFFORTS = {
     "smoke": Effort(DIGITS, "cpu", 3, 1, 0.5, 1.0, matrices=(256,), images=(8,)),
     "quick": Effort(DIGITS, "cpu", 15, 2, 3.0, 5.0, matrices=(512, 1024, 2048), images=(16, 64)),
+    "evening": Effort(COLOUR16, rounds=10, seconds=10.0, matrices=(512, 1024, 2048)),
     "small": Effort(COLOUR32),
     "paper": Effort(COLOUR32, seconds=40.0, patience=60.0),
 }

@@ -12,6 +12,7 @@ import pytest
 from experiments import plots, samples
 from experiments.curves import distance_curve, gap_curve, over_seeds
 from experiments.drawing import png
+from experiments.learned import has_learned, learned
 from experiments.plots import distance_over_gradients, distance_over_steps, distance_over_time, energy_gap
 from experiments.samples import GAP, read_samples, sample_grids, sheet
 from experiments.store import load_records
@@ -61,6 +62,27 @@ def test_distance_over_gradients(fake: Any) -> None:
     last = json.loads((fake.runs_dir / with_chains.run_name / "log.jsonl").read_text().splitlines()[-1])
     assert line.get_data()[0][-1] == pytest.approx(30 * last["iteration"] / 1000)
     assert line.get_data()[1][-1] == pytest.approx(3.0)
+
+
+def test_what_was_learned(fake: Any) -> None:
+    first, second = fake.cells("a", "A", 2)
+    (without,) = fake.cells("b", "B")
+    for cell, factor in ((first, 1.0), (second, 1.2), (without, None)):
+        fake.write(cell)
+        fake.log(cell, [(5.0, 30.0), (10.0, 3.0)])
+        path = fake.runs_dir / cell.run_name / "log.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for line in lines:
+            if line["kind"] == "evaluation" and factor is not None:
+                line |= {"knn_h": 0.5 * factor, "gradient_guidance": 0.2 * factor, "gradient_divergence": 2.0}
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    runs = load_records(fake.runs_dir, [cell.run_name for cell in (first, second, without)])
+    assert has_learned(runs) and not has_learned({without.run_name: runs[without.run_name]})
+    accuracy, ratio = learned([first, second, without], runs).axes
+    assert accuracy.get_legend_handles_labels()[1] == ["A (n=2): h"]
+    assert ratio.get_legend_handles_labels()[1] == ["A (n=2)"]
+    assert accuracy.lines[0].get_ydata()[-1] == pytest.approx(0.55)  # type: ignore[index]
+    assert ratio.lines[0].get_ydata()[-1] == pytest.approx(0.11)  # type: ignore[index]
 
 
 def test_energy_gap(fake: Any, grid: list) -> None:

@@ -145,7 +145,7 @@ def test_rows_are_the_profiles_and_stand_for_the_papers() -> None:
     assert schedule(rungs["clel-large"])[1] == "large" and schedule(rungs["clel-multiscale"])[1] == "multiscale"
     assert schedule(rungs["drl-n2"])[0].train.iterations == 240_000
     # one rule for all rows of a profile: the iterations of the paper's preset, also where the row's own has others
-    for profile in ("quick", "small", "paper"):
+    for profile in ("quick", "evening", "small", "paper"):
         for row in speed_rows(profile, [], "cpu", None):
             recipes = METHODS[row.run.method].recipes()
             later, preset = schedule(row)

@@ -1,0 +1,59 @@
+"""The figure of what methods know of images along training, and of how hard guidance pulls at the energy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from experiments.curves import Curve, over_seeds, values_curve
+from experiments.drawing import row_label, styled
+from experiments.store import Cell, Run, read_log
+
+DASHES = {"h": "-", "u": "--", "f": ":"}
+"""Of representations: the encoder's, the direction of the energy's, and of a network without a latent."""
+KEY = "line: mean over seeds, band: minimum to maximum; averaged weights"
+
+
+def has_learned(runs: Mapping[str, Run]) -> bool:
+    """Whether a run's log has representations."""
+    return any(len(curve[0]) for name in DASHES for curve in _curves(runs, f"knn_{name}").values())
+
+
+def learned(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
+    """Accuracy of nearest neighbours by representation, and the gradients' ratio, against the training iteration."""
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    accuracy, ratio = figure.subplots(1, 2)
+    for members, colour, _ in styled(cells, runs):
+        for name, dash in DASHES.items():
+            curves = _curves(runs, f"knn_{name}")
+            good = [curves[c.run_name] for c in members if runs[c.run_name].ok and len(curves[c.run_name][0])]
+            if good:
+                x, low, mean, high = over_seeds(good)
+                accuracy.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+                accuracy.plot(x, mean, dash, color=colour, label=f"{row_label(members, good)}: {name}")
+        guidance, divergence = _curves(runs, "gradient_guidance"), _curves(runs, "gradient_divergence")
+        pulls = [
+            (guidance[c.run_name][0], guidance[c.run_name][1] / divergence[c.run_name][1])
+            for c in members
+            if runs[c.run_name].ok and len(guidance[c.run_name][0])
+        ]
+        if pulls:
+            x, low, mean, high = over_seeds(pulls)
+            ratio.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+            ratio.plot(x, mean, color=colour, label=row_label(members, pulls))
+    accuracy.set_ylabel("kNN accuracy on held-out images")
+    ratio.set_ylabel("|guidance gradient| / |divergence gradient|")
+    accuracy.set_title(KEY, fontsize=8, loc="left")
+    for axes in (accuracy, ratio):
+        axes.set_xlabel("training iteration")
+        axes.set_ylim(bottom=0)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(True, color="#e5e5e5", linewidth=0.7)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _curves(runs: Mapping[str, Run], key: str) -> dict[str, Curve]:
+    return {name: values_curve(read_log(run.folder), key) for name, run in runs.items()}
