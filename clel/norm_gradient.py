@@ -1,4 +1,4 @@
-"""The input gradient of E(x) = 1/2 |f(x)|^2 by hand, for CLEL's energy networks with frozen weights.
+"""The input gradient of E(x) = 1/2 |f(x)|^2, and of E(x) - u(x).t, by hand, for CLEL's networks with frozen weights.
 
 Automatic differentiation stores what it may need and goes over memory once for every activation, addition and pooling.
 For this one family of networks the chain rule is a page; test_norm_gradient holds it to autograd's answer in float64.
@@ -40,7 +40,7 @@ def norm_gradient(network: nn.Module, dtype: torch.dtype, in_pieces: bool, side:
 
 
 class NormGradient:
-    """x [N, C, H, W] in [0, 1] -> dE/dx [N, C, H, W] in x's format.
+    """x [N, C, H, W] in [0, 1] -> dE/dx [N, C, H, W] in x's format; with t [N, d] that of E(x) - u(x).t.
 
     Args:
         network: a folded EnergyNetwork in float32 (or float64), whose present weights `refresh` reads.
@@ -59,30 +59,43 @@ class NormGradient:
                 convolution.refresh()
 
     @torch.no_grad()
-    def __call__(self, x: Tensor) -> Tensor:
-        return _joined(
-            [self._batch(part) for part in x.split(WHOLE if x.device.type != "cpu" else self.piece or BATCH)]
-        )
+    def __call__(self, x: Tensor, towards: Tensor | None = None) -> Tensor:
+        size = WHOLE if x.device.type != "cpu" else self.piece or BATCH
+        parts = x.split(size)
+        targets = [None] * len(parts) if towards is None else towards.split(size)
+        return _joined([self._batch(part, t) for part, t in zip(parts, targets, strict=True)])
 
-    def _batch(self, x: Tensor) -> Tensor:
+    def _batch(self, x: Tensor, towards: Tensor | None) -> Tensor:
         records, pooled = [], []
         for k, tower in enumerate(self.towers):
             y, record = tower.forward(F.avg_pool2d(x, 2**k) if k else x)
             pooled.append(y)
             records.append(record)
-        slopes = self._head(torch.cat(pooled, dim=1)).split([y.shape[1] for y in pooled], dim=1)
+        slopes = self._head(torch.cat(pooled, dim=1), towards).split([y.shape[1] for y in pooled], dim=1)
         gradient = self.towers[0].backward(slopes[0], records[0]).to(x.dtype)
         for k in range(1, len(self.towers)):
             gradient = gradient + spread(self.towers[k].backward(slopes[k], records[k]).to(x.dtype), 2**k)
         return gradient
 
-    def _head(self, v: Tensor) -> Tensor:
-        """dE/dv of E = 1/2 |W2 L(W1 v + b1) + b2|^2 for pooled features v [N, width]."""
+    def _head(self, v: Tensor, towards: Tensor | None) -> Tensor:
+        """dE/dv of E = 1/2 |f|^2 - u.t with f = W2 L(W1 v + b1) + b2 for pooled features v [N, width]."""
         first, activation, last = self.network.head
         h = F.leaky_relu(F.linear(v, first.weight, first.bias), activation.negative_slope)  # type: ignore[arg-type]
         f = F.linear(h, last.weight, last.bias)  # type: ignore[arg-type]
+        if towards is not None:
+            f = f - self._agreement(f, towards)
         g = through_activation(f @ last.weight, h, activation.negative_slope)  # type: ignore[arg-type, operator]
         return g @ first.weight  # type: ignore[operator]
+
+    def _agreement(self, f: Tensor, t: Tensor) -> Tensor:
+        """d(u.t)/df [N, d] of u = g / |g|, g = P2 L(P1 f): (t - u (u.t)) / |g| through g."""
+        first, activation, last = self.network.projection
+        h = F.leaky_relu(F.linear(f, first.weight), activation.negative_slope)  # type: ignore[arg-type]
+        g = F.linear(h, last.weight)  # type: ignore[arg-type]
+        length = g.norm(dim=1, keepdim=True).clamp(min=torch.finfo(g.dtype).tiny)
+        u = g / length
+        s = (t - u * (u * t).sum(1, keepdim=True)) / length
+        return through_activation(s @ last.weight, h, activation.negative_slope) @ first.weight  # type: ignore[arg-type, operator]
 
 
 Pairs = list[tuple[Tensor, Tensor]]

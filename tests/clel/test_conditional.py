@@ -1,0 +1,92 @@
+"""Sampling towards latents: the gradient by hand against autograd's, and what the chains reach."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clel import CLEL, Images
+from clel.conditional import GuidedEnergy, class_latents, latents, sample_towards
+from clel.config import ConfigError
+from clel.data import to_float
+from clel.energy import direction, norm_energy
+from clel.frozen import FrozenView
+from clel.langevin import autograd_gradient
+from clel.networks import NetworkConfig
+from clel.norm_gradient import NormGradient
+from clel.random import stream
+from tests.clel.test_norm_gradient import CONFIGS, build, error, images
+from tests.clel.trainer_process import small_config, small_images
+
+
+def targets(n: int, d: int, length: float = 1.0) -> Tensor:
+    return length * F.normalize(torch.randn(n, d, generator=torch.Generator().manual_seed(1)), dim=1)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_gradient_by_hand_is_exact_in_float64(config: NetworkConfig) -> None:
+    network = build(config).double()
+    x, t = images().double(), targets(6, 4).double()
+
+    def energy(y: Tensor) -> Tensor:
+        f = network(y)
+        return norm_energy(f) - (direction(network, f) * t).sum(1)
+
+    expected = autograd_gradient(energy, x)
+    hand = NormGradient(FrozenView(network, torch.float64).network, torch.float64, piece=4)  # type: ignore[arg-type]
+    assert error(hand(x, t), expected)[0] < 1e-12
+    # and guidance matters: without it the gradient is another
+    assert error(hand(x), expected)[0] > 1e-2
+
+
+def method(engine: str = "exact") -> CLEL:
+    made = CLEL.build(replace(small_config(), engine=engine), small_images().spec, 0).eval()
+    assert isinstance(made, CLEL)
+    return made
+
+
+@pytest.mark.parametrize("engine", ["exact", "float32", "bfloat16", "fast"])
+def test_without_a_pull_the_chains_are_the_unconditional_ones(engine: str) -> None:
+    own = method(engine)
+    nowhere = torch.zeros(5, own.config.network.features)
+    towards = sample_towards(own, nowhere, stream("cpu", 0, "a"), steps=3)
+    assert torch.allclose(towards, own.sample(5, stream("cpu", 0, "a"), 3), atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["exact", "float32", "fast"])
+def test_chains_go_where_they_are_pulled(engine: str) -> None:
+    own = method(engine)
+    t = targets(8, own.config.network.features)
+    start = torch.rand(8, *own.spec.shape, generator=torch.Generator().manual_seed(3))
+    energy = GuidedEnergy(own.frozen_energy(), t)
+    moved = sample_towards(own, t, stream("cpu", 0, "b"), steps=5, start=start)
+    with torch.no_grad():
+        assert float(energy(moved).mean()) < float(energy(start).mean())
+    assert 0 <= float(moved.min()) and float(moved.max()) <= 1
+
+
+def test_latents_of_images_and_classes() -> None:
+    own, given = method(), small_images()
+    labels = torch.arange(len(given)) % 2
+    named = Images(given.pixels, labels, classes=("a", "b"))
+    z = latents(own, given.pixels, batch=7)
+    assert torch.allclose(z, F.normalize(own.encoder(to_float(given.pixels, None)), dim=1), atol=1e-5)
+    of_classes = class_latents(own, named)
+    assert torch.allclose(of_classes[1], F.normalize(z[labels == 1].sum(0), dim=0), atol=1e-5)
+    centred = class_latents(own, named, centred=True)
+    assert torch.allclose(centred[1], F.normalize((z - z.mean(0))[labels == 1].sum(0), dim=0), atol=1e-5)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    own = method()
+    d = own.config.network.features
+    with pytest.raises(ConfigError, match=f"expected \\[N, {d}\\]"):
+        sample_towards(own, torch.zeros(3, d + 1), stream("cpu", 0))
+    with pytest.raises(ConfigError, match="no labels"):
+        class_latents(own, Images(small_images().pixels))
+    with pytest.raises(ConfigError, match="this model has"):
+        latents(own, torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
