@@ -16,6 +16,7 @@ from baselines import METHODS
 from clel.clel import CLEL
 from clel.cli import installed_methods, main
 from clel.config import from_dict
+from clel.data import load
 
 SMALL = """--config.network.widths 4 8 --config.network.hidden 16 --config.network.features 8 --config.encoder.width 4
 --config.encoder.hidden 16 --config.encoder.features 8 --config.batch-size 8 --config.contrastive-batch-size 8
@@ -202,6 +203,28 @@ def test_sample(run: Path, tmp_path: Path) -> None:
     assert first.shape == (5, 1, 8, 8) and first.dtype == np.uint8
     assert main(["sample", str(run), "--n", "10", "--out", str(tmp_path / "x.png")]) == 0
     assert Image.open(tmp_path / "x.png").size == (8 * 66 + 2, 2 * 66 + 2)
+
+
+def test_sample_towards_classes_and_images(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ask = ["sample", str(run), "--steps", "2"]
+    assert main([*ask, "--n", "20", "--classes", "all", "--out", str(tmp_path / "all.npy")]) == 0
+    towards = np.load(tmp_path / "all.npy")
+    assert towards.shape == (20, 1, 8, 8)
+    assert main([*ask, "--n", "3", "--classes", "3", "--weight", "0", "--out", str(tmp_path / "a.npy")]) == 0
+    assert main([*ask, "--n", "3", "--classes", "3", "--weight", "5", "--out", str(tmp_path / "b.npy")]) == 0
+    assert not np.array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
+    digit = load("digits").pixels[0, 0].numpy()
+    Image.fromarray(digit).save(tmp_path / "like.png")
+    assert main([*ask, "--n", "4", "--like", str(tmp_path / "like.png"), "--out", str(tmp_path / "x.png")]) == 0
+    Image.fromarray(digit[:4, :4]).save(tmp_path / "small.png")
+    capsys.readouterr()
+    for more, message in [
+        (["--classes", "12"], "unknown class of digits '12'"),
+        (["--like", str(tmp_path / "small.png")], "this model has [1, 8, 8]"),
+        (["--classes", "all", "--like", "x.png"], "give one of them"),
+    ]:
+        assert main([*ask, *more]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_bad_questions_about_a_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import tyro
 
 from clel.commands.options import parse
+from clel.commands.towards import asked_for, drawn_towards
 from clel.config import require
 from clel.grid import save_grid
 from clel.run import Methods, load_config
@@ -30,6 +31,14 @@ class SampleOptions:
     """Images."""
     steps: int | None = None
     """Langevin steps of a chain; the run's own evaluation steps if not given."""
+    classes: str = ""
+    """Towards classes, with CLEL: numbers or names separated by commas, or all. --n images, equally many of each."""
+    like: str | None = None
+    """Towards images, with CLEL: a file or folder of them. --n images, equally many of each."""
+    weight: float = 0.05
+    """w in p(x | z) ~ exp(-E(x) + w u(x).z): how hard --classes and --like pull."""
+    centred: bool = False
+    """Take the mean of all latents off a class's first, so that what classes share pulls nowhere."""
     seed: int = 0
     """Seed of the chains."""
     checkpoint: str | None = None
@@ -43,6 +52,7 @@ def sample(arguments: list[str], methods: Methods) -> int:
     o = parse(SampleOptions, None, arguments, "clel sample", "Fresh chains from noise under a run's averaged weights.")
     require(o.out.suffix in (".png", ".npy"), f"--out is {o.out}; expected a name that ends in .png or .npy")
     require(o.n >= 1, f"--n is {o.n}; expected at least 1")
+    require(not (o.classes and o.like), "--classes and --like: give one of them")
     require(o.checkpoint != "all", "--checkpoint is all; expected last or an iteration")
     doubt = doubts(o.run, load_config(o.run, methods)) if o.checkpoint is None else ""
     (path,) = checkpoints(o.run, o.checkpoint or "last")
@@ -52,9 +62,13 @@ def sample(arguments: list[str], methods: Methods) -> int:
     evaluate = trained.run.evaluate
     if o.steps is not None:
         evaluate = replace(evaluate, steps=o.steps)
-    pixels = draw(trained.method, o.n, evaluate, o.seed, "clel sample")
+    z = asked_for(o.classes, o.like, trained.method, trained.images, o.centred)
+    if z is None:
+        pixels, columns = draw(trained.method, o.n, evaluate, o.seed, "clel sample"), 8
+    else:
+        pixels, columns = drawn_towards(trained.method, o.weight * z, o.n, evaluate, o.seed)
     if o.out.suffix == ".png":
-        save_grid(pixels, o.out)
+        save_grid(pixels, o.out, columns)
     else:
         np.save(o.out, pixels.numpy())
     print(o.out)

@@ -1,0 +1,68 @@
+"""What clel sample is asked to go towards: classes of the training images, or images like which it is to draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from clel.clel import CLEL
+from clel.conditional import class_latents, latents, sample_towards
+from clel.config import choose, require
+from clel.data import Images, open_samples, to_uint8
+from clel.data.decode import SUFFIXES, decode
+from clel.method import Method
+from clel.random import stream
+from clel.settings import EvaluateConfig
+
+
+def asked_for(classes: str, like: str | None, method: Method, images: Images, centred: bool) -> Tensor | None:
+    """The latents z [K, d] that the options name; None where they name none.
+
+    Raises:
+        ConfigError: a method without an encoder, images without labels, or a class that there is not.
+        DataError: images that cannot be read, or of another shape.
+    """
+    if not classes and like is None:
+        return None
+    require(isinstance(method, CLEL), f"{method.title} has no encoder; --classes and --like are for CLEL")
+    assert isinstance(method, CLEL)
+    if like is not None:
+        return latents(method, pictures(like))
+    return class_latents(method, images, centred)[[number(name.strip(), images) for name in named(classes, images)]]
+
+
+def pictures(like: str) -> Tensor:
+    """The images, uint8 [K, C, H, W], of an image file, or of whatever `open_samples` reads."""
+    path = Path(like).expanduser()
+    if path.is_file() and path.name.lower().endswith(SUFFIXES):
+        return decode(iter([(path.name, path.read_bytes())]), {path.name: 0}, str(path))
+    return torch.cat(list(open_samples(like).chunks()))
+
+
+def named(classes: str, images: Images) -> list[str]:
+    """The classes of a list with commas; "all" are all of them."""
+    return list(images.classes) if classes.strip() == "all" else classes.split(",")
+
+
+def number(name: str, images: Images) -> int:
+    """The label of a class, by its name or its number; raises ConfigError, with the nearest, for another."""
+    if name in images.classes:
+        return images.classes.index(name)
+    if name.isdecimal() and int(name) < len(images.classes):
+        return int(name)
+    choose(dict.fromkeys(images.classes), name, f"class of {images.name}")
+    raise AssertionError("choose raises")
+
+
+def drawn_towards(method: Method, towards: Tensor, n: int, evaluate: EvaluateConfig, seed: int) -> tuple[Tensor, int]:
+    """n images, uint8 [n, C, H, W], equally many towards each of t [K, d], and how many of each stand in a row."""
+    assert isinstance(method, CLEL)  # asked_for has seen to it
+    each = -(-n // len(towards))
+    targets = towards.repeat_interleave(each, 0)[: each * len(towards)]
+    parts = [
+        to_uint8(sample_towards(method, part, stream(method.device, seed, "towards", number), evaluate.steps)).cpu()
+        for number, part in enumerate(targets.split(evaluate.batch))
+    ]
+    return torch.cat(parts), min(each, 16) if len(towards) > 1 else 8
