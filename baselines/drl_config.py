@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from baselines.drl_network import DRLNetworkConfig
-from clel.config import require
+from clel.config import LENGTH, require
 from clel.evening import evening_evaluate, evening_train
 from clel.full import full_evaluate
 from clel.settings import EvaluateConfig, Recipe, TrainConfig
@@ -49,7 +49,7 @@ class RecoveryConfig:
     """Adam's learning rate. [authors' code: 1e-4]"""
     betas: tuple[float, float] = (0.9, 0.999)
     """Adam's betas. [authors' code: 0.9 for CIFAR-10, 0.5 for CelebA and 128x128]"""
-    warmup: int = 1000
+    warmup: int = field(default=1000, metadata=LENGTH)
     """Iterations of linear warm-up of the learning rate. [authors' code: 1,000]"""
     cooldown: float = 0.0
     """Share of the iterations, the last ones, over which the learning rate falls to 0. [this suite; the authors': 0]"""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from baselines.clipped_adam import clip_before_steps
 from baselines.spectral_cap import capped, normalised
-from clel.config import ADDED, require
+from clel.config import ADDED, LENGTH, require
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM
 from clel.evening import evening_evaluate, evening_train
@@ -55,7 +55,7 @@ class IGEBMConfig(EBMConfig):
     """Where the chains live between iterations. [authors' code: 10,000, 5 % restarts]"""
     lr: float = 3e-4
     """Adam's learning rate. [authors' code: 3e-4]"""
-    warmup: int = 0
+    warmup: int = field(default=0, metadata=LENGTH)
     """Iterations of linear warm-up of the learning rate. [authors' code: none]"""
     clip: bool = field(default=False, metadata=ADDED)
     """Clamp each element of the gradient to +-(3 sqrt(v) + 0.1), v Adam's mean square so far. [authors' code: yes]"""

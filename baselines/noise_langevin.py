@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from clel.config import require
+from clel.config import LENGTH, require
 from clel.langevin import input_gradient
 
 
@@ -57,7 +57,7 @@ class NoiseBufferConfig:
     """Chains kept, the newest. [authors' code: 10,000]"""
     probability: float = 0.6
     """Probability that a chain goes on from the buffer, once the annealing is over. [VAEBM: 0.6]"""
-    anneal: int = 5000
+    anneal: int = field(default=5000, metadata=LENGTH)
     """Iterations over which that probability rises from 0. [authors' command: 5,000]"""
 
     def __post_init__(self) -> None:

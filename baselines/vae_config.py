@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from baselines.vae_network import VAENetworkConfig
-from clel.config import ADDED, require
+from clel.config import ADDED, LENGTH, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +22,11 @@ class VAESettings:
     """Adamax's learning rate, after the warm-up. [NVAE: 1e-2]"""
     lr_end: float = 1e-4
     """The learning rate at the end of the cosine. [NVAE: 1e-4]"""
-    warmup: int = 975
+    warmup: int = field(default=975, metadata=LENGTH)
     """Iterations of linear warm-up of the learning rate. [NVAE: 5 epochs]"""
     weight_decay: float = 3e-4
     """Adamax's weight decay. [NVAE: 3e-4]"""
-    kl_warmup: int = 23_400
+    kl_warmup: int = field(default=23_400, metadata=LENGTH)
     """Iterations over which the KL term's coefficient rises to 1, however many there are. [NVAE: 30 % of 78,000]"""
     kl_least: float = 1e-4
     """Its least value. [authors' code: 1e-4]"""

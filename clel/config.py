@@ -26,6 +26,10 @@ ADDED = {"added": True}
 so that these runs keep their names. Its default must do what was done before there was the option."""
 
 
+LENGTH = {"length": True}
+"""Field metadata of iterations, or images, that are a share of a whole training: with its length they change."""
+
+
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message says what was given and what is accepted."""
 

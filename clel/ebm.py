@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from clel.augment import NONE
 from clel.chain_energy import ChainEnergy, HandGradient
-from clel.config import require, to_dict
+from clel.config import LENGTH, require, to_dict
 from clel.data import ImageSpec
 from clel.engine import Engine, Switches, stated, switches, training_pass
 from clel.graph import Recordings
@@ -39,7 +39,7 @@ class EBMConfig:
     """Adam's learning rate for the energy network. [CLEL Appendix B: 1e-4]"""
     betas: tuple[float, float] = (0.0, 0.999)
     """Adam's betas. [CLEL Appendix B]"""
-    warmup: int = 2000
+    warmup: int = field(default=2000, metadata=LENGTH)
     """Iterations of linear warm-up of the learning rate. [CLEL Appendix B: 2,000]"""
     cooldown: float = 0.0
     """Share of the iterations, the last ones, over which the learning rate falls linearly to 0. [this suite]"""

@@ -10,24 +10,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from clel.allocator import tune_allocator
-from clel.config import ConfigError, differences, from_dict, identity
+from clel.config import ConfigError, differences, from_dict, identity, to_dict
 from clel.data import Images, load
 from clel.evaluate import SPLITS, brief, measure_images, refuse_few_samples
 from clel.evaluation import Subject, evaluate, metrics
 from clel.files import write_atomically
 from clel.interrupt import Interrupted
+from clel.length import lasting
 from clel.lock import locked
 from clel.log import plain
 from clel.method import Method
 from clel.metrics.spaces import feature_space
 from clel.processor import float32_means_float32
 from clel.provenance import provenance
+from clel.rate import timed
 from clel.record import FINAL, blank_record, finished, read_record, training_costs, write_record
 from clel.reference import Reference, reference
 from clel.representations import known, pulls
@@ -76,7 +79,7 @@ def reference_of(evaluate: EvaluateConfig, train: Images, held_out: Images) -> R
 
 
 def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
-    _refuse_another(run, folder, methods)
+    run = _as_held(run, folder, methods)
     existing = read_record(folder)
     if existing is not None and stands(existing, run.evaluate):
         return existing
@@ -88,7 +91,12 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
         float32_means_float32()
         record["provenance"] = origin = provenance(device)
         images = load(run.dataset, "train").to(device)
-        method = None if (folder / "training.json").exists() else _ready(run, folder, methods, images)
+        method = None
+        if not (folder / "training.json").exists():
+            _look_at(run, folder, methods)
+            run = timed(run, methods, images)
+            record["config"] = to_dict(run)
+            method = build(run, methods, images.spec, device)
         if not ended:
             # a failure is forgotten once the run is taken up again
             (folder / "record.json").unlink(missing_ok=True)
@@ -114,25 +122,29 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
     return record
 
 
-def _refuse_another(run: Run[Any], folder: Path, methods: Methods) -> None:
-    """Raise ConfigError, before anything is written, where the folder is another run's."""
-    if (folder / "config.json").exists():
-        held = load_config(folder, methods)
-        changed = differences(held, run)
-        # nothing is lost with a run of which nothing was trained; but a folder that bears a run's name stays that run's
-        if changed and (folder.name == held.name or not untrained(folder)):
-            raise ConfigError(
-                f"{folder} holds a run of another configuration: {'; '.join(changed)}. Give another folder"
-            )
+def _as_held(run: Run[Any], folder: Path, methods: Methods) -> Run[Any]:
+    """The run with the iterations that its minutes came to, where its folder says so.
+
+    Raises:
+        ConfigError: before anything is written, where the folder is another run's.
+    """
+    if not (folder / "config.json").exists():
+        return run
+    held = load_config(folder, methods)
+    changed = differences(held, run)
+    # nothing is lost with a run of which nothing was trained; but a folder that bears a run's name stays that run's
+    if changed and (folder.name == held.name or not untrained(folder)):
+        raise ConfigError(f"{folder} holds a run of another configuration: {'; '.join(changed)}. Give another folder")
+    measured = 0 if changed else held.train.measured_iterations
+    return replace(run, train=replace(run.train, measured_iterations=measured))
 
 
-def _ready(run: Run[Any], folder: Path, methods: Methods, images: Images) -> Method:
-    """The method, freshly initialised. All that is wrong with the run, as far as this shows it, is an error here."""
+def _look_at(run: Run[Any], folder: Path, methods: Methods) -> None:
+    """Raise ConfigError for all that is wrong with the run, as far as it shows before its networks are built."""
     kind = choose_method(methods, run.method)
     refuse_rounds(kind, run.config, run.evaluate)
     if untrained(folder):
         kind.require_inputs(run.config)
-    return build(run, methods, images.spec, images.pixels.device)
 
 
 def _trained(
@@ -143,9 +155,10 @@ def _trained(
     if method is None:
         return json.loads(path.read_text())
     device = images.pixels.device
-    refuse_few_samples(run.evaluate, run.train, method.chains(), real)
-    look = brief(run.evaluate, run.train.evaluate_samples)
-    held_out = load(run.dataset, "test").to(device) if run.train.representation_images else images
+    train = lasting(run).train
+    refuse_few_samples(run.evaluate, train, method.chains(), real)
+    look = brief(run.evaluate, train.evaluate_samples)
+    held_out = load(run.dataset, "test").to(device) if train.representation_images else images
 
     def probe(method: Method, iteration: int) -> dict[str, Any]:
         pixels = draw(method, look.samples, look, run.seed, label=f"probe {iteration}")
@@ -157,9 +170,7 @@ def _trained(
 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    trainer = Trainer(
-        method, images, run.train, folder, run.seed, folder.name, probe=probe, grid_steps=run.evaluate.steps
-    )
+    trainer = Trainer(method, images, train, folder, run.seed, folder.name, probe=probe, grid_steps=run.evaluate.steps)
     outcome = trainer.run()
     ended = {
         "status": outcome.status,

@@ -15,6 +15,7 @@ import tyro
 from clel.config import LOGISTICS, ConfigError, choose, from_dict, identity, require, to_dict
 from clel.data import ImageSpec
 from clel.files import write_atomically
+from clel.length import lasting
 from clel.method import Method
 from clel.settings import EvaluateConfig, TrainConfig
 
@@ -99,9 +100,16 @@ def check_engine(runs: Iterable[Run[Any]], engine: str) -> None:
 
 
 def save_config(run: Any, folder: Path) -> None:
-    """Write config.json, from which `load_config` makes the run again."""
+    """Write config.json, from which `load_config` makes the run again.
+
+    What minutes came to is kept where the folder has that of a run of this name: it is measured once.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "config.json", (json.dumps(to_dict(run), indent=1) + "\n").encode())
+    path = folder / "config.json"
+    if isinstance(run, Run) and run.train.minutes and folder.name == run.name and path.exists():
+        measured = json.loads(path.read_text())["train"].get("measured_iterations", 0)
+        run = replace(run, train=replace(run.train, measured_iterations=run.train.measured_iterations or measured))
+    write_atomically(path, (json.dumps(to_dict(run), indent=1) + "\n").encode())
 
 
 def load_config(folder: Path, methods: Methods) -> Run[Any]:
@@ -147,5 +155,5 @@ def choose_device(name: str) -> torch.device:
 
 
 def build(run: Run[Any], methods: Methods, spec: ImageSpec, device: torch.device) -> Method:
-    """The run's method, freshly initialised from its seed."""
-    return choose_method(methods, run.method).build(run.config, spec, run.seed).to(device)
+    """The run's method, freshly initialised from its seed, with the lengths that it is trained with."""
+    return choose_method(methods, run.method).build(lasting(run).config, spec, run.seed).to(device)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from clel.config import ADDED, LOGISTICS, choose, require
+import tyro
+
+from clel.config import ADDED, LENGTH, LOGISTICS, choose, require
 from clel.metrics.spaces import FEATURES
 from clel.protocol import PROTOCOLS
 
@@ -17,11 +19,11 @@ FURTHER = 3
 class TrainConfig:
     """How long to train, what is averaged, logged and kept, and when a run counts as diverged."""
 
-    iterations: int = 100_000
+    iterations: int = field(default=100_000, metadata=LENGTH)
     """Training iterations (updates of the weights). [CLEL Appendix B: 100,000]"""
-    ema_half_life: float = 20_000.0
+    ema_half_life: float = field(default=20_000.0, metadata=LENGTH)
     """Half-life of the weight average, in images; until so many were seen, the average is a copy. [authors' code]"""
-    checkpoint_every: int = 1000
+    checkpoint_every: int = field(default=1000, metadata=LENGTH)
     """Iterations between checkpoints; a diverged run goes back to the last one. [this suite]"""
     max_energy: float = 10.0
     """A mean energy beyond +- this has run away. [Improved CD's code: 10]"""
@@ -29,18 +31,23 @@ class TrainConfig:
     """Times that a run may go back to its last good checkpoint before it counts as diverged. [this suite]"""
     log_every: int = field(default=50, metadata=LOGISTICS)
     """Iterations between lines of the log, and between looks at the divergence flag."""
-    evaluate_every: int = field(default=0, metadata=LOGISTICS)
+    evaluate_every: int = field(default=0, metadata=LOGISTICS | LENGTH)
     """Iterations between evaluations on fresh chains of the averaged weights; 0 for none."""
     evaluate_samples: int = field(default=500, metadata=LOGISTICS)
     """Fresh samples in each such evaluation."""
     representation_images: int = field(default=0, metadata=LOGISTICS)
     """Labelled images of each split on which such an evaluation looks at what a method knows of them; 0 for none."""
-    sample_every: int = field(default=2000, metadata=LOGISTICS)
+    sample_every: int = field(default=2000, metadata=LOGISTICS | LENGTH)
     """Iterations between sample grids (PNG); 0 for none."""
     keep: int = field(default=2, metadata=LOGISTICS)
     """Checkpoints kept, at least 2."""
     tensorboard: bool = field(default=False, metadata=LOGISTICS)
     """Write TensorBoard event files beside log.jsonl; needs the package tensorboard."""
+    minutes: float = field(default=0.0, metadata=ADDED)
+    """Length of training as time: the iterations are set by the rate at the start, and all that is stated for
+    `iterations` keeps its share of them; 0 for `iterations` as they are. [this suite]"""
+    measured_iterations: Annotated[int, tyro.conf.Suppress] = field(default=0, metadata=LOGISTICS)
+    """Iterations that `minutes` came to where the run was started; 0 before they were measured, which is done once."""
 
     def __post_init__(self) -> None:
         require(self.iterations >= 1, f"iterations is {self.iterations}; expected at least 1")
@@ -49,6 +56,7 @@ class TrainConfig:
         require(self.log_every >= 1, f"log_every is {self.log_every}; expected at least 1")
         require(self.evaluate_every >= 0 and self.sample_every >= 0, "evaluate_every and sample_every are 0 or more")
         require(self.max_energy > 0 and self.rollbacks >= 0, "max_energy is positive, rollbacks 0 or more")
+        require(self.minutes >= 0, f"minutes is {self.minutes}; expected minutes of training, 0 for none given")
         require(self.keep >= 2, f"keep is {self.keep}; at least 2, so that a torn checkpoint loses nothing")
 
 

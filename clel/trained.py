@@ -12,6 +12,7 @@ from clel.average import Average, refresh_parametrizations
 from clel.config import ConfigError
 from clel.data import Images, load
 from clel.essence import images_essence
+from clel.length import lasting
 from clel.method import Method
 from clel.processor import float32_means_float32
 from clel.record import read_record
@@ -47,7 +48,7 @@ def doubts(folder: Path, run: Run[Any]) -> str:
     found = checkpoint.listed(folder / "checkpoints")
     if status == "ok" or (folder / "training.json").exists() or not found:
         return ""  # loading it says that there is none
-    at, total = found[-1][0], run.train.iterations
+    at, total = found[-1][0], lasting(run).train.iterations
     what = f"iteration {at} of {total}" + (f"; its record says {status}: {reason}" if status else "")
     if at == 0:
         raise ConfigError(f"{folder}: nothing was trained ({what}). --checkpoint 0 takes what training starts from")
@@ -109,7 +110,7 @@ def load_trained(
     method = build(run, methods, images.spec, place)
     method.load_state_dict(state["method"])
     if weights == "averaged":
-        average = Average(method, run.train.ema_half_life)
+        average = Average(method, lasting(run).train.ema_half_life)
         average.load_state_dict(state["average"])
         average.copy_to(method)
     else:

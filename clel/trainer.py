@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clel import checkpoint
 from clel.average import Average
-from clel.config import ConfigError, differences
+from clel.config import ConfigError, differences, require
 from clel.data import Images, batch_indices, to_float
 from clel.engine import engine_of, warn_of_another_engine
 from clel.essence import essence
@@ -63,6 +63,7 @@ class Trainer:
         probe: Probe | None = None,
         grid_steps: int | None = None,
     ) -> None:
+        require(not config.minutes, "minutes become iterations in clel train and make table1; give iterations here")
         self.method, self.images, self.config, self.folder = method, images, config, Path(folder)
         self.seed, self.name, self.probe, self.grid_steps = seed, name, probe, grid_steps
         self.device = images.pixels.device
@@ -101,8 +102,12 @@ class Trainer:
             if signals.received is not None:
                 said = f"{self.name}: {signals.received.name} at the end of training; state saved"
                 raise Interrupted(said, signals.received)
+        return self.outcome("ok" if reason is None else "diverged", reason)
+
+    def outcome(self, status: str, reason: str | None) -> Outcome:
+        """The training as it stands, which ended so."""
         return Outcome(
-            "ok" if reason is None else "diverged",
+            status,
             reason,
             self.iteration,
             self.ledger.images(self.iteration),

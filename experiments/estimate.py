@@ -30,10 +30,14 @@ SAMPLING = 3
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of training and sampling of one run on this machine, and bytes at its peak (tensors alone)."""
+    """Seconds of training and sampling of one run on this machine, and bytes at its peak (tensors alone).
+
+    iterations: of training; what its minutes come to where it is trained for a time.
+    """
 
     seconds: float
     memory: int
+    iterations: int
 
 
 def estimate(run: Run[Any], spec: ImageSpec) -> Estimate:
@@ -63,7 +67,10 @@ def estimate(run: Run[Any], spec: ImageSpec) -> Estimate:
     if further := further_steps(METHODS[run.method], e):
         steps = further[-1] if goes_on(METHODS[run.method]) else sum(further)
         chains += min(e.samples, FOLLOWED) * steps / e.steps
-    return Estimate(seconds + measured.sampling_seconds / measured.images * chains, memory)
+    sampling = measured.sampling_seconds / measured.images * chains
+    if run.train.minutes:
+        iterations, seconds = max(1, round(iterations * 60 * run.train.minutes / seconds)), 60 * run.train.minutes
+    return Estimate(seconds + sampling, memory, iterations)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from baselines import METHODS, PLAIN
-from clel.config import ConfigError, choose, identity
+from clel.config import ConfigError, choose, identity, require
 from clel.data.side import at_side
 from clel.evening import evening_evaluate
 from clel.full import full_evaluate
@@ -120,6 +120,7 @@ def table1_cells(
     engine: str | None = None,
     settings: Sequence[Setting] = (),
     rates: bool | None = None,
+    minutes: float | None = None,
 ) -> list[Cell]:
     """The cells of Table 1: the references noise and held-out images, every method's rows with every seed, and others'.
 
@@ -130,6 +131,7 @@ def table1_cells(
         engine: of every method that has one of that name; the presets' own if None.
         rates: beside each row one at the plain EBM's learning rate; if None, where the profile says so, and all methods
             and several seeds are asked for and no settings.
+        minutes: train every method for so long, in the place of its preset's iterations.
         settings: beside each row one for every combination of these values, of the settings that its method has.
 
     Raises:
@@ -139,7 +141,9 @@ def table1_cells(
     chosen = choose(PROFILES, profile, "profile")
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}; expected at least 1")
+    require(minutes is None or minutes > 0, f"MINUTES is {minutes}; expected minutes of training, more than 0")
     dataset = at_side(dataset or chosen.dataset, chosen.side)
+    length = {} if minutes is None else {"minutes": minutes}
     asked = dict(evaluate or {})
     # given images have no chains, so of what is asked they take only what measuring depends on
     bound = replace(chosen.given, beyond=1.0, **{name: value for name, value in asked.items() if name == "features"})
@@ -160,7 +164,7 @@ def table1_cells(
         run = resolve(methods, method, preset, dataset=dataset, device=device)
         run = replace(
             run,
-            train=replace(run.train, **dict(chosen.cut_train)),
+            train=replace(run.train, **{**dict(chosen.cut_train), **length}),
             evaluate=replace(run.evaluate, **{**dict(chosen.cut_evaluate), **possible}),
         )
         own = variants(run, settings)

@@ -23,6 +23,8 @@ class Launching:
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     workers: int | None = None
     """Runs side by side. As many as GPUs, or cores, if not given."""
+    runs_per_gpu: int | None = None
+    """Runs that share one GPU of this machine; one if not given. On Slurm slurm.runs_per_gpu."""
     plan: bool = False
     """Print what would run, with estimates of time and memory, and stop."""
     report: bool = False
@@ -38,4 +40,4 @@ def run_on_this_machine(cells: Sequence[Cell], runs: Path, options: Launching) -
     if options.cluster == "debug":
         run_here(cells, runs)
     else:
-        run_local(cells, runs, options.workers, options.device)
+        run_local(cells, runs, options.workers, options.device, options.runs_per_gpu)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,9 +15,11 @@ from types import FrameType
 
 import torch
 
+from clel.config import require
 from clel.log import duration
 from clel.record import read_record
 from clel.run import choose_device, save_config
+from clel.settings import TrainConfig
 from experiments.grid import Cell
 from experiments.launch import cost, finished
 from experiments.store import read_log
@@ -32,11 +35,17 @@ class Worker:
     began_at: int
 
 
-def run_local(cells: Sequence[Cell], runs: Path, workers: int | None = None, device: str = "auto") -> int:
+def run_local(
+    cells: Sequence[Cell],
+    runs: Path,
+    workers: int | None = None,
+    device: str = "auto",
+    runs_per_gpu: int | None = None,
+) -> int:
     """Execute every cell that has no standing record; returns the number of workers that failed.
 
-    As many workers as cores (GPUs, on a machine with them), each with its share of the cores as threads: on networks
-    this small, single-threaded runs side by side do more than one run with all cores.
+    As many workers as cores (`runs_per_gpu` for each GPU, on a machine with them), each with its share of the cores as
+    threads: on networks this small, single-threaded runs side by side do more than one run with all cores.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once every worker saved its state and left.
@@ -47,7 +56,7 @@ def run_local(cells: Sequence[Cell], runs: Path, workers: int | None = None, dev
         print(f"{skipped} of {len(cells)} runs are finished already", file=sys.stderr)
     if not pending:
         return 0
-    gpus = visible_gpus(choose_device(device))
+    workers, gpus = places(choose_device(device), workers, runs_per_gpu)
     # by the whole grid, not by what is left of it: a rerun's sums keep their order
     workers, threads = shares(len(cells), workers, gpus)
     slots: list[Worker | None] = [None] * workers
@@ -82,6 +91,21 @@ def shares(cells: int, workers: int | None, gpus: Sequence[str]) -> tuple[int, i
     """How many of so many cells run side by side, and the threads of each; `workers` is what was asked for."""
     side_by_side = max(1, min(workers or len(gpus) or available_cores(), cells))
     return side_by_side, max(1, available_cores() // side_by_side)
+
+
+def places(device: torch.device, workers: int | None, runs_per_gpu: int | None) -> tuple[int | None, list[str]]:
+    """The workers that were asked for, and the GPU of each place that one can have, each GPU `runs_per_gpu` times.
+
+    Raises:
+        ConfigError: there is no GPU to share.
+    """
+    if runs_per_gpu is None:
+        return workers, visible_gpus(device)
+    require(runs_per_gpu >= 1, f"RUNS_PER_GPU is {runs_per_gpu}; expected at least 1")
+    require(device.type == "cuda", f"RUNS_PER_GPU: the device is {device}; WORKERS says how many runs share its cores")
+    if device.index is not None:
+        return workers or runs_per_gpu, []
+    return workers, visible_gpus(device) * runs_per_gpu
 
 
 def visible_gpus(device: torch.device) -> list[str]:
@@ -131,6 +155,13 @@ def _iteration(folder: Path) -> int:
     return max((line["iteration"] for line in read_log(folder) if line["kind"] == "train"), default=0)
 
 
+def _iterations(folder: Path, train: TrainConfig) -> int:
+    """Iterations that the run trains for; 0 where its minutes were not measured yet."""
+    if not train.minutes:
+        return train.iterations
+    return int(json.loads((folder / "config.json").read_text())["train"]["measured_iterations"])
+
+
 def _show(workers: Sequence[Worker], done: int, total: int, runs: Path) -> None:
     parts = []
     for worker in workers:
@@ -138,10 +169,11 @@ def _show(workers: Sequence[Worker], done: int, total: int, runs: Path) -> None:
         text = worker.cell.run_name.rsplit("-", 1)[0]
         if train is not None:
             iteration = _iteration(runs / worker.cell.run_name)
-            text += f" {iteration}/{train.iterations}"
+            total = _iterations(runs / worker.cell.run_name, train)
+            text += f" {iteration}/{total or '?'}"
             gained = iteration - worker.began_at
-            if gained > 0:
-                left = (train.iterations - iteration) * (time.monotonic() - worker.started) / gained
+            if gained > 0 and total:
+                left = (total - iteration) * (time.monotonic() - worker.started) / gained
                 text += f" left {duration(left)}"
         parts.append(text)
     line = f"runs {done}/{total} done | " + " | ".join(parts)

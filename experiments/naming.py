@@ -40,6 +40,8 @@ class Named:
     """Engine of every method that has one of that name (docs/design.md, section 5). The presets' own if not given."""
     set: str = ""
     """Variants, a row for each value: 'langevin.steps=10,30'; several keys, with semicolons, make a grid."""
+    minutes: float | None = None
+    """Minutes that each method is trained for, in the place of the presets' iterations (docs/protocol.md)."""
     rates: bool | None = None
     """Beside each row one at the plain EBM's learning rate. In quick's whole table with several seeds if not given."""
     external: Path | None = None
@@ -73,6 +75,8 @@ def table_name(options: Named) -> str:
         parts.append(f"{options.sampling_seeds}-samplings")
     if options.engine is not None:
         parts.append(slug(options.engine))
+    if options.minutes is not None:
+        parts.append(f"{options.minutes:g}-minutes")
     if options.set:
         parts.append(slug(typed(parse(options.set)).replace("/", "-")).strip("-"))
     if options.rates is not None:

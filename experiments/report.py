@@ -119,7 +119,7 @@ def describe(cells: Sequence[Cell], runs: Mapping[str, Run], command: str | None
     )
     commands = [command] if command else _distinct(str(p["command"]) for p in provenance if p.get("command"))
     lines = [
-        f"Table 1: unconditional generation, data set {dataset}, profile {profiles}.",
+        f"Table 1: unconditional generation, data set {dataset}, profile {profiles}{equal_time(cells, runs)}.",
         f"Protocol: {_protocol(rows, runs)}.",
         f"Seeds: {', '.join(map(str, seeds)) or 'none'}.",
         f"Command: {'; '.join(commands) or UNKNOWN}",
@@ -129,6 +129,17 @@ def describe(cells: Sequence[Cell], runs: Mapping[str, Run], command: str | None
     if mixed:
         lines.append(f"Warning: rows differ in {', '.join(mixed)}; their distances must not be compared.")
     return [" ".join(line.split()) for line in lines]
+
+
+def equal_time(cells: Sequence[Cell], runs: Mapping[str, Run]) -> str:
+    """For how long, and on what, the runs were trained; empty where a number of iterations said when to end."""
+    trains = (getattr(getattr(cell, "run", None), "train", None) for cell in cells)
+    minutes = sorted({train.minutes for train in trains if train is not None and train.minutes})
+    if not minutes:
+        return ""
+    trained = [run.part("provenance").get("device") for run in runs.values() if run.part("training")]
+    devices = ", ".join(_distinct(str(device) for device in trained if device)) or UNKNOWN
+    return f", every run trained for {' or '.join(f'{m:g}' for m in minutes)} minutes on {devices}"
 
 
 def refresh_section(readme: Path, source: Path, name: str = "table1", check: bool = False) -> bool:

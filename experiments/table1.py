@@ -28,7 +28,7 @@ from experiments.store import Run, load_cells
 from experiments.tables import table1
 from experiments.variants import parse
 
-LEFT_OUT = ("out", "plan", "report", "archive", "workers", "cluster")
+LEFT_OUT = ("out", "plan", "report", "archive", "workers", "runs_per_gpu", "cluster")
 """Options that do not say what is in the table."""
 
 
@@ -66,7 +66,7 @@ def main(options: Table1) -> int:
         if sweep is not None or not all(finished(cell, runs) for cell in cells):
             return 0  # the job that collects makes the table
     elif options.plan:
-        print(describe(cells, runs, options.workers, options.device))
+        print(describe(cells, runs, options.workers, options.device, options.runs_per_gpu))
         return 0
     elif options.report:
         if not kept:
@@ -97,6 +97,7 @@ def cells_of(options: Table1) -> list[Cell]:
         engine=options.engine,
         settings=parse(options.set),
         rates=options.rates,
+        minutes=options.minutes,
     )
 
 
@@ -176,10 +177,11 @@ def command(options: Table1) -> str:
     given = {"SEEDS": options.seeds, "PROFILE": options.profile, "METHODS": options.methods, "DATASET": options.dataset}
     given |= {"FEATURES": options.features, "PROTOCOLS": options.protocols, "SAMPLING_SEEDS": options.sampling_seeds}
     given |= {"ENGINE": options.engine, "SET": f"'{options.set}'" if options.set else "", "EXTERNAL": options.external}
+    given |= {"MINUTES": None if options.minutes is None else f"{options.minutes:g}"}
     given |= {"RATES": None if options.rates is None else int(options.rates)}
     # in the project's own table they are its runs like all others
     given |= {"PROJECT": 1 if options.project and options.out.resolve() != PROJECT.resolve() else None}
     defaults = {"SEEDS": 1, "PROFILE": "quick", "METHODS": "", "DATASET": None}
     defaults |= {"FEATURES": None, "PROTOCOLS": "", "SAMPLING_SEEDS": None, "ENGINE": None, "SET": "", "EXTERNAL": None}
-    defaults |= {"RATES": None, "PROJECT": None}
+    defaults |= {"MINUTES": None, "RATES": None, "PROJECT": None}
     return " ".join(["make table1", *(f"{k}={v}" for k, v in given.items() if v != defaults[k])])

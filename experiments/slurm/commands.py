@@ -82,7 +82,10 @@ def cancel(options: Cancel) -> int:
     """Exit status 0 once Slurm took the order."""
     sweep = choose_sweep(options.out, options.sweep)
     runs = [one_run(sweep.runs, options.run)] if options.run else sweep.runs
-    ids = [sweep.jobs[run][-1] for run in runs if run in sweep.jobs]
+    ids = list(dict.fromkeys(sweep.jobs[run][-1] for run in runs if run in sweep.jobs))
+    beside = [run for run, jobs in sweep.jobs.items() if jobs[-1] in ids and run not in runs]
+    if beside:
+        raise ConfigError(f"{runs[0]} shares its job with {', '.join(beside)}: make cancel stops the whole sweep")
     ids += [] if options.run else sweep.collect
     over = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"}
     states = job_states(ids) if ids else {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from clel.config import ConfigError, require
 
 OURS = {
-    **{"partition": "PARTITION", "p": "PARTITION", "time": "MINUTES", "t": "MINUTES", "mem": "MEMORY"},
+    **{"partition": "PARTITION", "p": "PARTITION", "time": "LIMIT_MINUTES", "t": "LIMIT_MINUTES", "mem": "MEMORY"},
     **{"gpus_per_node": "GPUS", "gpus": "GPUS", "cpus_per_task": "CPUS", "c": "CPUS"},
 }
 """sbatch's parameters that have a variable of their own."""
@@ -25,11 +25,13 @@ class SlurmOptions:
     """Partition, or several with commas; the cluster's default one if not given."""
     gpus: int | None = None
     """GPUs of a run."""
+    runs_per_gpu: int | None = None
+    """Runs that one job does side by side, sharing its GPU; one if not given. Each has cores and memory of its own."""
     cpus: int | None = None
     """CPU cores of a run, and its threads."""
     memory: float | None = None
     """Memory of a run in GB."""
-    minutes: int | None = None
+    limit_minutes: int | None = None
     """Time limit of a job in minutes. A run that needs longer is requeued and goes on."""
     sbatch: str = ""
     """More parameters of sbatch: account=x,qos=y,constraint=z."""
@@ -45,7 +47,15 @@ class SlurmOptions:
     """Submit also those runs of whose last job Slurm knows nothing, though it may still be there."""
 
     def __post_init__(self) -> None:
-        for name, least in {"gpus": 0, "cpus": 1, "minutes": 1, "parallel": 1, "requeues": 0, "notice": 1}.items():
+        for name, least in {
+            "gpus": 0,
+            "runs_per_gpu": 1,
+            "cpus": 1,
+            "limit_minutes": 1,
+            "parallel": 1,
+            "requeues": 0,
+            "notice": 1,
+        }.items():
             value = getattr(self, name)
             require(value is None or value >= least, f"{name.upper()} is {value}; expected at least {least}")
         require(self.memory is None or self.memory > 0, f"MEMORY is {self.memory}; expected GB, more than 0")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from clel.config import ConfigError
 from clel.data import DataError
+from clel.run import Run
 from experiments.grid import Cell
 from experiments.launch import finished
 from experiments.plan import by_row
@@ -70,6 +71,12 @@ def checked(
     return ["as it is, the submission would be refused:", *dict.fromkeys(found)]
 
 
+def hours_of(cell: Cell, needs: Mapping[tuple[str, str], Needs]) -> float:
+    """Hours of the cell's training: its minutes, where it is trained for a time, else the table's."""
+    minutes = cell.run.train.minutes if isinstance(cell.run, Run) else 0.0
+    return round(minutes / 60, 3) if minutes else needs_of(cell, needs).hours
+
+
 def describe(cells: Sequence[Cell], runs: Path, options: SlurmOptions) -> str:
     """The arrays with their resources, a line a row of the table in each, then hours."""
     needs = load_needs()
@@ -80,11 +87,13 @@ def describe(cells: Sequence[Cell], runs: Path, options: SlurmOptions) -> str:
     for number, array in enumerate(arrays(pending, options, needs, size), 1):
         lines.append(f"array {number}: {len(array.cells)} runs, each {array.resources}")
         for row, members in by_row(array.cells).items():
-            hours = needs_of(members[0], needs).hours
+            hours = hours_of(members[0], needs)
             jobs = max(1, -int(-hours * 60 // array.resources.minutes))
             again = f", each about {jobs} jobs one after the other" if jobs > 1 else ""
             if jobs > options.most_requeues + 1:
-                again += f"; more than REQUEUES={options.most_requeues} allows: give more, or longer jobs (MINUTES)"
+                again += (
+                    f"; more than REQUEUES={options.most_requeues} allows: give more, or longer jobs (LIMIT_MINUTES)"
+                )
             need = needs_of(members[0], needs)
             size_gb = f", {need.gpu_memory_gb:g} GB on the GPU" if need.gpu_memory_gb and array.resources.gpus else ""
             if size_gb and not need.fits:
@@ -93,7 +102,7 @@ def describe(cells: Sequence[Cell], runs: Path, options: SlurmOptions) -> str:
             gpu_hours += hours * array.resources.gpus * len(members)
             core_hours += hours * array.resources.cpus * len(members)
             longest = max(longest, hours)
-    sources = sorted({needs_of(cell, needs).source for cell in pending})
+    sources = sorted({needs_of(c, needs).source for c in pending if hours_of(c, needs) == needs_of(c, needs).hours})
     lines += ["", f"then one job that makes the table. Arrays have at most {size} runs ({known}),"]
     lines += [f"at most {options.parallel or PARALLEL} of an array at a time."]
     sums = f"{amount(gpu_hours)} GPU hours, {amount(core_hours)} core hours"

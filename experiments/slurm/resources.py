@@ -23,18 +23,23 @@ ONE_GPU = 80.0
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job asks for; `minutes` is its limit. Runs that ask for the same can be tasks of one array."""
+    """What a job asks for; `minutes` is its limit. Runs that ask for the same can be tasks of one array.
+
+    runs: how many share the job, side by side; cpus and memory_gb are for all of them.
+    """
 
     partition: str | None
     gpus: int
     cpus: int
     memory_gb: float
     minutes: int
+    runs: int = 1
 
     def __str__(self) -> str:
         where = f"partition {self.partition}" if self.partition else "default partition"
         gpus = f"{self.gpus} GPU{'s' if self.gpus != 1 else ''}"
-        return f"{where}, {gpus}, {self.cpus} CPUs, {self.memory_gb:g} GB, {self.minutes} min"
+        shared = f", shared by {self.runs} runs" if self.runs > 1 else ""
+        return f"{where}, {gpus}, {self.cpus} CPUs, {self.memory_gb:g} GB, {self.minutes} min{shared}"
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,12 @@ class Array:
 
     resources: Resources
     cells: tuple[Cell, ...]
+
+    @property
+    def shared(self) -> list[tuple[Cell, ...]]:
+        """The cells of each of its tasks."""
+        k = self.resources.runs
+        return [self.cells[start : start + k] for start in range(0, len(self.cells), k)]
 
 
 def load_needs(path: Path = TABLE) -> dict[tuple[str, str], Needs]:
@@ -106,18 +117,22 @@ def resources_of(cell: Cell, options: SlurmOptions, table: Mapping[tuple[str, st
     def asked(given: float | None, otherwise: float) -> float:
         return otherwise if given is None else given
 
+    gpus = int(asked(options.gpus, known.gpus))
+    runs = (options.runs_per_gpu or 1) if gpus else 1
     return Resources(
         options.partition,
-        int(asked(options.gpus, known.gpus)),
-        int(asked(options.cpus, known.cpus)),
-        float(asked(options.memory, known.memory_gb)),
-        int(asked(options.minutes, known.minutes)),
+        gpus,
+        runs * int(asked(options.cpus, known.cpus)),
+        runs * float(asked(options.memory, known.memory_gb)),
+        int(asked(options.limit_minutes, known.minutes)),
+        runs,
     )
 
 
 def beyond_one_gpu(cells: Sequence[Cell], options: SlurmOptions, table: Mapping[tuple[str, str], Needs]) -> list[Cell]:
     """The cells whose training takes more memory than one GPU has; on a CPU it is MEMORY that counts."""
-    return [c for c in cells if resources_of(c, options, table).gpus and not needs_of(c, table).fits]
+    asked = [(c, resources_of(c, options, table)) for c in cells]
+    return [c for c, r in asked if r.gpus and r.runs * needs_of(c, table).gpu_memory_gb > ONE_GPU]
 
 
 def too_large(beyond: Sequence[Cell], cells: Sequence[Cell]) -> str:
@@ -134,12 +149,12 @@ def too_large(beyond: Sequence[Cell], cells: Sequence[Cell]) -> str:
 def arrays(
     cells: Sequence[Cell], options: SlurmOptions, table: Mapping[tuple[str, str], Needs], size: int
 ) -> list[Array]:
-    """The cells by what they ask for, in arrays of at most `size`, longest runs first: tasks start in their order."""
+    """The cells by what they ask for, in arrays of at most `size` tasks, longest runs first: these start in order."""
     groups: dict[Resources, list[Cell]] = {}
     for cell in sorted(cells, key=cost, reverse=True):
         groups.setdefault(resources_of(cell, options, table), []).append(cell)
     return [
-        Array(resources, tuple(members[start : start + size]))
+        Array(resources, tuple(members[start : start + size * resources.runs]))
         for resources, members in groups.items()
-        for start in range(0, len(members), size)
+        for start in range(0, len(members), size * resources.runs)
     ]

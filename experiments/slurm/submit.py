@@ -21,6 +21,7 @@ from experiments.slurm.resources import Array, Resources
 from experiments.slurm.scheduler import cancel
 from experiments.slurm.sweep import JOBS, SETUP_FAILED, Sweep
 from experiments.slurm.task import Collect, Task
+from experiments.slurm.together import Together
 
 NO_LIMIT = 1_000_000
 """Timeouts that submitit allows: it takes any job shorter than some ten minutes for timed out, so the task counts."""
@@ -42,17 +43,21 @@ def submit_arrays(sweep: Sweep, arrays: Sequence[Array], code: Path, options: Sl
         for array in arrays:
             notice = options.notice_seconds(array.resources.minutes)
             patience = max(notice - MARGIN, notice / 2)
-            folders = [sweep.run_folders.absolute() / cell.run_name for cell in array.cells]
-            tasks = [Task(str(folder), sweep.home, options.most_requeues, patience) for folder in folders]
+            tasks: list[Task | Together] = []
+            for cells in array.shared:
+                folders = [str(sweep.run_folders.absolute() / cell.run_name) for cell in cells]
+                each = [Task(folder, sweep.home, options.most_requeues, patience) for folder in folders]
+                tasks.append(each[0] if len(each) == 1 else Together(each))
             executor = make_executor(sweep, array.resources, code, options, f"clel-{sweep.name}")
             with outside_a_job(options):
                 ids = [job.job_id for job in executor.submit_array(tasks)]
             base = ids[0].partition("_")[0]
             taken.append(base)
             about = {"job": base, "submitted": utc_now(), "resources": asdict(array.resources)}
-            sweep.arrays.append(about | {"code": code.name, "runs": len(ids)})
-            for cell, job in zip(array.cells, ids, strict=True):
-                sweep.jobs.setdefault(cell.run_name, []).append(job)
+            sweep.arrays.append(about | {"code": code.name, "runs": len(array.cells)})
+            for cells, job in zip(array.shared, ids, strict=True):
+                for cell in cells:
+                    sweep.jobs.setdefault(cell.run_name, []).append(job)
             sweep.save()
     except BaseException as error:
         undone = _undo(sweep, taken)
@@ -114,8 +119,8 @@ def make_executor(sweep: Sweep, resources: Resources, code: Path, options: Slurm
 def setup_lines(resources: Resources, code: Path, options: SlurmOptions) -> list[str]:
     """Shell lines before a job's own command: the user's, then threads, folders, and the copy of the code."""
     variables = {
-        "OMP_NUM_THREADS": resources.cpus,
-        "MKL_NUM_THREADS": resources.cpus,
+        "OMP_NUM_THREADS": resources.cpus // resources.runs,
+        "MKL_NUM_THREADS": resources.cpus // resources.runs,
         "CLEL_DATA": data_root().absolute(),
         "CLEL_CACHE": cache_root().expanduser().absolute(),
     }

@@ -59,7 +59,7 @@ class Task:
         attempts.started(folder, job, socket.gethostname())
         if starts(folder, job) > self.requeues + 1:
             # requeued by others: a node that fails each time, or scontrol requeue
-            raise RunFailed(self._give_up(folder, job))
+            raise RunFailed(self.give_up(folder, job))
         try:
             status = self._run(folder)
             how, why = self._judge(folder, status)
@@ -83,13 +83,13 @@ class Task:
         from submitit.core.utils import DelayedSubmission
 
         folder, job = Path(self.folder), job_id()
-        saved = self._ask_to_leave()
+        saved = self.ask_to_leave()
         if recorded(folder)[0] in FINAL:
             self.stopped = "finished"
             attempts.ended(folder, job, attempts.FINISHED, "at the last moment")
             return None
         if starts(folder, job) > self.requeues:
-            self.stopped = self._give_up(folder, job)
+            self.stopped = self.give_up(folder, job)
             return None
         if shutil.which("scontrol") is None:
             self.stopped = f"{saved}; not requeued, since this node has no scontrol: make resume goes on"
@@ -147,7 +147,7 @@ class Task:
         if self.child and not gone(self.child):
             os.kill(self.child, signal.SIGTERM)
 
-    def _ask_to_leave(self) -> str:
+    def ask_to_leave(self) -> str:
         """Let the child save and leave, or end it when its time is over; says which."""
         if not self.child or gone(self.child):
             return "no process was at work"
@@ -160,11 +160,11 @@ class Task:
             time.sleep(0.1)
         return "state saved"
 
-    def _give_up(self, folder: Path, job: str) -> str:
+    def give_up(self, folder: Path, job: str) -> str:
         """Record the status timeout; returns the reason, in words for a person."""
         reason = (
             f"started {self.requeues + 1} times by job {job} and still not at its end: its time limit, or preemption. "
-            "What it saved stands: make resume goes on, with MINUTES=... for longer jobs or REQUEUES=... for more"
+            "What it saved stands: make resume goes on, with LIMIT_MINUTES=... for longer jobs or REQUEUES=... for more"
         )
         command = [sys.executable, "-m", "experiments.cell", self.folder, "--at", self.home, "--give-up", reason]
         with open(folder / "output.log", "ab") as output:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ from experiments.speed.records import NAME, read_records, write_records
 from experiments.speed.report import write_speed_report
 from experiments.speed.rows import Row, ladder, speed_rows
 from experiments.speed.scaling import Point, points, scaling_jobs
+from experiments.speed.side_by_side import Throughput, throughputs
 from experiments.speed.work import stages_of
 
 KEPT = "speed_memory.partial.json"
@@ -55,6 +56,8 @@ class SpeedMemory:
     """Threads of the CPU. As OMP_NUM_THREADS says, or as many as torch takes, if not given."""
     scaling: bool = True
     """Also measure how time and memory grow with batch, image side, Langevin steps and width."""
+    side_by_side: bool = False
+    """Also measure what 1, 2, 4 and 8 runs of each method get done together on the device."""
     out: Path = OUT
     """Folder for <profile>/speed_memory.md, .tex, .csv, .json and figures/."""
     report: bool = False
@@ -85,6 +88,8 @@ def main(options: SpeedMemory) -> int:
     else:
         meaning(options).claim(folder)
         records = measure(options, effort, device, rows, found, folder / KEPT)
+        if options.side_by_side:
+            records["side_by_side"] = [asdict(one) for one in together(effort, device, rows)]
         write_records(folder, records)
         (folder / KEPT).unlink(missing_ok=True)
     again = str(records["options"].get("command") or command(options))
@@ -161,6 +166,16 @@ def measure(
     }
 
 
+def together(effort: Effort, device: str, rows: list[Row]) -> list[Throughput]:
+    """What runs of each row, rungs of the ladder left out, get done side by side, in their last stage."""
+    jobs = []
+    for row in rows:
+        if not row.rung:
+            number, _ = stages_of(row.run, effort.spec)[-1]
+            jobs.append(Job(row.key, device, effort, row.run, number))
+    return throughputs(jobs, torch.device(device))
+
+
 def folder_name(options: SpeedMemory) -> str:
     """Folder of the table: the profile's, and another one for whatever else was asked for."""
     parts = [options.profile]
@@ -194,7 +209,7 @@ def command(options: SpeedMemory) -> str:
     given: dict[str, object] = {"PROFILE": options.profile, "METHODS": options.methods or None}
     given |= {"DEVICE": options.device, "BATCH": options.batch, "ENGINE": options.engine}
     given |= {"ROUNDS": options.rounds, "THREADS": options.threads}
-    given |= {"SCALING": None if options.scaling else 0}
+    given |= {"SCALING": None if options.scaling else 0, "SIDE_BY_SIDE": 1 if options.side_by_side else None}
     defaults = {"PROFILE": "quick"}
     return " ".join(
         ["make speed-memory", *(f"{k}={v}" for k, v in given.items() if v is not None and v != defaults.get(k))]

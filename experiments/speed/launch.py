@@ -79,7 +79,7 @@ def _measured(job: Job, folder: Path, run: Callable[[Job, Path], int]) -> dict[s
         rounds = json.loads(path.read_text()) if path.exists() and path.stat().st_size else rounds
     else:
         ended = f"ended by signal {-status}" if status < 0 else f"exit status {status}"
-        found["failures"] = [f"no result ({ended}): {_last_lines(folder)}"]
+        found["failures"] = [f"no result ({ended}): {last_lines(folder)}"]
     reason = found["failures"][0] if found["failures"] else None
     return {
         "key": job.key,
@@ -117,7 +117,8 @@ def _name(benchmark: dict[str, Any]) -> str:
     return name.split("[", 1)[1].rstrip("]") if "[" in name else name.removeprefix("test_")
 
 
-def _last_lines(folder: Path) -> str:
+def last_lines(folder: Path) -> str:
+    """The end of what a process wrote to output.log, on one line."""
     path = folder / "output.log"
     lines = path.read_text(errors="replace").split("\n") if path.exists() else []
     return " | ".join([line for line in lines if line.strip()][-LINES:])

@@ -24,6 +24,7 @@ from experiments.speed.profiles import EFFORTS
 from experiments.speed.records import NAME, read_records
 from experiments.speed.rows import Row, speed_rows
 from experiments.speed.scaling import Point, curves, exponents
+from experiments.speed.side_by_side import side_by_side_grid
 from experiments.speed.table import most_common_engine, scaling_grid, speed_grid
 
 FIGURES = "figures/speed_{}.png"
@@ -72,6 +73,9 @@ def write_speed_report(
     parts.append("\n".join(f"- {escape_markdown(text)}" for text in claims or ["No claim has both its rows here."]))
     if fits:
         parts += ["**Growth with size:**", to_markdown(growth)]
+    if beside := records.get("side_by_side"):
+        shared = side_by_side_grid(rows, beside)
+        parts += ["**Runs side by side on one device:**", to_markdown(shared).rstrip("\n")]
     contents: dict[str, str | bytes] = {
         "speed_memory.md": "\n\n".join(parts).rstrip("\n") + "\n",
         "speed_memory.tex": latex_comment([*lines, *claims]) + to_latex(grid) + (to_latex(growth) if fits else ""),

@@ -25,7 +25,7 @@ from experiments.tune.grids import trial_cells
 from experiments.tune.table import about, by_method, trials_grid
 from experiments.tune.trials import KEPT, Trial, as_csv, best, kept_of, read_trials, scored, trial_of
 
-LEFT_OUT = ("out", "plan", "report", "workers", "cluster", "keep")
+LEFT_OUT = ("out", "plan", "report", "workers", "runs_per_gpu", "cluster", "keep")
 """Options that do not say which trials are meant."""
 
 
@@ -66,7 +66,7 @@ def main(options: Tune) -> int:
         if launch(launched(options, cells)) is not None:
             return 0  # the job that collects makes the table
     elif options.plan:
-        print(describe(cells, runs, options.workers, options.device))
+        print(describe(cells, runs, options.workers, options.device, options.runs_per_gpu))
         return 0
     elif cells and not options.report:
         prepare(cells, runs, options.device)

@@ -97,6 +97,17 @@ def test_every_stage_counts_with_its_own_images_and_gradients(monkeypatch: Any, 
     assert guess.seconds == pytest.approx(training + 50 * 20 * GRADIENT)
 
 
+def test_minutes_are_the_time_of_training_and_make_its_iterations(monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "METHODS", {"slow": Slow})
+    monkeypatch.setattr(module, "now", lambda device: Clock.seconds)
+    run = resolve({"slow": Slow}, "slow", "quick")
+    assert estimate(run, SPEC).iterations == 100
+    guess = estimate(replace(run, train=replace(run.train, minutes=2.0)), SPEC)
+    assert guess.seconds == pytest.approx(120 + 50 * 20 * GRADIENT)
+    training = 60 * 16 * STEP + 40 * 8 * (STEP + 10 * GRADIENT)
+    assert guess.iterations == round(100 * 120 / training)
+
+
 @pytest.mark.parametrize("goes_on", [True, False])
 def test_chains_beyond_their_steps_count(monkeypatch: Any, goes_on: bool) -> None:
     """40 of them, which go on to 60 steps, or are sampled anew for 20 and for 60."""

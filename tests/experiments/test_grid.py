@@ -46,11 +46,23 @@ def test_chosen_rows() -> None:
         ({"profile": "quick", "rows": ["igbm"]}, "did you mean 'igebm'"),
         ({"profile": "quick", "rows": ["clel:lagre"]}, "did you mean 'large'"),
         ({"profile": "quick", "seeds": 0}, "expected at least 1"),
+        ({"profile": "quick", "minutes": 0}, "MINUTES is 0; expected minutes of training"),
     ],
 )
 def test_refusals(arguments: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         table1_cells(**arguments)
+
+
+def test_every_method_gets_the_same_minutes() -> None:
+    plain, timed = table1_cells("quick", 2, rates=True), table1_cells("quick", 2, rates=True, minutes=9)
+    assert [c.row for c in plain] == [c.row for c in timed]
+    for before, after in zip(plain, timed, strict=True):
+        if isinstance(before.run, Run) and isinstance(after.run, Run):
+            assert after.run == replace(before.run, train=replace(before.run.train, minutes=9))
+            assert after.run_name != before.run_name
+        else:
+            assert after == before
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -18,6 +18,7 @@ from clel.record import blank_record, write_record
 from experiments import launch, local, plan
 from experiments.estimate import Estimate
 from experiments.grid import PROFILES, table1_cells
+from experiments.speed.records import write_records
 from experiments.table1 import refuse_other_settings
 
 
@@ -39,6 +40,31 @@ def test_gpus_are_those_that_the_process_may_use(
     if mask:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mask)
     assert local.visible_gpus(torch.device(device)) == expected
+
+
+def test_runs_that_share_a_gpu_each_have_a_place_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    gpu, one = torch.device("cuda"), torch.device("cuda:1")
+    assert local.places(gpu, None, None) == (None, ["0", "1"])
+    workers, gpus = local.places(gpu, None, 3)
+    # the first two runs have a GPU each, and twelve runs are six at a time
+    assert gpus == ["0", "1"] * 3 and local.shares(12, workers, gpus)[0] == 6
+    assert local.places(one, None, 3) == (3, []) and local.places(one, 2, 3) == (2, [])
+    with pytest.raises(ConfigError, match="the device is cpu; WORKERS says"):
+        local.places(torch.device("cpu"), None, 2)
+
+
+def test_a_plan_knows_what_runs_side_by_side_get_done(tmp_path: Path) -> None:
+    assert plan.slowed(1, tmp_path, "small") == (1.0, "")
+    assert plan.slowed(4, tmp_path, "small")[0] == 4.0 and "SIDE_BY_SIDE=1" in plan.slowed(4, tmp_path, "small")[1]
+    rates = [("plain", 1, 10.0), ("plain", 4, 20.0), ("clel", 1, 8.0), ("clel", 4, 24.0), ("clel", 8, None)]
+    beside = [{"row": row, "runs": n, "rate": rate, "reason": ""} for row, n, rate in rates]
+    gpu = {"gpu": torch.cuda.get_device_properties(0).name} if torch.cuda.is_available() else {}
+    tables: dict = {name: {} for name in ("options", "provenance", "load", "measurements")}
+    write_records(tmp_path / "small-x", {**tables, "machine": gpu, "side_by_side": beside})
+    slower, said = plan.slowed(4, tmp_path, "small")
+    assert slower == pytest.approx(4 / 2.5) and "4 on a GPU do 2.50 times what one does" in said
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": 1, "status": "ok"}'])
@@ -100,9 +126,11 @@ def test_a_plan_is_measured_with_the_threads_of_a_run(
 ) -> None:
     """Six cores for three runs: shared out as the workers will have them, and given back."""
     monkeypatch.setattr(local, "available_cores", lambda: 6)
-    monkeypatch.setattr(plan, "visible_gpus", lambda device: [str(k) for k in range(gpus)])
+    monkeypatch.setattr(local, "visible_gpus", lambda device: [str(k) for k in range(gpus)])
     seen = []
-    monkeypatch.setattr(plan, "estimate", lambda run, spec: (seen.append(torch.get_num_threads()), Estimate(150, 1))[1])
+    monkeypatch.setattr(
+        plan, "estimate", lambda run, spec: (seen.append(torch.get_num_threads()), Estimate(150, 1, 4))[1]
+    )
     before = torch.get_num_threads()
     cells = [cell for cell in table1_cells("smoke", 3, rows=["plain"]) if cell.row.startswith("plain")]
     text = plan.describe(cells, tmp_path, asked)
@@ -113,7 +141,7 @@ def test_a_plan_is_measured_with_the_threads_of_a_run(
 
 
 def test_the_plan_of_this_machine_says_what_does_not_fit_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "estimate", lambda run, spec: Estimate(1.0, 5_000_000_000))
+    monkeypatch.setattr(plan, "estimate", lambda run, spec: Estimate(1.0, 5_000_000_000, 4))
     cells = table1_cells("smoke", rows=["plain"])
     for there, fits in ((4_000_000_000, False), (6_000_000_000, True)):
         monkeypatch.setattr(plan, "memory_of", lambda device, there=there: there)

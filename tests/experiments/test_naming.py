@@ -50,6 +50,13 @@ def test_a_table_has_one_folder_and_command(tmp_path: Path, monkeypatch: pytest.
     assert written == [(tmp_path / "smoke-igebm-clel", "make table1 PROFILE=smoke METHODS=igebm,clel")] * 2
 
 
+def test_minutes_name_a_table() -> None:
+    options = Table1("quick", methods="plain", minutes=9.0)
+    assert table1.table_name(options) == "quick-plain-9-minutes"
+    assert table1.command(options) == "make table1 METHODS=plain MINUTES=9"
+    assert all(cell.run.train.minutes == 9 for cell in table1.cells_of(options) if cell.row == "plain")
+
+
 @pytest.mark.parametrize("methods", ["plain,clel", "clel,plain", "clel, plain,clel:quick,clel:+batch"])
 def test_so_has_one_of_speed_and_memory(methods: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["speed-memory", "--methods", methods, "--report", "--out", str(tmp_path)]) == 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -10,8 +12,10 @@ import pytest
 
 from clel.augment import AugmentConfig
 from clel.config import to_dict
+from clel.settings import TrainConfig
 from experiments.report import describe, refresh_section, write_report
 from experiments.store import load_records
+from tests.experiments.conftest import FakeCell
 
 
 def test_report_has_every_file_and_is_reproducible(fake: Any, grid: list, tmp_path: Path) -> None:
@@ -120,3 +124,15 @@ def test_readme_without_markers_is_refused(tmp_path: Path, text: str) -> None:
     source.write_text("x")
     with pytest.raises(ValueError, match="table1 begin"):
         refresh_section(readme, source)
+
+
+@dataclass(frozen=True)
+class Timed(FakeCell):
+    run: Any = None
+
+
+def test_equal_time_is_said_with_the_device(fake: Any) -> None:
+    cell = Timed("a", "Method A", run=SimpleNamespace(train=TrainConfig(minutes=9.0)))
+    fake.write(cell)
+    first = describe([cell], load_records(fake.runs_dir, [cell.run_name]))[0]
+    assert first.endswith("profile quick, every run trained for 9 minutes on cpu.")

@@ -53,7 +53,9 @@ def start(tmp_path: Path) -> Launch:
 
 
 def test_a_table_becomes_arrays_and_a_job_that_collects(slurm: FakeSlurm, start: Launch, tmp_path: Path) -> None:
-    sweep = start(partition="gpu", minutes=9, cpus=2, setup="module load x; true", parallel=1, sbatch="account=me")
+    sweep = start(
+        partition="gpu", limit_minutes=9, cpus=2, setup="module load x; true", parallel=1, sbatch="account=me"
+    )
     assert sweep is not None
     assert [(a["job"], a["runs"]) for a in sweep.arrays] == [("101", 2), ("102", 2), ("103", 1)]
     assert sweep.collect == ["104"] and len(sweep.jobs) == 5
@@ -156,7 +158,7 @@ def test_an_unreachable_controller_stops_it_before_anything_is_submitted(slurm: 
 
 
 def test_a_run_that_was_given_a_gpu_must_not_train_without(slurm: FakeSlurm, start: Launch, tmp_path: Path) -> None:
-    sweep = start("plain", gpus=1, minutes=10)
+    sweep = start("plain", gpus=1, limit_minutes=10)
     assert sweep is not None and "#SBATCH --gpus-per-node=1" in slurm.scripts()[101]
     from baselines import METHODS
 
@@ -200,7 +202,7 @@ def test_cancelling_and_resuming(
     slurm: FakeSlurm, start: Launch, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     out = tmp_path / "out"
-    start(minutes=9)
+    start(limit_minutes=9)
     slurm.states |= {"101": "RUNNING", "102": "PENDING", "103": "COMPLETED", "104": "PENDING"}
     sweep = choose_sweep(out)
     of = {ids[0]: run for run, ids in sweep.jobs.items()}
@@ -210,7 +212,7 @@ def test_cancelling_and_resuming(
     slurm.states |= {"102_1": "UNKNOWN"}
     (out / "runs" / of["103"] / "output.log").write_text("what was\nthe matter\n")
     capsys.readouterr()
-    again.resume(again.Resume(out=out, slurm=SlurmOptions(minutes=30)))
+    again.resume(again.Resume(out=out, slurm=SlurmOptions(limit_minutes=30)))
     printed = capsys.readouterr().out
     assert f"{of['102_1']}: cancelled\n" in printed and "    the matter\n" in printed
     sweep = choose_sweep(out)

@@ -42,7 +42,7 @@ def test_a_row_of_its_own_comes_before_that_of_its_profile() -> None:
 
 
 def test_the_users_word_counts_also_where_it_is_nought() -> None:
-    options = SlurmOptions(partition="gpu", gpus=0, memory=0.5, minutes=5)
+    options = SlurmOptions(partition="gpu", gpus=0, memory=0.5, limit_minutes=5)
     asked = resources_of(cells("paper", rows=("plain",))[-1], options, NEEDS)
     assert (asked.partition, asked.gpus, asked.memory_gb, asked.minutes) == ("gpu", 0, 0.5, 5)
     assert asked.cpus == NEEDS["paper", "plain"].cpus
@@ -57,13 +57,13 @@ def test_arrays_hold_equal_resources_the_longest_first_and_no_more_than_allowed(
         assert {resources_of(cell, SlurmOptions(), NEEDS) for cell in array.cells} == {array.resources}
     alone = [a for a in found if a.resources.memory_gb == 32]
     assert [len(a.cells) for a in alone] == [4, 1] and {c.row for a in alone for c in a.cells} == {"clel:large"}
-    (whole,) = arrays(cells("quick"), SlurmOptions(minutes=7), NEEDS, size=1000)
+    (whole,) = arrays(cells("quick"), SlurmOptions(limit_minutes=7), NEEDS, size=1000)
     assert whole.cells[0].row == "clel" and whole.cells[-1].row in ("noise", "real")
 
 
 def test_thousands_of_runs_make_few_arrays() -> None:
     many = cells("quick", seeds=1000, rows=("plain", "igebm"))
-    assert len(arrays(many, SlurmOptions(minutes=60), NEEDS, size=1001)) == -(-len(many) // 1001)
+    assert len(arrays(many, SlurmOptions(limit_minutes=60), NEEDS, size=1001)) == -(-len(many) // 1001)
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_parameters_of_sbatch(text: str, expected: dict[str, object]) -> None:
     ("changes", "message"),
     [
         ({"sbatch": "partition=gpu"}, "give PARTITION="),
-        ({"sbatch": "time=10"}, "give MINUTES="),
+        ({"sbatch": "time=10"}, "give LIMIT_MINUTES="),
         ({"sbatch": "array=0-3"}, "sets by itself"),
         ({"sbatch": "=x"}, "expected name=value"),
-        ({"minutes": 0}, "MINUTES is 0"),
+        ({"limit_minutes": 0}, "LIMIT_MINUTES is 0"),
         ({"memory": -1.0}, "MEMORY is -1"),
         ({"requeues": -1}, "REQUEUES is -1"),
         ({"parallel": 0}, "PARALLEL is 0"),
@@ -99,10 +99,10 @@ def test_refusals(changes: dict, message: str) -> None:
 
 
 def test_options_of_a_resume_change_only_what_they_give() -> None:
-    first = SlurmOptions(partition="gpu", minutes=60, setup="module load x", force=True)
+    first = SlurmOptions(partition="gpu", limit_minutes=60, setup="module load x", force=True)
     assert first.changed_by(SlurmOptions()) == replace(first, force=False)
-    second = first.changed_by(SlurmOptions(minutes=120, gpus=0, force=True))
-    assert (second.partition, second.minutes, second.gpus, second.force) == ("gpu", 120, 0, True)
+    second = first.changed_by(SlurmOptions(limit_minutes=120, gpus=0, force=True))
+    assert (second.partition, second.limit_minutes, second.gpus, second.force) == ("gpu", 120, 0, True)
 
 
 def test_the_notice_is_short_where_the_limit_is() -> None:

@@ -83,7 +83,7 @@ def tell(told: Story, slurm: Path, tree: Tree, runs: dict[str, Path]) -> None:
     up = [sys.executable, str(ROOT / "scripts" / "slurm-local"), "up", "--dir", str(slurm)]
     subprocess.run(up, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120)
     # of 12 iterations that take 96 s in all the first job does some 8: Slurm gives notice 30 to 60 s before its limit
-    limit = ["--slurm.setup", "export PAUSE=8", "--slurm.minutes", 2]
+    limit = ["--slurm.setup", "export PAUSE=8", "--slurm.limit-minutes", 2]
     tree.run(*tree.table(told.limited, "--cluster", "slurm", *limit, methods="plain", seeds=1))
     sweeps.wait_for_jobs(told.out)
     told.status_before = tree.run("status", "--out", told.out)
