@@ -83,7 +83,7 @@ slurm-demo: $(READY) ## Quick Table 1 through a one-node Slurm that is started o
 
 .PHONY: tune
 tune: $(READY) ## Train and score the declared trials of every method's settings, on seeds that no table reports: results/tune-PROFILE
-	@$(PY) -m experiments tune --profile '$(PROFILE)' --out '$(OUT)' $(if $(METHODS),--methods '$(METHODS)') \
+	@$(PY) -m experiments tune --profile '$(PROFILE)' --out '$(OUT)' $(if $(METHODS),--methods '$(METHODS)') $(if $(DATASET),--dataset '$(DATASET)') \
 		$(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT) \
 		$(if $(call on,AFRESH),--afresh) $(if $(call on,KEEP),--keep) $(if $(call on,PLAN),--plan) $(if $(call on,REPORT),--report)
 

@@ -46,7 +46,8 @@ def throughputs(jobs: Sequence[Job], device: torch.device) -> list[Throughput]:
     """Of each job's run, alone and beside copies of itself, on one device: on a CPU no more than it has cores."""
     most = available_cores() if device.type == "cpu" else max(NUMBERS)
     numbers = [n for n in NUMBERS if n <= most]
-    progress, found = Progress("side by side", len(jobs) * len(numbers)), []
+    progress = Progress("side by side", len(jobs) * len(numbers))
+    found: list[Throughput] = []
     for job in jobs:
         for n in numbers:
             progress.show(len(found), f"{n} of {job.key}")

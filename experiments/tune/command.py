@@ -9,12 +9,13 @@ from typing import Any
 
 from clel.config import choose, from_dict, require, to_dict
 from clel.files import write_atomically
+from clel.run import slug
 from experiments.drawing import png
 from experiments.grid import Cell
 from experiments.launch import finished, prepare
 from experiments.launching import CLUSTERS, Launching, run_on_this_machine
 from experiments.markup import latex_comment, titled, to_latex, to_markdown
-from experiments.meaning import Meaning
+from experiments.meaning import Meaning, absolute
 from experiments.naming import OUT, in_order, names
 from experiments.plan import describe
 from experiments.slurm import plan
@@ -40,6 +41,8 @@ class Tune(Launching):
     """Profile whose presets are tuned."""
     methods: str = ""
     """Methods, separated by commas. All if not given."""
+    dataset: str | None = None
+    """Data set: a name or a path. The profile's own if not given."""
     afresh: bool = False
     """Train also what experiments/tuning.csv has."""
     keep: bool = False
@@ -79,7 +82,7 @@ def main(options: Tune) -> int:
 
 def cells_of(options: Tune) -> list[Cell]:
     """Every declared trial that the options name."""
-    return trial_cells(options.profile, names(options.methods), options.device)
+    return trial_cells(options.profile, names(options.methods), options.device, dataset=options.dataset)
 
 
 def to_do(options: Tune) -> list[Cell]:
@@ -117,9 +120,10 @@ def write(options: Tune, again: str) -> list[Path]:
     written = [folder / name for name in contents]
     if options.keep:
         held = read_trials(KEPT)
-        mine = trial_cells(options.profile)
+        mine = trial_cells(options.profile, dataset=options.dataset)
         here = kept_of(mine, held) | trials
-        others = [trial for trial in held.values() if trial.profile != options.profile]
+        data = f"-{slug(cells[0].dataset)}-s"
+        others = [trial for trial in held.values() if trial.profile != options.profile or data not in trial.run]
         write_atomically(KEPT, as_csv([*others, *(here[c.run_name] for c in mine if c.run_name in here)]))
         written.append(KEPT)
     return written
@@ -140,12 +144,14 @@ def summary(options: Tune) -> str:
 def meaning(options: Tune) -> Meaning:
     """What the table of these trials is of."""
     given = {"profile": options.profile, "methods": options.methods, "afresh": options.afresh or None}
+    given |= {"dataset": absolute(options.dataset)}
     return Meaning("tune", given, "tuning.md", f"`{command(options)}`")
 
 
 def folder_name(options: Tune) -> str:
     """Folder of the table."""
-    return "-".join(["tune", options.profile, *names(options.methods), *(["afresh"] if options.afresh else [])])
+    data = [slug(options.dataset)] if options.dataset else []
+    return "-".join(["tune", options.profile, *data, *names(options.methods), *(["afresh"] if options.afresh else [])])
 
 
 def launched(options: Tune, cells: list[Cell]) -> Table:
@@ -166,6 +172,7 @@ def restored(values: Mapping[str, Any], out: Path) -> Tune:
 
 def command(options: Tune) -> str:
     """The command that does this again."""
-    given = {"PROFILE": options.profile, "METHODS": options.methods, "AFRESH": 1 if options.afresh else ""}
-    defaults = {"PROFILE": "quick", "METHODS": "", "AFRESH": ""}
+    given: dict[str, object] = {"PROFILE": options.profile, "METHODS": options.methods, "DATASET": options.dataset}
+    given["AFRESH"] = 1 if options.afresh else ""
+    defaults = {"PROFILE": "quick", "METHODS": "", "DATASET": None, "AFRESH": ""}
     return " ".join(["make tune", *(f"{k}={v}" for k, v in given.items() if v != defaults[k])])

@@ -1,17 +1,21 @@
-"""The figure of the trials: score against learning rate, a line for each value of the other setting."""
+"""The figure of the trials: score against the first setting, a line for each value of the second, presets apart."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from baselines import METHODS
+from clel.run import resolve
 from experiments.drawing import COLOURS
+from experiments.grid import PROFILES
 from experiments.tune.grids import GRIDS
 from experiments.tune.table import by_method
 from experiments.tune.trials import Scored, best
+from experiments.variants import value_of
 
 
 def trials_figure(rows: Sequence[Scored], profile: str) -> Figure:
@@ -20,14 +24,17 @@ def trials_figure(rows: Sequence[Scored], profile: str) -> Figure:
     figure = Figure(figsize=(3.0 * min(3, len(methods)), 2.6 * -(-len(methods) // 3)), layout="constrained")
     panels = figure.subplots(-(-len(methods) // 3), min(3, len(methods)), squeeze=False).flatten()
     for axes, (method, own) in zip(panels, methods.items(), strict=False):
-        first, second = GRIDS[profile][method].settings
+        first, *more = GRIDS[profile][method].settings
         chosen = best(own)
-        for number, value in enumerate(second.values):
-            points = [
-                (dict(changes)[first.key], row)
-                for row, changes in zip(own, GRIDS[profile][method].trials, strict=True)
-                if dict(changes)[second.key] == value and row.score is not None
-            ]
+        lines: dict[str, list[tuple[float, Scored]]] = {}
+        for row, trial in zip(own, GRIDS[profile][method].trials, strict=True):
+            values = dict(trial.changes)
+            name = trial.preset or ", ".join(f"{setting.key} {values[setting.key]:g}" for setting in more)
+            points = lines.setdefault(name or "preset's settings", [])
+            if row.score is not None:
+                preset: Any = resolve(METHODS, method, trial.preset or PROFILES[profile].presets[0])
+                points.append((values.get(first.key, value_of(preset, first.key)), row))
+        for number, (name, points) in enumerate(lines.items()):
             axes.errorbar(
                 [x for x, _ in points],
                 [row.score for _, row in points],
@@ -35,7 +42,7 @@ def trials_figure(rows: Sequence[Scored], profile: str) -> Figure:
                 color=COLOURS[number],
                 marker="os^v"[number % 4],
                 capsize=3,
-                label=f"{second.key} {value:g}",
+                label=name,
             )
             for x, row in points:
                 if row is chosen:
@@ -47,7 +54,7 @@ def trials_figure(rows: Sequence[Scored], profile: str) -> Figure:
         axes.margins(x=0.15)
         axes.set_ylim(bottom=0)
         axes.set_title(METHODS[method].title, fontsize=9)
-        axes.set_xlabel("learning rate", fontsize=8)
+        axes.set_xlabel("learning rate" if first.key == "lr" else first.key, fontsize=8)
         axes.set_ylabel("distance to held-out images", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.legend(fontsize=7, frameon=False)

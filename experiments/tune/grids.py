@@ -1,6 +1,6 @@
 """The declared trials of every method: as many for each, a learning rate and one knob that its authors vary.
 
-The rule: each trial is trained with every seed of SEEDS, which no table reports, and scored by the mean Frechet
+The rule: each trial is trained with every seed of its profile's, which no table reports, and scored by the mean Frechet
 distance of fresh samples to held-out images; the preset has the settings of the best trial. A trial with a seed that
 did not end well is not chosen.
 """
@@ -9,29 +9,62 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 from baselines import METHODS
 from clel.config import choose
+from clel.data.side import at_side
+from clel.length import scaled
 from clel.run import Methods, resolve
 from experiments.grid import PROFILES, Cell, seeded
 from experiments.variants import Changes, Setting, changed, combinations, label, words
 
-SEEDS = (100, 101, 102)
-"""Seeds of the trials. Tables count from 0."""
+
+@dataclass(frozen=True)
+class Trying:
+    """How the trials of a profile are made.
+
+    Attributes:
+        seeds: of each trial. Tables count from 0.
+        length: share of the preset's iterations; all of its lengths are scaled alike (clel/length.py).
+    """
+
+    seeds: tuple[int, ...] = (100, 101, 102)
+    length: Fraction = Fraction(1)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one trial is: changes of the profile's preset, or another preset as it is."""
+
+    changes: Changes = ()
+    preset: str | None = None
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return f"preset {self.preset}" if self.preset else words(self.changes)
+
+    @property
+    def label(self) -> str:
+        """What follows the method in the name of its row: "[lr=0.001]" or ":evening-persistent"."""
+        return f":{self.preset}" if self.preset else f"[{label(self.changes)}]"
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The settings of a method that are tried, every combination of them, and why these."""
+    """The settings of a method that are tried, every combination of them; other presets that are; and why these."""
 
     settings: tuple[Setting, ...]
     why: str
+    presets: tuple[str, ...] = ()
 
     @property
-    def trials(self) -> list[Changes]:
-        """What each trial changes."""
-        return combinations(self.settings)
+    def trials(self) -> list[Choice]:
+        """What each trial is."""
+        varied = [Choice(changes) for changes in combinations(self.settings)]
+        return varied + [Choice(preset=preset) for preset in self.presets]
 
 
 QUICK = {
@@ -61,37 +94,62 @@ QUICK = {
     ),
 }
 
-GRIDS: Mapping[str, Mapping[str, Grid]] = {"quick": QUICK, "smoke": QUICK}
+PERSISTENT = ("evening-persistent",)
+CHAINS = "learning rate, each chain from noise; and at the preset's rate chains that go on, as the authors have them"
+
+EVENING = {
+    "igebm": Grid((Setting("lr", (3e-4, 1e-3)),), CHAINS, PERSISTENT),
+    "plain": Grid((Setting("lr", (5e-4, 1e-3)),), CHAINS, PERSISTENT),
+    "vae": Grid((Setting("lr", (3e-3, 1e-2, 2e-2)),), "learning rate"),
+    "vaebm": Grid((Setting("langevin.step_size", (1e-3, 1e-2, 1e-1)),), "step size: another one for each data set"),
+    "recovery_likelihood": Grid((Setting("lr", (2e-4, 5e-4, 1e-3)),), "learning rate"),
+    "clel": Grid((Setting("lr", (5e-4, 1e-3)),), CHAINS, PERSISTENT),
+}
+
+GRIDS: Mapping[str, Mapping[str, Grid]] = {"quick": QUICK, "smoke": QUICK, "evening": EVENING}
 """By profile and method."""
+TRYING: Mapping[str, Trying] = {
+    "quick": Trying(),
+    "smoke": Trying(),
+    "evening": Trying(seeds=(100,), length=Fraction(1, 3)),
+}
+"""By profile."""
 
 
 def trial_cells(
-    profile: str, methods: Sequence[str] = (), device: str = "auto", known: Methods = METHODS
+    profile: str,
+    methods: Sequence[str] = (),
+    device: str = "auto",
+    known: Methods = METHODS,
+    dataset: str | None = None,
 ) -> list[Cell]:
     """A cell for each method, trial and seed, measured on held-out images; by default of all methods with a grid.
+
+    dataset: the profile's own if None.
 
     Raises:
         ConfigError: an unknown profile or method, or one that has no grid.
     """
     grids = choose(GRIDS, profile, "profile with trials")
-    size = PROFILES[profile]
+    size, trying = PROFILES[profile], TRYING[profile]
+    dataset = at_side(dataset or size.dataset, size.side)
     cells = []
     for method in methods or grids:
         grid = choose(grids, method, "method with trials")
-        run = resolve(known, method, size.presets[0], dataset=size.dataset, device=device)
-        # looks during training are not needed, and cost a tenth of it
-        train = replace(run.train, **{**dict(size.cut_train), "evaluate_every": 0, "sample_every": 0})
-        measured = {**dict(size.cut_evaluate), "rounds": 1, "beyond": 1.0, "bootstrap": 0, "reference": "test"}
-        run = replace(run, train=train, evaluate=replace(run.evaluate, **measured))
         for trial in grid.trials:
-            cell = Cell(
-                f"{method}[{label(trial)}]", f"{known[method].title} ({words(trial)})", profile, changed(run, trial)
-            )
-            cells += seeded(cell, SEEDS)
+            run = resolve(known, method, trial.preset or size.presets[0], dataset=dataset, device=device)
+            # looks during training are not needed, and cost a tenth of it
+            train = replace(run.train, **{**dict(size.cut_train), "evaluate_every": 0, "sample_every": 0})
+            measured = {**dict(size.cut_evaluate), "rounds": 1, "beyond": 1.0, "bootstrap": 0, "reference": "test"}
+            run = changed(replace(run, train=train, evaluate=replace(run.evaluate, **measured)), trial.changes)
+            run = scaled(run, trying.length.numerator, trying.length.denominator)
+            title = f"{known[method].title} ({trial.words})"
+            cells += seeded(Cell(method + trial.label, title, profile, run), trying.seeds)
     return cells
 
 
-def at_trial(profile: str, method: str, trial: Changes, known: Methods = METHODS) -> bool:
+def at_trial(profile: str, method: str, trial: Choice, known: Methods = METHODS) -> bool:
     """Whether the method's preset has the settings of the trial."""
-    run: Any = resolve(known, method, PROFILES[profile].presets[0])
-    return changed(run, trial) == run
+    preset = PROFILES[profile].presets[0]
+    run: Any = resolve(known, method, preset)
+    return replace(changed(resolve(known, method, trial.preset or preset), trial.changes), preset=preset) == run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from baselines import METHODS
@@ -9,9 +10,8 @@ from experiments.grid import Cell
 from experiments.headings import data_title
 from experiments.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.numbers import number
-from experiments.tune.grids import GRIDS, SEEDS, at_trial
+from experiments.tune.grids import GRIDS, TRYING, at_trial
 from experiments.tune.trials import Scored, best
-from experiments.variants import words
 
 RULE = (
     "The mean over the seeds; ± sample standard deviation. The rule chooses the lowest mean among the trials of a "
@@ -23,7 +23,7 @@ def by_method(rows: Sequence[Scored]) -> dict[str, list[Scored]]:
     """The trials of each method, in their order."""
     found: dict[str, list[Scored]] = {}
     for row in rows:
-        found.setdefault(row.row.partition("[")[0], []).append(row)
+        found.setdefault(re.split(r"[\[:]", row.row)[0], []).append(row)
     return found
 
 
@@ -37,9 +37,12 @@ def about(rows: Sequence[Scored], cells: Sequence[Cell], command: str) -> list[s
     real = " / ".join(dict.fromkeys(f"{t.n_real} images of {t.reference}" for t in trials if t.reference))
     dataset = data_title(cells[0].dataset)
     waiting = [METHODS[method].title for method, own in methods.items() if not all(row.complete for row in own)]
+    trying = TRYING[cells[0].profile]
+    seeds = f"the seed{'s' * (len(trying.seeds) > 1)} {', '.join(map(str, trying.seeds))}"
+    length = "" if trying.length == 1 else f", and {trying.length} of the preset's iterations"
     lines = [
         f"Trials: settings of the profile {cells[0].profile}, data set {dataset}; {len(rows) // len(methods)} a "
-        f"method, each with the seeds {', '.join(map(str, SEEDS))}, which no table reports. {done} of {len(rows)} "
+        f"method, each with {seeds}, which no table reports{length}. {done} of {len(rows)} "
         "trials are complete.",
         f"Score: Fréchet distance of fresh chains to {real or 'held-out images'}, mean over the seeds; the lowest is "
         "chosen.",
@@ -67,18 +70,18 @@ def trials_grid(rows: Sequence[Scored], profile: str) -> Grid:
     for method, own in by_method(rows).items():
         grid, chosen = GRIDS[profile][method], best(own)
         why = notes.mark(f"{METHODS[method].title}: {grid.why}.")
-        for place, (row, changes) in enumerate(zip(own, grid.trials, strict=True)):
+        for place, (row, trial) in enumerate(zip(own, grid.trials, strict=True)):
             ended = [t for t in row.trials if t is not None]
             good = [t for t in ended if t.score is not None]
             score = DASH if row.score is None else number(row.score, 2)
             score += f" ± {number(row.spread, 2)}" if row.score is not None and row.spread is not None else ""
             failed = "; ".join(f"seed {t.seed}: {t.status}" for t in ended if t.score is None)
             marks = (notes.mark(f"{row.title}: {failed}."),) if failed else ()
-            words_of = ["chosen"] * (chosen is row) + ["preset"] * at_trial(profile, method, changes)
+            words_of = ["chosen"] * (chosen is row) + ["preset"] * at_trial(profile, method, trial)
             lines.append(
                 [
                     Text(METHODS[method].title if place == 0 else "", (why,) if place == 0 else ()),
-                    Text(words(changes)),
+                    Text(trial.words),
                     Text(score, marks),
                     Text(f"{len(good)} of {len(row.trials)}" if ended else "not trained"),
                     Text(str(sum(int(t.divergences or 0) for t in ended)) if ended else ""),

@@ -17,10 +17,14 @@ from experiments.artefacts import artefact_of
 from experiments.store import Run as Stored
 from experiments.tune import command
 from experiments.tune.command import Tune
-from experiments.tune.grids import GRIDS, QUICK, SEEDS, at_trial, trial_cells
+from experiments.tune.figure import trials_figure
+from experiments.tune.grids import EVENING, GRIDS, QUICK, TRYING, at_trial, trial_cells
 from experiments.tune.table import about, by_method, trials_grid
 from experiments.tune.trials import KEPT, Trial, as_csv, best, kept_of, read_trials, scored, trial_of
 from experiments.variants import value_of
+
+KEPT_OF = (("quick", None), ("evening", "cifar10_jpeg"))
+"""Profile and data set of the project's own trials."""
 
 
 def ended(cell: Any, distance: float | None, status: str = "ok") -> Trial:
@@ -65,10 +69,42 @@ def test_every_method_has_as_many_trials_of_a_learning_rate_and_one_more_setting
             value_of(run, setting.key)  # the method has it
 
 
+def test_the_evening_profile_has_as_many_trials_of_every_method() -> None:
+    assert set(EVENING) == set(METHODS)
+    assert {len(grid.trials) for grid in EVENING.values()} == {3}
+    for method in EVENING:
+        full, trials = resolve(METHODS, method, "evening"), trial_cells("evening", [method])
+        assert {cell.seed for cell in trials} == {100} and {cell.dataset for cell in trials} == {"cifar10@16"}
+        for cell in trials:
+            run: Any = cell.run
+            # a third of everything that is a length, so that shares stay what they are
+            assert run.train.iterations == math.ceil(full.train.iterations / 3)
+            assert run.train.ema_half_life == pytest.approx(full.train.ema_half_life / 3)
+            assert getattr(run.config, "warmup", 0) == math.ceil(getattr(full.config, "warmup", 0) / 3)
+            assert run.evaluate.features == "lite0" and run.evaluate.reference == "test"
+    restarts = {cell.row: cell.run.config.buffer.restart for cell in trial_cells("evening", ["clel"])}  # type: ignore
+    assert restarts == {"clel[lr=0.0005]": 1.0, "clel[lr=0.001]": 1.0, "clel:evening-persistent": 0.001}
+    other = trial_cells("evening", ["clel"], dataset="shapes")
+    assert {cell.dataset for cell in other} == {"shapes@16"}
+
+
+def test_a_preset_that_is_tried_as_it_is() -> None:
+    cells = trial_cells("evening", ["plain"])
+    found = {cell.run_name: ended(cell, value) for cell, value in zip(cells, (600.0, 700.0, 500.0), strict=True)}
+    rows = scored(cells, found)
+    assert list(by_method(rows)) == ["plain"] and best(rows) is rows[2]
+    table = trials_grid(rows, "evening")
+    assert [line[1].text for line in table.rows] == ["lr 0.0005", "lr 0.001", "preset evening-persistent"]
+    assert [line[-1].text for line in table.rows] == ["preset", "", "chosen"]
+    assert "1/3 of the preset's iterations" in about(rows, cells, "make tune")[0]
+    (axes,) = [axes for axes in trials_figure(rows, "evening").axes if axes.get_visible()]
+    assert axes.get_legend_handles_labels()[1] == ["preset's settings", "evening-persistent"]
+
+
 def test_no_table_reports_the_seeds_of_trials() -> None:
-    assert SEEDS == (100, 101, 102)
+    assert TRYING["quick"].seeds == (100, 101, 102) and min(s for t in TRYING.values() for s in t.seeds) >= 100
     cells = trial_cells("quick")
-    assert {cell.seed for cell in cells} == set(SEEDS)
+    assert {cell.seed for cell in cells} == {100, 101, 102}
     assert len({cell.run_name for cell in cells}) == len(cells) == len(QUICK) * 6 * 3
 
 
@@ -157,24 +193,26 @@ def test_unknown_names_are_told() -> None:
 
 
 @pytest.mark.parametrize("method", QUICK)
-def test_the_preset_is_the_best_of_the_trials_that_were_kept(method: str) -> None:
-    cells = trial_cells("quick", [method])
+@pytest.mark.parametrize(("profile", "dataset"), KEPT_OF)
+def test_the_preset_is_the_best_of_the_trials_that_were_kept(profile: str, dataset: str | None, method: str) -> None:
+    cells = trial_cells(profile, [method], dataset=dataset)
     kept = read_trials(KEPT)
     rows = by_method(scored(cells, kept_of(cells, kept)))[method]
     if not all(row.complete for row in rows):
         pytest.skip(f"the trials of {method} are not complete yet")
     chosen = best(rows)
     assert chosen is not None, f"no trial of {method} ended well with every seed; widen its grid"
-    changes = dict(zip([row.row for row in rows], GRIDS["quick"][method].trials, strict=True))[chosen.row]
-    assert at_trial("quick", method, changes), f"{method}: the trials choose {chosen.row}; the preset has other values"
+    trial = dict(zip([row.row for row in rows], GRIDS[profile][method].trials, strict=True))[chosen.row]
+    assert at_trial(profile, method, trial), f"{method}: the trials choose {chosen.row}; the preset has other values"
 
 
 def test_the_kept_file_has_trials_of_the_grid_alone() -> None:
-    known = {c.run_name: (c.row, str(c.seed), identity(c.measured)) for c in trial_cells("quick")}
+    cells = [c for profile, dataset in KEPT_OF for c in trial_cells(profile, dataset=dataset)]
+    known = {c.run_name: (c.row, str(c.seed), identity(c.measured)) for c in cells}
     kept = read_trials(KEPT).values()
     for trial in kept:
         assert known.get(trial.run) == (trial.row, trial.seed, trial.measured), f"{trial.run} is no present trial"
-    assert len({trial.features_identity for trial in kept}) <= 1
+    assert all(len({t.features_identity for t in kept if t.profile == profile}) <= 1 for profile, _ in KEPT_OF)
     assert not any(trial.git_dirty == "True" for trial in kept)
 
 
