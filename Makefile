@@ -29,7 +29,8 @@ off = $(known)$(filter 0 no false,$($1))
 
 # resources of a job and sbatch's parameters, for CLUSTER=slurm; what is not given is in experiments/resources.csv
 SUBMIT = $(if $(PARTITION),--slurm.partition '$(PARTITION)') $(if $(GPUS),--slurm.gpus $(GPUS)) \
-	$(if $(CPUS),--slurm.cpus $(CPUS)) $(if $(MEMORY),--slurm.memory $(MEMORY)) $(if $(MINUTES),--slurm.minutes $(MINUTES)) \
+	$(if $(RUNS_PER_GPU),--slurm.runs-per-gpu $(RUNS_PER_GPU)) \
+	$(if $(CPUS),--slurm.cpus $(CPUS)) $(if $(MEMORY),--slurm.memory $(MEMORY)) $(if $(LIMIT_MINUTES),--slurm.limit-minutes $(LIMIT_MINUTES)) \
 	$(if $(SLURM),--slurm.sbatch '$(SLURM)') $(if $(SETUP),--slurm.setup '$(SETUP)') $(if $(NOTICE),--slurm.notice $(NOTICE)) \
 	$(if $(PARALLEL),--slurm.parallel $(PARALLEL)) $(if $(REQUEUES),--slurm.requeues $(REQUEUES)) \
 	$(if $(call on,FORCE),--slurm.force)
@@ -37,24 +38,26 @@ SUBMIT = $(if $(PARTITION),--slurm.partition '$(PARTITION)') $(if $(GPUS),--slur
 # what names a table and its folder
 NAMED = --profile '$(PROFILE)' --out '$(OUT)' $(if $(METHODS),--methods '$(METHODS)') $(if $(DATASET),--dataset '$(DATASET)') \
 	$(if $(FEATURES),--features '$(FEATURES)') $(if $(PROTOCOLS),--protocols '$(PROTOCOLS)') \
-	--seeds $(SEEDS) $(if $(SAMPLING_SEEDS),--sampling-seeds $(SAMPLING_SEEDS)) $(if $(ENGINE),--engine '$(ENGINE)') \
+	--seeds $(SEEDS) $(if $(SAMPLING_SEEDS),--sampling-seeds $(SAMPLING_SEEDS)) $(if $(ENGINE),--engine '$(ENGINE)') $(if $(MINUTES),--minutes $(MINUTES)) \
 	$(if $(SET),--set '$(SET)') $(if $(call on,RATES),--rates True) $(if $(call off,RATES),--rates False) $(if $(EXTERNAL),--external '$(EXTERNAL)')
 
 TABLE1 = $(PY) -m experiments table1 $(NAMED) $(if $(DEVICE),--device $(DEVICE)) \
-	$(if $(WORKERS),--workers $(WORKERS)) $(if $(call on,PROJECT),--project) $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT)
+	$(if $(WORKERS),--workers $(WORKERS)) $(if $(RUNS_PER_GPU),--runs-per-gpu $(RUNS_PER_GPU)) $(if $(call on,PROJECT),--project) $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT)
 
 SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')
 
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
-	@echo "  variables: PROFILE=smoke|quick|small|paper SEEDS=3 METHODS=igebm,clel DATASET=... DEVICE=cuda WORKERS=2 OUT=results PLAN=1"
+	@echo "  variables: PROFILE=smoke|quick|small|paper SEEDS=3 METHODS=igebm,clel DATASET=... DEVICE=cuda WORKERS=2 RUNS_PER_GPU=4 OUT=results PLAN=1"
 	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv PROJECT=1 RATES=0"
+	@echo "             MINUTES=9 trains every method for so long, in the place of its preset's iterations"
 	@echo "             SET='langevin.steps=10,30; lr=0.001' for a row each, beside the default"
 	@echo "  tune:      AFRESH=1 trains what experiments/tuning.csv has too, KEEP=1 writes it; beside PROFILE, METHODS, DEVICE, WORKERS and OUT"
-	@echo "  speed:     BATCH=64 ROUNDS=15 THREADS=1 SCALING=0 REPORT=1 for speed-memory, beside PROFILE, METHODS, DEVICE, ENGINE and OUT"
+	@echo "  speed:     BATCH=64 ROUNDS=15 THREADS=1 SCALING=0 SIDE_BY_SIDE=1 REPORT=1 for speed-memory, beside PROFILE, METHODS, DEVICE, ENGINE and OUT"
 	@echo "             SELECT=frechet ROUNDS=5 DEVICE=cuda BASELINE=my.json LIMIT=1.2 FORCE=1 for bench, bench-save, bench-compare"
-	@echo "  on Slurm:  CLUSTER=slurm PARTITION=gpu GPUS=1 CPUS=4 MEMORY=24 MINUTES=1440 SLURM='account=x,qos=y' SETUP='module load cuda'"
+	@echo "  gpu-natural: MINUTES=8 BUDGET=12 SAMPLES=10000 REPORT=1, beside PROFILE, DATASET, DEVICE, FEATURES and OUT"
+	@echo "  on Slurm:  CLUSTER=slurm PARTITION=gpu GPUS=1 CPUS=4 MEMORY=24 LIMIT_MINUTES=1440 SLURM='account=x,qos=y' SETUP='module load cuda'"
 	@echo "             PARALLEL=100 REQUEUES=20 NOTICE=180 FORCE=1; SWEEP=... RUN=... for status, logs, cancel, resume"
 
 .PHONY: table1
@@ -75,7 +78,7 @@ cancel: $(READY) ## On Slurm: cancel the jobs of the latest sweep, or of RUN=...
 
 .PHONY: resume
 resume: $(READY) ## On Slurm: submit just what the latest sweep lacks (here the same make table1 goes on)
-	@$(PY) -m experiments resume $(SWEEPING) $(SUBMIT)
+	@$(if $(MINUTES),$(error MINUTES is how long runs train, which a resumed one keeps; a job's limit is LIMIT_MINUTES))$(PY) -m experiments resume $(SWEEPING) $(SUBMIT)
 
 .PHONY: slurm-demo
 slurm-demo: $(READY) ## Quick Table 1 through a one-node Slurm that is started on this machine (Debian packages)
@@ -84,7 +87,7 @@ slurm-demo: $(READY) ## Quick Table 1 through a one-node Slurm that is started o
 .PHONY: tune
 tune: $(READY) ## Train and score the declared trials of every method's settings, on seeds that no table reports: results/tune-PROFILE
 	@$(PY) -m experiments tune --profile '$(PROFILE)' --out '$(OUT)' $(if $(METHODS),--methods '$(METHODS)') $(if $(DATASET),--dataset '$(DATASET)') \
-		$(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT) \
+		$(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(RUNS_PER_GPU),--runs-per-gpu $(RUNS_PER_GPU)) $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT) \
 		$(if $(call on,AFRESH),--afresh) $(if $(call on,KEEP),--keep) $(if $(call on,PLAN),--plan) $(if $(call on,REPORT),--report)
 
 .PHONY: chains
@@ -116,7 +119,7 @@ test-fast: $(READY) ## Run the tests that take less than a few seconds each
 speed-memory: $(READY) ## Measure time, memory and operations of every method: results/PROFILE/speed_memory.md and figures
 	@$(PY) -m experiments speed-memory --profile $(PROFILE) --out '$(OUT)' $(if $(METHODS),--methods '$(METHODS)') \
 		$(if $(DEVICE),--device $(DEVICE)) $(if $(BATCH),--batch $(BATCH)) $(if $(ENGINE),--engine '$(ENGINE)') $(if $(ROUNDS),--rounds $(ROUNDS)) \
-		$(if $(THREADS),--threads $(THREADS)) $(if $(call off,SCALING),--no-scaling) \
+		$(if $(THREADS),--threads $(THREADS)) $(if $(call off,SCALING),--no-scaling) $(if $(call on,SIDE_BY_SIDE),--side-by-side) \
 		$(if $(call on,REPORT),--report)
 
 BENCH = -m experiments bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SELECT),--select '$(SELECT)') \
@@ -147,6 +150,13 @@ gpu-check: $(READY) ## Check and measure on a CUDA device, some ten minutes: tes
 	$(PY) -m experiments bench --device cuda --save --force $(if $(BASELINE),--baseline '$(BASELINE)') || failed="$$failed bench"; \
 	for rows in $(GPU_TABLES); do env -u OMP_NUM_THREADS $(PY) $(GPU_TABLE) $$rows || failed="$$failed speed-memory $$rows"; done; \
 	test -z "$$failed" || { echo "gpu-check: failed:$$failed (see above)"; exit 1; }
+
+.PHONY: gpu-natural
+gpu-natural: $(READY) ## On a borrowed card: CLEL, the plain EBM and IGEBM side by side for MINUTES=8, packed; later REPORT=1
+	@$(PY) -m experiments gpu-natural --out '$(OUT)' --profile $(if $(filter command line environment,$(origin PROFILE)),'$(PROFILE)',small) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(BUDGET),--budget $(BUDGET)) $(if $(DATASET),--dataset '$(DATASET)') \
+		$(if $(SAMPLES),--samples $(SAMPLES)) $(if $(DEVICE),--device $(DEVICE)) $(if $(FEATURES),--features '$(FEATURES)') \
+		$(if $(call on,REPORT),--report)
 
 .PHONY: data
 data: $(READY) ## Download and check a data set: make data DATASET=cifar10

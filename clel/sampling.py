@@ -89,13 +89,22 @@ def draw(
     protocol: str = "clean",
 ) -> Tensor:
     """n fresh samples, uint8 [n, C, H, W] on the CPU, each batch from its own random stream."""
-    progress = Progress(name, n) if name else None
+    progress, done = (Progress(name, n) if name else None), 0
     parts: list[Tensor] = []
-    for start in range(0, n, config.batch):
-        parts.append(_batch(method, start, min(config.batch, n - start), config, protocol, seed, label)[-1])
+    for pixels in batches(method, n, config, seed, label, protocol):
+        parts.append(pixels)
+        done += len(pixels)
         if progress:
-            progress.show(start + len(parts[-1]), "samples")
+            progress.show(done, "samples")
     return torch.cat(parts)
+
+
+def batches(
+    method: Method, n: int, config: EvaluateConfig, seed: int, label: str = "sample", protocol: str = "clean"
+) -> Iterator[Tensor]:
+    """The samples of `draw` batch by batch, uint8 [m, C, H, W] each, for who may have to stop before the last."""
+    for start in range(0, n, config.batch):
+        yield _batch(method, start, min(config.batch, n - start), config, protocol, seed, label)[-1]
 
 
 @dataclass(frozen=True)

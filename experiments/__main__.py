@@ -16,6 +16,7 @@ from clel.lock import Busy
 from clel.log import shown_notices
 from clel.threads import wait_asleep
 from experiments import latex, readme, table1
+from experiments.borrowed import command as borrowed
 from experiments.engines import command as engines
 from experiments.slurm import again, commands
 from experiments.slurm.clients import SchedulerError
@@ -29,6 +30,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "tune": (tune.Tune, tune.main),
     "chains": (chains.Chains, chains.main),
     "speed-memory": (speed.SpeedMemory, speed.main),
+    "gpu-natural": (borrowed.GpuNatural, borrowed.main),
     "engines": (engines.Engines, engines.main),
     "bench": (bench.Bench, bench.main),
     "readme": (readme.Readme, readme.main),

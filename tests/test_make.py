@@ -69,15 +69,37 @@ def test_the_device_of_benchmarks_is_passed_on() -> None:
 @pytest.mark.parametrize("target", ["table1", "report", "engines", "archive"])
 def test_what_names_a_table_is_passed_on(target: str) -> None:
     named = {"PROFILE": "small", "METHODS": "clel", "DATASET": "shapes", "FEATURES": "classifier", "ENGINE": "exact"}
-    named |= {"PROTOCOLS": "clean,paper", "SEEDS": "2", "SAMPLING_SEEDS": "3", "EXTERNAL": "my.csv", "OUT": "elsewhere"}
+    named |= {
+        "PROTOCOLS": "clean,paper",
+        "SEEDS": "2",
+        "SAMPLING_SEEDS": "3",
+        "MINUTES": "9",
+        "EXTERNAL": "my.csv",
+        "OUT": "elsewhere",
+    }
     printed = make(target, *(f"{name}={value}" for name, value in named.items())).stdout.replace("'", "")
     for name, value in named.items():
         assert f"--{name.lower().replace('_', '-')} {value}" in printed, name
 
 
 def test_where_table1_runs_is_passed_on() -> None:
-    printed = make("table1", "DEVICE=cuda", "WORKERS=2", "SEEDS=3", "CLUSTER=slurm").stdout.replace("'", "")
+    order = ("DEVICE=cuda", "WORKERS=2", "SEEDS=3", "CLUSTER=slurm", "RUNS_PER_GPU=4", "LIMIT_MINUTES=60")
+    printed = make("table1", *order).stdout.replace("'", "")
     assert all(option in printed for option in ("--device cuda", "--workers 2", "--seeds 3", "--cluster slurm"))
+    assert all(option in printed for option in ("--runs-per-gpu 4", "--slurm.runs-per-gpu 4"))
+    assert "--slurm.limit-minutes 60" in printed and " --minutes" not in printed
+
+
+def test_minutes_are_no_jobs_limit() -> None:
+    done = make("resume", "MINUTES=60")
+    assert done.returncode == 2 and "a job's limit is LIMIT_MINUTES" in done.stderr
+
+
+def test_a_borrowed_card_has_natural_images_unless_told_otherwise() -> None:
+    assert "--profile small" in make("gpu-natural", "MINUTES=8").stdout
+    printed = make("gpu-natural", "PROFILE=smoke", "MINUTES=0.1", "BUDGET=5", "DATASET=digits", "REPORT=1").stdout
+    for option in ("--profile 'smoke'", "--minutes 0.1", "--budget 5", "--dataset 'digits'", "--report"):
+        assert option in printed
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
