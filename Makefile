@@ -23,6 +23,7 @@ TEST_WORKERS ?= 2
 
 # A variable that is on or off: $(call on,NAME) and $(call off,NAME) are not empty where it says so. Any other word than
 # these is an error; nothing is neither, so that the default holds.
+comma := ,
 known = $(if $(filter-out 1 yes true 0 no false,$($1)),$(error $1=$($1): it is on or off; give 1, yes or true, or 0, no or false))
 on = $(known)$(filter 1 yes true,$($1))
 off = $(known)$(filter 0 no false,$($1))
@@ -90,6 +91,11 @@ tune: $(READY) ## Train and score the declared trials of every method's settings
 .PHONY: chains
 chains: $(READY) ## Study fresh chains against the replay buffer: results/chains (docs/protocol.md)
 	@$(PY) -m experiments chains --out '$(OUT)' $(if $(WORKERS),--workers $(WORKERS)) $(if $(DEVICE),--device $(DEVICE))
+
+.PHONY: features
+features: $(READY) ## Ladders of corruptions: at which side images are resized for Lite0's features: results/features (docs/protocol.md)
+	@$(PY) -m experiments features --out '$(OUT)' $(if $(DATASET),--dataset '$(DATASET)') $(if $(SIZE),--size $(SIZE)) \
+		$(if $(IMAGES),--images $(IMAGES)) $(if $(SIDES),--sides $(subst $(comma), ,$(SIDES))) $(if $(DEVICE),--device $(DEVICE))
 
 .PHONY: report
 report: $(READY) ## Make Table 1 and its figures again from the finished runs

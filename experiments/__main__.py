@@ -17,6 +17,7 @@ from clel.log import shown_notices
 from clel.threads import wait_asleep
 from experiments import latex, readme, table1
 from experiments.engines import command as engines
+from experiments.features import command as features
 from experiments.slurm import again, commands
 from experiments.slurm.clients import SchedulerError
 from experiments.speed import bench
@@ -28,6 +29,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "table1": (table1.Table1, table1.main),
     "tune": (tune.Tune, tune.main),
     "chains": (chains.Chains, chains.main),
+    "features": (features.Features, features.main),
     "speed-memory": (speed.SpeedMemory, speed.main),
     "engines": (engines.Engines, engines.main),
     "bench": (bench.Bench, bench.main),
