@@ -50,9 +50,10 @@ SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 	@echo "  variables: PROFILE=smoke|quick|small|paper SEEDS=3 METHODS=igebm,clel DATASET=... DEVICE=cuda WORKERS=2 OUT=results PLAN=1"
-	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv PROJECT=1 RATES=0"
+	@echo "             FEATURES=classifier|lite0|inception-clean|inception-clean,lite0 PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv PROJECT=1 RATES=0"
 	@echo "             SET='langevin.steps=10,30; lr=0.001' for a row each, beside the default"
 	@echo "  tune:      AFRESH=1 trains what experiments/tuning.csv has too, KEEP=1 writes it; beside PROFILE, METHODS, DEVICE, WORKERS and OUT"
+	@echo "  features:  SIZE=16 IMAGES=1500 SIDES=96,224 for features, beside DATASET, DEVICE and OUT"
 	@echo "  speed:     BATCH=64 ROUNDS=15 THREADS=1 SCALING=0 REPORT=1 for speed-memory, beside PROFILE, METHODS, DEVICE, ENGINE and OUT"
 	@echo "             SELECT=frechet ROUNDS=5 DEVICE=cuda BASELINE=my.json LIMIT=1.2 FORCE=1 for bench, bench-save, bench-compare"
 	@echo "  on Slurm:  CLUSTER=slurm PARTITION=gpu GPUS=1 CPUS=4 MEMORY=24 MINUTES=1440 SLURM='account=x,qos=y' SETUP='module load cuda'"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from clel.config import ConfigError, differences, from_dict, identity
 from clel.data import Images, load
 from clel.evaluate import SPLITS, brief, measure_images, refuse_few_samples
 from clel.evaluation import Subject, evaluate, metrics
+from clel.feature_choice import settled
 from clel.files import write_atomically
 from clel.interrupt import Interrupted
 from clel.lock import locked
@@ -47,6 +49,7 @@ def execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
         ConfigError, DataError: bad input. It is recorded only where the folder had a config.json, as a launcher's has.
         Interrupted: on SIGTERM or Ctrl-C; no record is written, and running it again goes on.
     """
+    run = replace(run, evaluate=settled(run.evaluate, run.dataset))
     with locked(folder):
         return _execute(run, folder, methods)
 
@@ -69,9 +72,11 @@ def measured_on(run: Run[Any], images: Images) -> Reference:
 
 
 def reference_of(evaluate: EvaluateConfig, train: Images, held_out: Images) -> Reference:
-    """The reference that samples are held against, in the feature space that `evaluate` names."""
-    space = feature_space(evaluate.features, train, held_out)
-    return reference(held_out if evaluate.reference == "test" else train, space)
+    """The reference that samples are held against, in the feature spaces that `evaluate` names."""
+    images = held_out if evaluate.reference == "test" else train
+    names = (evaluate.features, *evaluate.also)
+    main, *others = (reference(images, feature_space(name, train, held_out)) for name in names)
+    return replace(main, further=dict(zip(evaluate.also, others, strict=True)))
 
 
 def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
@@ -143,11 +148,11 @@ def _trained(
         return json.loads(path.read_text())
     device = images.pixels.device
     refuse_few_samples(run.evaluate, run.train, method.chains(), real)
-    look = brief(run.evaluate, run.train.evaluate_samples)
+    look, seen = brief(run.evaluate, run.train.evaluate_samples), replace(real, further={})
 
     def probe(method: Method, iteration: int) -> dict[str, Any]:
         pixels = draw(method, look.samples, look, run.seed, label=f"probe {iteration}")
-        values = measure_images(pixels, real, look, run.seed, "fresh")
+        values = measure_images(pixels, seen, look, run.seed, "fresh")
         return {f"{name}_fresh": value for name, value in values.items()}
 
     if device.type == "cuda":

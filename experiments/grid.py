@@ -8,6 +8,7 @@ from typing import Any
 
 from baselines import METHODS, PLAIN
 from clel.config import ConfigError, choose, identity
+from clel.feature_choice import settled
 from clel.full import full_evaluate
 from clel.method import Method
 from clel.protocol import PROTOCOLS
@@ -137,7 +138,8 @@ def table1_cells(
     dataset = dataset or chosen.dataset
     asked = dict(evaluate or {})
     # given images have no chains, so of what is asked they take only what measuring depends on
-    bound = replace(chosen.given, beyond=1.0, **{name: value for name, value in asked.items() if name == "features"})
+    spaces = {name: value for name, value in asked.items() if name in ("features", "also")}
+    bound = settled(replace(chosen.given, beyond=1.0, **spaces), dataset)
     rates = chosen.rates and seeds > 1 and not rows and not settings if rates is None else rates
     cells = []
     for kind, reference in REFERENCES.items():
@@ -156,7 +158,7 @@ def table1_cells(
         run = replace(
             run,
             train=replace(run.train, **dict(chosen.cut_train)),
-            evaluate=replace(run.evaluate, **{**dict(chosen.cut_evaluate), **possible}),
+            evaluate=settled(replace(run.evaluate, **{**dict(chosen.cut_evaluate), **possible}), dataset),
         )
         own = variants(run, settings)
         note = ""

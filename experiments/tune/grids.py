@@ -13,6 +13,7 @@ from typing import Any
 
 from baselines import METHODS
 from clel.config import choose
+from clel.feature_choice import settled
 from clel.run import Methods, resolve
 from experiments.grid import PROFILES, Cell, seeded
 from experiments.variants import Changes, Setting, changed, combinations, label, words
@@ -82,7 +83,7 @@ def trial_cells(
         # looks during training are not needed, and cost a tenth of it
         train = replace(run.train, **{**dict(size.cut_train), "evaluate_every": 0, "sample_every": 0})
         measured = {**dict(size.cut_evaluate), "rounds": 1, "beyond": 1.0, "bootstrap": 0, "reference": "test"}
-        run = replace(run, train=train, evaluate=replace(run.evaluate, **measured))
+        run = replace(run, train=train, evaluate=settled(replace(run.evaluate, **measured), size.dataset))
         for trial in grid.trials:
             cell = Cell(
                 f"{method}[{label(trial)}]", f"{known[method].title} ({words(trial)})", profile, changed(run, trial)
