@@ -23,6 +23,7 @@ TEST_WORKERS ?= 2
 
 # A variable that is on or off: $(call on,NAME) and $(call off,NAME) are not empty where it says so. Any other word than
 # these is an error; nothing is neither, so that the default holds.
+comma := ,
 known = $(if $(filter-out 1 yes true 0 no false,$($1)),$(error $1=$($1): it is on or off; give 1, yes or true, or 0, no or false))
 on = $(known)$(filter 1 yes true,$($1))
 off = $(known)$(filter 0 no false,$($1))
@@ -49,11 +50,12 @@ SWEEPING = --out '$(OUT)' $(if $(SWEEP),--sweep '$(SWEEP)')
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
-	@echo "  variables: PROFILE=smoke|quick|small|paper SEEDS=3 METHODS=igebm,clel DATASET=... DEVICE=cuda WORKERS=2 RUNS_PER_GPU=4 OUT=results PLAN=1"
-	@echo "             FEATURES=classifier|inception-clean PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv PROJECT=1 RATES=0"
+	@echo "  variables: PROFILE=smoke|quick|evening|small|paper SEEDS=3 METHODS=igebm,clel DATASET=... DEVICE=cuda WORKERS=2 RUNS_PER_GPU=4 OUT=results PLAN=1"
+	@echo "             FEATURES=classifier|lite0|inception-clean|inception-clean,lite0 PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv PROJECT=1 RATES=0"
 	@echo "             MINUTES=9 trains every method for so long, in the place of its preset's iterations"
 	@echo "             SET='langevin.steps=10,30; lr=0.001' for a row each, beside the default"
-	@echo "  tune:      AFRESH=1 trains what experiments/tuning.csv has too, KEEP=1 writes it; beside PROFILE, METHODS, DEVICE, WORKERS and OUT"
+	@echo "  tune:      AFRESH=1 trains what experiments/tuning.csv has too, KEEP=1 writes it; beside PROFILE, METHODS, DATASET, DEVICE, WORKERS and OUT"
+	@echo "  features:  SIZE=16 IMAGES=1500 SIDES=96,224 for features, beside DATASET, DEVICE and OUT"
 	@echo "  speed:     BATCH=64 ROUNDS=15 THREADS=1 SCALING=0 SIDE_BY_SIDE=1 REPORT=1 for speed-memory, beside PROFILE, METHODS, DEVICE, ENGINE and OUT"
 	@echo "             SELECT=frechet ROUNDS=5 DEVICE=cuda BASELINE=my.json LIMIT=1.2 FORCE=1 for bench, bench-save, bench-compare"
 	@echo "  gpu-natural: MINUTES=8 BUDGET=12 SAMPLES=10000 REPORT=1, beside PROFILE, DATASET, DEVICE, FEATURES and OUT"
@@ -94,6 +96,11 @@ tune: $(READY) ## Train and score the declared trials of every method's settings
 chains: $(READY) ## Study fresh chains against the replay buffer: results/chains, with PROFILE=evening -evening (docs/protocol.md)
 	@$(PY) -m experiments chains --profile '$(PROFILE)' --out '$(OUT)' $(if $(DATASET),--dataset '$(DATASET)') \
 		$(if $(filter-out file,$(origin SEEDS)),--seeds $(SEEDS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(DEVICE),--device $(DEVICE))
+
+.PHONY: features
+features: $(READY) ## Ladders of corruptions: at which side images are resized for Lite0's features: results/features (docs/protocol.md)
+	@$(PY) -m experiments features --out '$(OUT)' $(if $(DATASET),--dataset '$(DATASET)') $(if $(SIZE),--size $(SIZE)) \
+		$(if $(IMAGES),--images $(IMAGES)) $(if $(SIDES),--sides $(subst $(comma), ,$(SIDES))) $(if $(DEVICE),--device $(DEVICE))
 
 .PHONY: report
 report: $(READY) ## Make Table 1 and its figures again from the finished runs

@@ -68,7 +68,7 @@ def measured(
     many = samples.n > ROWS
     with tempfile.TemporaryDirectory(prefix="clel-") if many else nullcontext() as folder:
         place = Path(folder) if folder else None
-        return score(samples.chunks(), samples.n, real, config, seed, source, place, title, force)
+        return score(samples.chunks, samples.n, real, config, seed, source, place, title, force)
 
 
 def description(samples: Samples) -> dict[str, Any]:

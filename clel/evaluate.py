@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from clel.augment import NONE
 from clel.config import require, to_dict
 from clel.features import Features, features_of
 from clel.metrics import (
+    FeatureSpace,
     Moments,
     TooFewSamples,
     bootstrap_frechet,
@@ -39,14 +40,15 @@ def refuse_few_samples(
     config: EvaluateConfig, train: TrainConfig | None, chains: Tensor | None, real: Reference
 ) -> None:
     """Raise ConfigError, before training and not after, where an evaluation would have too few images."""
-    least = real.space.dimension
+    least = max(space.dimension for space in real.spaces)
     sizes = {"evaluate.samples": config.samples}
     if train is not None and train.evaluate_every:
         sizes["train.evaluate_samples"] = train.evaluate_samples
     if chains is not None:
         sizes["the replay buffer (config.buffer.size)"] = len(chains)
     if config.infinity:
-        refuse_extrapolation("evaluate.samples", config.samples, real)
+        for one in (real, *real.further.values()):
+            refuse_extrapolation("evaluate.samples", config.samples, one)
     for name, size in sizes.items():
         require(
             size > least, f"{name} is {size} images; a Frechet distance in {least} dimensions takes more than {least}"
@@ -64,7 +66,7 @@ def refuse_extrapolation(name: str, n: int, real: Reference) -> None:
 
 
 def score(
-    pixels: Iterable[Tensor],
+    pixels: Callable[[], Iterable[Tensor]],
     n: int,
     real: Reference,
     config: EvaluateConfig,
@@ -74,16 +76,38 @@ def score(
     name: str = "",
     force: bool = False,
 ) -> dict[str, Any]:
-    """Metrics of n uint8 images, in chunks [m, C, H, W], against the reference.
+    """Metrics of n uint8 images against the reference; pixels() gives them in chunks [m, C, H, W], each time anew.
 
     fid: Frechet distance in the reference's feature space, with fid_se, fid_low, fid_high (bootstrap) and fid_infinity
     where the configuration asks for them; kid, kid_std: kernel distance, mean and standard deviation over subsets;
     precision, recall, density, coverage; n. In a classifier's space confident: share of images with a class above
     probability 0.9, and classes: number of classes among these. In Inception's inception_score and inception_score_std.
 
+    In each further feature space of the reference the same, by the space's name: lite0_fid, lite0_kid, ...
+
     folder: where features are kept while they are needed, instead of memory.
     force: the distance of no more images than the space has dimensions too.
     """
+    values = _score(pixels(), n, real, config, seed, source, folder, name, force)
+    for key, other in real.further.items():
+        place, title = folder and folder / key, name and f"{name} {key}"
+        found = _score(pixels(), n, other, config, seed, source, place, title, force)
+        values |= {f"{key}_{metric}": value for metric, value in found.items() if metric != "n"}
+    return values
+
+
+def _score(
+    pixels: Iterable[Tensor],
+    n: int,
+    real: Reference,
+    config: EvaluateConfig,
+    seed: int,
+    source: str,
+    folder: Path | None,
+    name: str,
+    force: bool,
+) -> dict[str, Any]:
+    """`score` in the reference's own feature space."""
     images = features_of(pixels, n, real.space, folder, name)
     moments = Moments.over(images.features())
     values: dict[str, Any] = {"fid": frechet_distance(moments, real.gaussian, force), "n": images.n}
@@ -133,34 +157,50 @@ def _of_probabilities(images: Features, real: Reference, seed: int, source: str)
 
 def measure_images(pixels: Tensor, real: Reference, config: EvaluateConfig, seed: int, source: str) -> dict[str, Any]:
     """`score` of images in memory, uint8 [N, C, H, W]."""
-    return score(pixels.split(1000), len(pixels), real, config, seed, source)
+    return score(lambda: pixels.split(1000), len(pixels), real, config, seed, source)
 
 
 def brief(config: EvaluateConfig, samples: int) -> EvaluateConfig:
-    """The evaluation for a look during training: fewer samples, no interval, no extrapolation."""
-    return replace(config, samples=samples, bootstrap=0, infinity=False)
+    """The evaluation for a look during training: fewer samples, one feature space, no interval, no extrapolation."""
+    return replace(config, samples=samples, also=(), bootstrap=0, infinity=False)
 
 
 def common_protocol(real: Reference, config: EvaluateConfig, seed: int) -> dict[str, Any]:
     """What every number measured against this reference depends on besides the images."""
     data, _, split = real.name.rpartition("/")
     return {
-        "features": real.space.name,
-        "features_identity": real.space.identity,
-        "features_accuracy": real.space.accuracy,
-        "resizing": real.space.resizing,
+        **_of_space(real.space),
+        **_of_further(real),
         "reference": real.name,
         "reference_data": data,
         "reference_split": split,
         "reference_images": real.images,
         "n_real": real.n,
-        **({SPLITS: "drawn by the seed of the evaluation"} if is_inception(real.space.name) else {}),
         "neighbours": config.neighbours,
         "density_neighbours": config.density_neighbours,
         "kid_subset": config.kid_subset,
         "bootstrap": config.bootstrap,
         "seed": seed,
     }
+
+
+def _of_space(space: FeatureSpace) -> dict[str, Any]:
+    """What a protocol says of a feature space."""
+    return {
+        "features": space.name,
+        "features_identity": space.identity,
+        "features_accuracy": space.accuracy,
+        "resizing": space.resizing,
+        **({SPLITS: "drawn by the seed of the evaluation"} if is_inception(space.name) else {}),
+    }
+
+
+def _of_further(real: Reference) -> dict[str, Any]:
+    """`also`, the names of the further feature spaces, and of each what is said of the main one, by its name."""
+    if not real.further:
+        return {}
+    facts = {f"{key}_{k}": v for key, other in real.further.items() for k, v in _of_space(other.space).items()}
+    return {"also": ",".join(real.further), **facts}
 
 
 def chain_protocol(config: EvaluateConfig, name: str, protocol: Protocol, start: str) -> dict[str, Any]:

@@ -125,7 +125,8 @@ def _fresh(subject: Subject, real: Reference, config: EvaluateConfig, protocol: 
 def _beyond(subject: Subject, real: Reference, config: EvaluateConfig) -> dict[str, Any]:
     """The evaluation of chains that are followed beyond their steps, from its folder where it stands."""
     # of distances alone, so that it stands whatever else is measured of the chains up to there
-    alone = replace(config, protocols=("clean",), sampling_seeds=1, rounds=1, bootstrap=0, infinity=False)
+    alone = replace(config, protocols=("clean",), sampling_seeds=1, rounds=1, also=(), bootstrap=0, infinity=False)
+    real = replace(real, further={})
     alone = replace(alone, samples=min(config.samples, FOLLOWED))
     return _kept(subject, real, alone, "beyond", 0, lambda folder: _follow(subject, real, alone, folder))
 
@@ -135,7 +136,8 @@ def _kept(
 ) -> dict[str, Any]:
     """An evaluation from its folder, where `make` has put it, now or before; named by all that it depends on."""
     essence = (MEASURES, identity(config, 64), name, subject.seed, repeat, real.space.identity, real.images)
-    digest = hashlib.sha256(repr((*essence, subject.checkpoint)).encode()).hexdigest()[:8]
+    further = tuple(space.identity for space in real.spaces[1:])
+    digest = hashlib.sha256(repr((*essence, *further, subject.checkpoint)).encode()).hexdigest()[:8]
     folder = subject.folder / "evaluations" / f"{name}-{digest}"
     with locked(folder):
         if not (folder / DONE).exists():
@@ -153,7 +155,7 @@ def _make(subject: Subject, real: Reference, config: EvaluateConfig, protocol: s
     chosen = own_protocols(type(subject.method), subject.method.config)[protocol]
     with torch.no_grad():
         stored = draw_into(parts, subject.method, config, protocol, subject.seed, label, title)
-    values = score(stored.pixels(), stored.n, real, config, subject.seed, protocol, parts / "features", title)
+    values = score(stored.pixels, stored.n, real, config, subject.seed, protocol, parts / "features", title)
     measured = {
         "folder": str(folder.relative_to(subject.folder)),
         "metrics": values,

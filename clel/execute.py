@@ -21,6 +21,7 @@ from clel.config import ConfigError, differences, from_dict, identity, to_dict
 from clel.data import Images, load
 from clel.evaluate import SPLITS, brief, measure_images, refuse_few_samples
 from clel.evaluation import Subject, evaluate, metrics
+from clel.feature_choice import settled
 from clel.files import write_atomically
 from clel.interrupt import Interrupted
 from clel.length import lasting
@@ -51,6 +52,7 @@ def execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
         ConfigError, DataError: bad input. It is recorded only where the folder had a config.json, as a launcher's has.
         Interrupted: on SIGTERM or Ctrl-C; no record is written, and running it again goes on.
     """
+    run = replace(run, evaluate=settled(run.evaluate, run.dataset))
     with locked(folder):
         return _execute(run, folder, methods)
 
@@ -73,9 +75,11 @@ def measured_on(run: Run[Any], images: Images) -> Reference:
 
 
 def reference_of(evaluate: EvaluateConfig, train: Images, held_out: Images) -> Reference:
-    """The reference that samples are held against, in the feature space that `evaluate` names."""
-    space = feature_space(evaluate.features, train, held_out)
-    return reference(held_out if evaluate.reference == "test" else train, space)
+    """The reference that samples are held against, in the feature spaces that `evaluate` names."""
+    images = held_out if evaluate.reference == "test" else train
+    names = (evaluate.features, *evaluate.also)
+    main, *others = (reference(images, feature_space(name, train, held_out)) for name in names)
+    return replace(main, further=dict(zip(evaluate.also, others, strict=True)))
 
 
 def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
@@ -157,14 +161,14 @@ def _trained(
     device = images.pixels.device
     train = lasting(run).train
     refuse_few_samples(run.evaluate, train, method.chains(), real)
-    look = brief(run.evaluate, train.evaluate_samples)
+    look, first = brief(run.evaluate, train.evaluate_samples), replace(real, further={})
     held_out = load(run.dataset, "test").to(device) if train.representation_images else images
 
     def probe(method: Method, iteration: int) -> dict[str, Any]:
         pixels = draw(method, look.samples, look, run.seed, label=f"probe {iteration}")
-        values = measure_images(pixels, real, look, run.seed, "fresh")
+        values = measure_images(pixels, first, look, run.seed, "fresh")
         found = {f"{name}_fresh": value for name, value in values.items()}
-        if seen := run.train.representation_images:
+        if seen := train.representation_images:
             found |= known(method, images, held_out, seen, run.seed) | pulls(method, images, run.seed, iteration)
         return found
 

@@ -8,7 +8,7 @@ from clel.settings import EvaluateConfig
 def full_evaluate(
     steps: int = 600, rounds: int = 10, protocols: tuple[str, ...] = ("clean", "paper")
 ) -> EvaluateConfig:
-    """50,000 samples in Inception features, measured after every round, and 5,000 to five times the steps.
+    """50,000 samples, measured after every round, and 5,000 to five times the steps; in the features that are there.
 
     [CLEL Appendix B: 50,000 samples, 600 steps; authors' code: 10 rounds]
     """
@@ -17,7 +17,7 @@ def full_evaluate(
         steps=steps,
         rounds=rounds,
         protocols=protocols,
-        features="inception-clean",
+        features="auto",
         bootstrap=20,
         beyond=5.0,
     )

@@ -12,8 +12,8 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Reference:
         gaussian: mean and covariance of their features.
         rows: features [<= 10,000, D] for metrics over pairs of images; None in another suite's file.
         space: what the features are made by.
+        further: by name, the same images in further feature spaces, in which samples are to be measured too.
     """
 
     name: str
@@ -51,6 +52,12 @@ class Reference:
     gaussian: Gaussian
     rows: Tensor | None
     space: FeatureSpace
+    further: Mapping[str, Reference] = field(default_factory=dict)
+
+    @property
+    def spaces(self) -> tuple[FeatureSpace, ...]:
+        """Its own feature space, and the further ones."""
+        return (self.space, *(other.space for other in self.further.values()))
 
 
 def reference(images: Images, space: FeatureSpace, cache: Path | None = None) -> Reference:

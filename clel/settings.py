@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from clel.config import ADDED, LENGTH, LOGISTICS, choose, require
-from clel.metrics.spaces import FEATURES
+from clel.metrics.spaces import AUTO, FEATURES
 from clel.protocol import PROTOCOLS
 
 FURTHER = 3
@@ -75,7 +75,10 @@ class EvaluateConfig:
     weights: Literal["averaged", "live"] = "averaged"
     """Weights that the chains run on: their average over training, or the last ones. [CLEL Appendix B: averaged]"""
     features: str = "classifier"
-    """Feature space: classifier, lite0, inception-clean, inception-pytorch, inception-tensorflow (docs/protocol.md)."""
+    """Feature space: classifier, lite0, inception-clean, inception-pytorch, inception-tensorflow (docs/protocol.md).
+    auto: of colour inception-clean and also lite0 where Inception weights are there, else lite0; of grey classifier."""
+    also: tuple[str, ...] = field(default=(), metadata=ADDED)
+    """Further feature spaces, in which the same samples are measured too, each with columns of its own. [this suite]"""
     reference: Literal["train", "test"] = field(default="train", metadata=ADDED)
     """Split of the data set that samples are held against. [authors' code: train; ImageNet 32x32: test]"""
     sampling_seeds: int = 1
@@ -103,7 +106,13 @@ class EvaluateConfig:
         require(len(self.protocols) == len(set(self.protocols)) >= 1, "protocols names at least one, each once")
         for name in self.protocols:
             choose(PROTOCOLS, name, "protocol")
-        choose(FEATURES, self.features, "feature space")
+        spaces = (self.features, *self.also)
+        for name in spaces:
+            choose({**FEATURES, AUTO: None}, name, "feature space")
+        require(len(set(spaces)) == len(spaces), f"feature spaces {', '.join(spaces)}: give each once")
+        require(
+            AUTO not in spaces or len(spaces) == 1, f"features {AUTO} chooses further spaces itself; leave them out"
+        )
         require(self.neighbours >= 1 and self.density_neighbours >= 1, "a number of neighbours is at least 1")
         require(self.kid_subset >= 2, f"kid_subset is {self.kid_subset}; expected at least 2")
         require(self.sampling_seeds >= 1, f"sampling_seeds is {self.sampling_seeds}; expected at least 1")

@@ -18,6 +18,7 @@ from clel.threads import wait_asleep
 from experiments import latex, readme, table1
 from experiments.borrowed import command as borrowed
 from experiments.engines import command as engines
+from experiments.features import command as features
 from experiments.slurm import again, commands
 from experiments.slurm.clients import SchedulerError
 from experiments.speed import bench
@@ -29,6 +30,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "table1": (table1.Table1, table1.main),
     "tune": (tune.Tune, tune.main),
     "chains": (chains.Chains, chains.main),
+    "features": (features.Features, features.main),
     "speed-memory": (speed.SpeedMemory, speed.main),
     "gpu-natural": (borrowed.GpuNatural, borrowed.main),
     "engines": (engines.Engines, engines.main),

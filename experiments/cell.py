@@ -78,7 +78,7 @@ def make_reference(values: Mapping[str, Any]) -> None:
     """
     dataset, evaluate = str(values["dataset"]), from_dict(EvaluateConfig, values["evaluate"])
     held = "" if evaluate.reference == "train" else f"-{evaluate.reference}"
-    place = cache_root() / "made" / f"{slug(dataset)}-{evaluate.features}{held}"
+    place = cache_root() / "made" / ("-".join([slug(dataset), evaluate.features, *evaluate.also]) + held)
     if (place / "done").exists():
         return
     with locked(place, wait=float("inf")):

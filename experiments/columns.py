@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from experiments.headings import feature_spaces, is_fid
+from experiments.headings import distance_lines, feature_spaces, further_spaces, is_fid
 from experiments.markup import Footnotes, Header
 from experiments.numbers import interval, number, spread
 from experiments.speed.machine import IDLE
@@ -30,17 +31,15 @@ class Column:
 
 def columns(notes: Footnotes, runs: Sequence[Run], dataset: str) -> list[Column]:
     """The measured columns for these runs, which ended well; their footnotes are added to `notes`."""
-    return [*_distances(notes, runs), *_quality(notes, runs), *_costs(notes, runs)]
+    return [*_distances(notes, runs), *_quality(notes, runs), *_further(notes, runs), *_costs(notes, runs)]
 
 
 def _distances(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
     features = feature_spaces(runs)
     inception = is_fid(features)
     space = " / ".join(features) or "no features yet"
-    # Frechet distances in other feature spaces are of another size; the heading itself must say so
-    apart = () if inception else (f"{space} features,", "not Inception FID")
-    name = "FID ↓" if inception else "Fréchet distance ↓"
-    fresh = Header((name, "fresh chains", *apart), (notes.mark(_distance(runs, space, inception)),))
+    lines = distance_lines(features[0] if len(features) == 1 or inception else space)
+    fresh = Header(lines, (notes.mark(_distance(runs, space, inception)),))
     found = [Column(fresh, lambda row: spread(row, "fid_fresh") + interval(row, "fresh") + _sampling(row))]
     if _measured(runs, "fid_paper"):
         paper = notes.mark(
@@ -79,6 +78,29 @@ def _quality(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
             )
             found += [Column(Header((f"{name} ↑",), (mark,)), _mean(f"{name}_fresh")) for name in pair]
     return found
+
+
+def _further(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
+    """Frechet and kernel distance of the same samples in each further feature space."""
+    found = []
+    for key, shown in further_spaces(runs).items():
+        mark = notes.mark(
+            f"Of the same samples, in {shown} features: columns of different feature spaces must not be compared with "
+            "each other."
+        )
+        found.append(_further_distance(f"{key}_", Header(distance_lines(shown), (mark,))))
+        scale = 1000.0 if is_fid([shown]) else 1.0
+        header = Header(("KID ↓", *(("×1000",) if is_fid([shown]) else ()), shown), (mark,))
+        found.append(Column(header, partial(_spread_of, f"{key}_kid_fresh", scale)))
+    return found
+
+
+def _further_distance(prefix: str, header: Header) -> Column:
+    return Column(header, lambda row: spread(row, f"{prefix}fid_fresh") + interval(row, "fresh", prefix))
+
+
+def _spread_of(metric: str, scale: float, row: pd.Series) -> str:
+    return spread(row, metric, scale)
 
 
 def _costs(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:

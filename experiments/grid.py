@@ -10,6 +10,7 @@ from baselines import METHODS, PLAIN
 from clel.config import ConfigError, choose, identity, require
 from clel.data.side import at_side
 from clel.evening import evening_evaluate
+from clel.feature_choice import settled
 from clel.full import full_evaluate
 from clel.method import Method
 from clel.protocol import PROTOCOLS
@@ -146,7 +147,8 @@ def table1_cells(
     length = {} if minutes is None else {"minutes": minutes}
     asked = dict(evaluate or {})
     # given images have no chains, so of what is asked they take only what measuring depends on
-    bound = replace(chosen.given, beyond=1.0, **{name: value for name, value in asked.items() if name == "features"})
+    spaces = {name: value for name, value in asked.items() if name in ("features", "also")}
+    bound = settled(replace(chosen.given, beyond=1.0, **spaces), dataset)
     rates = chosen.rates and seeds > 1 and not rows and not settings if rates is None else rates
     cells = []
     for kind, reference in REFERENCES.items():
@@ -165,7 +167,7 @@ def table1_cells(
         run = replace(
             run,
             train=replace(run.train, **{**dict(chosen.cut_train), **length}),
-            evaluate=replace(run.evaluate, **{**dict(chosen.cut_evaluate), **possible}),
+            evaluate=settled(replace(run.evaluate, **{**dict(chosen.cut_evaluate), **possible}), dataset),
         )
         own = variants(run, settings)
         note = ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from clel.data.side import split_side
 from clel.metrics.space import is_inception
+from clel.metrics.spaces import PRETRAINED, named_as
 from experiments.markup import Footnotes, Header
 from experiments.store import Run
 
@@ -32,6 +33,29 @@ def is_fid(features: Sequence[str]) -> bool:
 def feature_spaces(runs: Sequence[Run]) -> list[str]:
     """The feature spaces that the metrics of these runs were computed in; more than one is a table to distrust."""
     return sorted({str(run.part("protocol").get("features") or "unnamed") for run in runs})
+
+
+def further_spaces(runs: Iterable[Run]) -> dict[str, str]:
+    """The feature spaces that samples of these runs were measured in besides, by the prefix of their metrics."""
+    found: dict[str, str] = {}
+    for run in runs:
+        protocol = run.part("protocol")
+        for key in str(protocol.get("also") or "").split(","):
+            if key:
+                found.setdefault(key, str(protocol[f"{key}_features"]))
+    return found
+
+
+def distance_lines(shown: str) -> tuple[str, ...]:
+    """The heading of the distances of fresh chains in one feature space: only Inception's are called FID.
+
+    Distances in other feature spaces are of another size; the heading itself must say so.
+    """
+    if is_inception(shown):
+        return ("FID ↓", "fresh chains")
+    if named_as(shown) in PRETRAINED:
+        return ("Fréchet distance,", f"{shown} ↓", "fresh chains")
+    return ("Fréchet distance ↓", "fresh chains", f"{shown} features,", "not Inception FID")
 
 
 def reported_headers(notes: Footnotes, runs: Sequence[Run], dataset: str, source: str) -> list[Header]:

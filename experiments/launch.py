@@ -44,7 +44,9 @@ def prepare(cells: Sequence[Cell], runs: Path, device: str) -> None:
     place = choose_device(device)
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:
-        groups.setdefault((cell.dataset, cell.measured.features, cell.measured.reference), []).append(cell)
+        groups.setdefault(
+            (cell.dataset, cell.measured.features, *cell.measured.also, cell.measured.reference), []
+        ).append(cell)
     for (dataset, *_), members in sorted(groups.items()):
         train, held_out = load(dataset, "train").to(place), load(dataset, "test").to(place)
         real = reference_of(members[0].measured, train, held_out)

@@ -29,7 +29,9 @@ class Named:
     dataset: str | None = None
     """Data set: a name or a path. The profile's own if not given."""
     features: str | None = None
-    """Feature space: classifier, inception-clean, inception-pytorch, inception-tensorflow. The profile's by default."""
+    """Feature space: classifier, lite0, inception-clean, inception-pytorch, inception-tensorflow; several with commas:
+    the main one, then others of the same samples. auto: by data set and whether Inception's weights are there. The
+    profile's by default."""
     protocols: str = ""
     """Sampling protocols, separated by commas: clean, paper or clean,paper. The presets' if not given."""
     seeds: int = 1
@@ -66,7 +68,7 @@ def table_name(options: Named) -> str:
     if options.methods:
         parts.append(slug(options.methods))
     if options.features is not None:
-        parts.append(options.features)
+        parts.append(slug(options.features))
     if options.protocols:
         parts.append(slug(options.protocols))
     if options.seeds != 1:

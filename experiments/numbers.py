@@ -25,12 +25,15 @@ def spread(numbers: pd.Series, metric: str, scale: float = 1.0) -> str:
     return number(mean, decimals, scale) + (f" ± {deviation}" if deviation else "")
 
 
-def interval(numbers: pd.Series, source: str) -> str:
-    """The bootstrap interval " [low, high]" of the one run that a row stands on; empty with several, or without one."""
-    low, high = (numbers.get(f"fid_{end}_{source}_mean") for end in ("low", "high"))
+def interval(numbers: pd.Series, source: str, prefix: str = "") -> str:
+    """The bootstrap interval " [low, high]" of the one run that a row stands on; empty with several, or without one.
+
+    prefix: of the metrics of a further feature space, "lite0_".
+    """
+    low, high = (numbers.get(f"{prefix}fid_{end}_{source}_mean") for end in ("low", "high"))
     if numbers["n"] != 1 or low is None or pd.isna(low):
         return ""
-    decimals = 2 if abs(numbers[f"fid_{source}_mean"]) < 100 else 1
+    decimals = 2 if abs(numbers[f"{prefix}fid_{source}_mean"]) < 100 else 1
     return f" [{number(low, decimals)}, {number(high, decimals)}]"
 
 

@@ -15,12 +15,11 @@ from clel.config import LOGISTICS, choose, identity
 from clel.data import Images, Samples, load
 from clel.evaluate import common_protocol
 from clel.evaluation import metrics, save_samples
+from clel.execute import reference_of
 from clel.files import write_atomically
-from clel.metrics.spaces import feature_space
 from clel.provenance import provenance
 from clel.random import stream
 from clel.record import blank_record, finished, write_record
-from clel.reference import reference
 from clel.run import choose_device, run_name
 from clel.settings import EvaluateConfig
 
@@ -110,13 +109,13 @@ def record_given(
     """
     device = choose_device(run.device)
     train, held_out = (load(run.dataset, split).to(device) for split in ("train", "test"))
-    space = feature_space(run.evaluate.features, train, held_out)
     samples = images(train, held_out)
-    refuse_other_shape(samples.shape, train.spec.shape if space.labelled else None, samples.name, space)
-    refuse_few(samples.name, samples.n, space)
-    real = reference(train, space)
+    real = reference_of(run.evaluate, train, held_out)
+    for space in real.spaces:
+        refuse_other_shape(samples.shape, train.spec.shape if space.labelled else None, samples.name, space)
+        refuse_few(samples.name, samples.n, space)
     protocol = common_protocol(real, run.evaluate, run.seed) | record["protocol"] | description(samples)
-    protocol |= {"notes": remarks(samples.shape, train.spec.shape, space)}
+    protocol |= {"notes": remarks(samples.shape, train.spec.shape, real.space)}
     place = f"evaluations/{record['method']}"
     save_samples(next(samples.chunks(min(keep or samples.n, samples.n))), folder / place)
     write_atomically(folder / "samples.png", (folder / place / "samples.png").read_bytes())

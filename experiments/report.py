@@ -12,7 +12,7 @@ from clel.config import to_dict
 from clel.files import write_atomically
 from experiments import drawing, plots, samples
 from experiments.comparisons.files import FILES, comparison_files
-from experiments.headings import data_title
+from experiments.headings import data_title, further_spaces
 from experiments.learned import has_learned, learned
 from experiments.markup import latex_comment, titled
 from experiments.store import Cell, Run, frame, load_cells
@@ -118,6 +118,7 @@ def describe(cells: Sequence[Cell], runs: Mapping[str, Run], command: str | None
         if p.get("device")
     )
     commands = [command] if command else _distinct(str(p["command"]) for p in provenance if p.get("command"))
+    named = PROTOCOL | _of_further(runs)
     lines = [
         f"Table 1: unconditional generation, data set {dataset}, profile {profiles}{equal_time(cells, runs)}.",
         f"Protocol: {_protocol(rows, runs)}.",
@@ -125,7 +126,8 @@ def describe(cells: Sequence[Cell], runs: Mapping[str, Run], command: str | None
         f"Command: {'; '.join(commands) or UNKNOWN}",
         f"Commit: {'; '.join(commits) or UNKNOWN}. Machine: {'; '.join(machines) or UNKNOWN}.",
     ]
-    mixed = [PROTOCOL[key] for key in SHARED if len(_distinct(p[key] for p in _protocols(runs) if key in p)) > 1]
+    shared = (*SHARED, *(f"{key}_features_identity" for key in further_spaces(runs.values())))
+    mixed = [named[key] for key in shared if len(_distinct(p[key] for p in _protocols(runs) if key in p)) > 1]
     if mixed:
         lines.append(f"Warning: rows differ in {', '.join(mixed)}; their distances must not be compared.")
     return [" ".join(line.split()) for line in lines]
@@ -172,10 +174,18 @@ def _protocols(runs: Mapping[str, Run]) -> list[Mapping[str, Any]]:
 
 def _protocol(rows: Mapping[str, Sequence[Cell]], runs: Mapping[str, Run]) -> str:
     """Each protocol key with its value; where rows differ, the commonest value first, the others with their rows."""
-    parts = [_stated(name, rows, runs, partial(_protocol_value, key)) for key, name in PROTOCOL.items()]
+    named = (PROTOCOL | _of_further(runs)).items()
+    parts = [_stated(name, rows, runs, partial(_protocol_value, key)) for key, name in named]
     if any(run.ok and run.part("evaluations").get("paper") for run in runs.values()):
         parts.append(_stated("protocol paper:", rows, runs, _disturbance))
     return "; ".join(part for part in parts if part) or UNKNOWN
+
+
+def _of_further(runs: Mapping[str, Run]) -> dict[str, str]:
+    """The protocol's keys on further feature spaces, and what they are called."""
+    stated = {"features": "also in features", "features_identity": "identity of {}", "resizing": "resizing for {}"}
+    spaces = further_spaces(runs.values()).items()
+    return {f"{key}_{fact}": name.format(shown) for key, shown in spaces for fact, name in stated.items()}
 
 
 def _stated(

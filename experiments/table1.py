@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from clel.config import ConfigError, choose, from_dict, require, to_dict
+from clel.feature_choice import asked
 from clel.record import FINAL, read_record
 from experiments.archive import FOLDER, RECORDS, archive, archived, to_do
 from experiments.comparisons.compare import compare
@@ -145,7 +146,9 @@ def refuse_other_settings(cells: Sequence[Cell], runs: Path) -> None:
 
 def evaluate_changes(options: Table1) -> dict[str, Any]:
     """The fields of EvaluateConfig that the command asks for."""
-    changes: dict[str, Any] = {"features": options.features, "sampling_seeds": options.sampling_seeds}
+    changes: dict[str, Any] = {"sampling_seeds": options.sampling_seeds}
+    if options.features:
+        changes |= asked(options.features)
     if options.protocols:
         changes["protocols"] = tuple(p.strip() for p in options.protocols.split(","))
         require("clean" in changes["protocols"], "PROTOCOLS: a table compares by the protocol clean; give clean,paper")

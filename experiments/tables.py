@@ -14,7 +14,7 @@ import pandas as pd
 
 from experiments import published
 from experiments.columns import columns
-from experiments.headings import reported_headers
+from experiments.headings import further_spaces, reported_headers
 from experiments.markup import DASH, Footnotes, Grid, Header, Text, to_latex, to_markdown
 from experiments.remarks import remarks, usual_number
 from experiments.store import Cell, Run, frame
@@ -116,7 +116,8 @@ def _values(
     row: dict[str, object] = {"title": cells[0].title, "dataset": cells[0].dataset, "runs": len(cells)}
     row["n"] = int(good["fid_fresh"].notna().sum()) if "fid_fresh" in good else 0
     row["failures"] = failures(cells, runs)
-    for metric in METRICS:
+    further = [f"{key}_{metric}" for key in further_spaces(runs.values()) for metric in METRICS]
+    for metric in (*METRICS, *(metric for metric in further if metric in data)):
         numbers = good[metric].dropna() if metric in good else pd.Series(dtype=float)
         row[f"{metric}_mean"] = numbers.mean()
         row[f"{metric}_std"] = numbers.std(ddof=1) if len(numbers) > 1 else None

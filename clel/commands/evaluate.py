@@ -15,6 +15,7 @@ from clel.commands.options import parse
 from clel.config import require
 from clel.data import load
 from clel.execute import measure, measured_on
+from clel.feature_choice import asked, settled
 from clel.log import plain
 from clel.provenance import provenance
 from clel.run import Methods, choose_device, choose_method, load_config
@@ -22,7 +23,7 @@ from clel.sampling import own_protocols
 from clel.trained import checkpoints, doubts
 
 SETTINGS = (
-    *("samples", "steps", "rounds", "beyond", "features", "reference", "weights", "sampling_seeds", "bootstrap"),
+    *("samples", "steps", "rounds", "beyond", "reference", "weights", "sampling_seeds", "bootstrap"),
     "batch",
 )
 
@@ -46,7 +47,8 @@ class EvaluateOptions:
     beyond: float | None = None
     """Times the steps that chains are followed, for distances beyond them; 1 for no further."""
     features: str | None = None
-    """classifier, inception-clean, inception-pytorch or inception-tensorflow."""
+    """classifier, lite0, inception-clean, inception-pytorch, inception-tensorflow or auto; several with commas between
+    them: the main one, and those that the same samples are measured in too."""
     reference: Literal["train", "test"] | None = None
     """Split of the data set that samples are held against."""
     weights: Literal["averaged", "live"] | None = None
@@ -70,9 +72,12 @@ def evaluate(arguments: list[str], methods: Methods) -> int:
     o = parse(EvaluateOptions, None, arguments, "clel evaluate", "Measure fresh samples and the buffer of a run.")
     run = load_config(o.run, methods)
     given = {name: getattr(o, name) for name in SETTINGS if getattr(o, name) is not None}
+    if o.features is not None:
+        given |= asked(o.features)
     if o.protocol is not None:
         given["protocols"] = ("clean", "paper") if o.protocol == "both" else (o.protocol,)
     settings = replace(run.evaluate, **given, infinity=o.infinity or run.evaluate.infinity)
+    settings = settled(settings, run.dataset)
     kind = choose_method(methods, run.method)
     possible = tuple(name for name in settings.protocols if name in own_protocols(kind, run.config))
     if possible and possible != settings.protocols:
@@ -91,8 +96,9 @@ def evaluate(arguments: list[str], methods: Methods) -> int:
     for path in paths:
         found.append({"checkpoint": path.stem, **measure(run, o.run, methods, real, origin, path)})
     for one in found:
-        distances = {name: one["metrics"][name] for name in sorted(one["metrics"]) if re.fullmatch("fid_[a-z]+", name)}
-        sources = (f"{n[4:]} {v:.4g}" for n, v in distances.items() if n[4:] in one["evaluations"])
+        found_in = ((re.fullmatch("(?:(.+)_)?fid_([a-z]+)", name), one["metrics"][name]) for name in one["metrics"])
+        named = sorted((m[1] or "", m[2], v) for m, v in found_in if m and m[2] in one["evaluations"])
+        sources = (f"{source} {value:.4g}{f' ({space})' if space else ''}" for space, source, value in named)
         print(f"{one['checkpoint']}: distance " + ", ".join(sources), file=sys.stderr)
     print(json.dumps(plain(found if o.checkpoint == "all" else found[0]), indent=1))
     return 0

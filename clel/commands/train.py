@@ -15,6 +15,7 @@ from clel.commands.options import parse
 from clel.config import ConfigError, require, to_dict
 from clel.data import DataError, load
 from clel.execute import execute
+from clel.feature_choice import settled
 from clel.run import Methods, Run, build, check_engine, choose_method, engines, resolve, with_engine
 
 OUT = tyro.conf.arg(help="The run's folder; runs/<name of the run> if not given. An interrupted run in it goes on.")
@@ -41,8 +42,9 @@ def train(arguments: list[str], methods: Methods) -> int:
         f"Train, evaluate and record {run.method} from its preset {run.preset}; goes on where a run was interrupted.",
     )
     kind = choose_method(methods, run.method)
-    settled = kind.settled(options.run.config)
-    chosen = replace(options.run, method=run.method, preset=run.preset, config=settled)
+    config = kind.settled(options.run.config)
+    measured = settled(options.run.evaluate, options.run.dataset)
+    chosen = replace(options.run, method=run.method, preset=run.preset, config=config, evaluate=measured)
     if options.engine is not None:
         check_engine([chosen], options.engine)
         named = chosen.config.engine
@@ -54,7 +56,7 @@ def train(arguments: list[str], methods: Methods) -> int:
     if options.dry_run:
         print(json.dumps({"name": chosen.name, **to_dict(chosen)}, indent=1))
         try:
-            kind.require_inputs(settled)
+            kind.require_inputs(config)
             build(chosen, methods, load(chosen.dataset, "train").spec, torch.device("cpu"))
         except (ConfigError, DataError) as error:
             print(f"note: a real run would stop here: {error}", file=sys.stderr)

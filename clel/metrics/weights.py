@@ -89,6 +89,11 @@ def locate(weights: Weights, cache: Path | None = None) -> Path:
     raise WeightsError(f"{reason}. {_how_to_get(weights, folder)}")
 
 
+def is_there(weights: Weights, cache: Path | None = None) -> bool:
+    """Whether there is a file of that name or an alias, right or wrong: a wrong one is an error where it is opened."""
+    return any((weights_folder(cache) / name).exists() for name in (weights.file, *weights.aliases))
+
+
 def checked(path: Path, weights: Weights, advice: str) -> Path:
     """The path, once the size and SHA-256 of its file are the published ones; advice: what to do where they are not.
 

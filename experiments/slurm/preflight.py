@@ -26,7 +26,7 @@ def check_slurm(wanted: Iterable[Resources]) -> None:
 
 def check_weights(cells: Sequence[Cell]) -> None:
     """Raise ConfigError unless the weights that the cells' feature spaces need are here and the published ones."""
-    for features in sorted({cell.measured.features for cell in cells}):
+    for features in sorted({name for cell in cells for name in (cell.measured.features, *cell.measured.also)}):
         for weights in PUBLISHED:
             if features in weights.modes:
                 locate(weights)
@@ -47,10 +47,10 @@ def check_data(cells: Sequence[Cell], runs: Path, look_only: bool = False) -> No
         train = load(dataset, "train")
         labelled = train.labels is not None and len(train.classes) > 1
         own = [cell for cell in cells if cell.dataset == dataset]
-        if not labelled and any(cell.measured.features == "classifier" for cell in own):
+        if not labelled and any("classifier" in (cell.measured.features, *cell.measured.also) for cell in own):
             raise DataError(
                 f"{dataset}: a classifier's feature space takes labels of at least two classes. Without them take "
-                "Inception features: FEATURES=inception-clean"
+                "others: FEATURES=lite0 or inception-clean"
             )
         for split in ("train", "test"):
             images = replace(train if split == "train" else load(dataset, split), labels=None)

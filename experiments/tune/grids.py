@@ -15,6 +15,7 @@ from typing import Any
 from baselines import METHODS
 from clel.config import choose
 from clel.data.side import at_side
+from clel.feature_choice import settled
 from clel.length import scaled
 from clel.run import Methods, resolve
 from experiments.grid import PROFILES, Cell, seeded
@@ -141,7 +142,9 @@ def trial_cells(
             # looks during training are not needed, and cost a tenth of it
             train = replace(run.train, **{**dict(size.cut_train), "evaluate_every": 0, "sample_every": 0})
             measured = {**dict(size.cut_evaluate), "rounds": 1, "beyond": 1.0, "bootstrap": 0, "reference": "test"}
-            run = changed(replace(run, train=train, evaluate=replace(run.evaluate, **measured)), trial.changes)
+            run = changed(
+                replace(run, train=train, evaluate=settled(replace(run.evaluate, **measured), dataset)), trial.changes
+            )
             run = scaled(run, trying.length.numerator, trying.length.denominator)
             title = f"{known[method].title} ({trial.words})"
             cells += seeded(Cell(method + trial.label, title, profile, run), trying.seeds)

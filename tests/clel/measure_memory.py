@@ -59,7 +59,7 @@ def main(n: int, folder: Path) -> None:
     config = EvaluateConfig(samples=n, steps=2, rounds=2, bootstrap=0)
     stored = draw_into(folder, Noise(), config, "clean", 0, "sample", "memory")  # type: ignore[arg-type]
     real = Reference("r/train", n, "r", Gaussian(torch.zeros(D).double(), torch.eye(D).double(), n), None, Space())
-    score(stored.pixels(), n, real, config, 0, "fresh", folder / "features")
+    score(stored.pixels, n, real, config, 0, "fresh", folder / "features")
     stored.gather(folder / "all.npy")
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 

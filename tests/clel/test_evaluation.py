@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,14 @@ from clel import evaluation
 from clel.api import train
 from clel.cli import main
 from clel.config import ConfigError
-from clel.data import load
+from clel.data import Images, load
+from clel.evaluate import refuse_few_samples
 from clel.execute import execute, stands
 from clel.lock import Busy, locked
 from clel.method import Method
-from clel.metrics.spaces import feature_space
+from clel.metrics import Moments, frechet_distance
+from clel.metrics.pretrained import PretrainedSpace
+from clel.metrics.spaces import FEATURES, feature_space
 from clel.metrics.weights import WeightsError
 from clel.run import Run, build, resolve
 from clel.settings import EvaluateConfig, TrainConfig
@@ -287,3 +291,55 @@ def test_float32_means_float32_wherever_a_run_is_computed(
         monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
         work()
         assert torch.backends.cudnn.allow_tf32 is False
+
+
+def tiny_space(images: Images, held_out: Images | None, cache: Path | None) -> PretrainedSpace:
+    """Eight fixed projections of the pixels."""
+    size = 3 * images.spec.size**2
+    w = torch.randn(size, 8, generator=torch.Generator().manual_seed(0)) / size
+    return PretrainedSpace(
+        name="Tiny",
+        identity="71",
+        dimension=8,
+        classes=8,
+        resizing="none",
+        device=torch.device("cpu"),
+        resize=lambda x: x.float(),
+        extract=lambda x: x.flatten(1) @ w,
+        logits=lambda f: f,
+    )
+
+
+def test_further_feature_spaces_measure_the_same_samples(
+    run: Run[Any], trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = record_of(trained)
+    monkeypatch.setitem(FEATURES, "tiny", tiny_space)
+    both = replace(run, evaluate=replace(run.evaluate, also=("tiny",), beyond=2.0))
+    record = execute(both, trained, METHODS)
+    assert stands(record, both.evaluate) and not stands(record, run.evaluate)
+    images = load("digits", "train")
+    space = tiny_space(images, None, None)
+    real = Moments.over([space(images.pixels)[0]]).gaussian
+    for source in ("fresh", "paper", "buffer"):
+        own = {k: v for k, v in before["metrics"].items() if k.endswith(f"_{source}")}
+        assert own.items() <= record["metrics"].items()  # of the main space nothing changes
+        # no class of the further network's is one of the data set's
+        names = {k.removesuffix(f"_{source}") for k in own} - {"n", "confident", "classes"}
+        further = {k for k in record["metrics"] if k.startswith("tiny_") and k.endswith(f"_{source}")}
+        assert further == {f"tiny_{name}_{source}" for name in names}
+        protocol = record["evaluations"][source]["protocol"]
+        assert (
+            protocol["also"] == "tiny" and protocol["tiny_features"] == "Tiny" and protocol["tiny_resizing"] == "none"
+        )
+        assert protocol["features"] == before["protocol"]["features"]
+    samples = torch.from_numpy(np.load(trained / record["evaluations"]["fresh"]["folder"] / "samples.npy"))
+    expected = frechet_distance(Moments.over([space(samples)[0]]).gaussian, real)
+    assert record["metrics"]["tiny_fid_fresh"] == pytest.approx(expected, rel=1e-6)
+    assert [k for k in record["metrics"] if k.startswith("tiny_") and k.endswith("_beyond")] == []
+
+
+def test_samples_are_enough_for_every_feature_space() -> None:
+    real = SimpleNamespace(spaces=(SimpleNamespace(dimension=64), SimpleNamespace(dimension=200)), further={})
+    with pytest.raises(ConfigError, match=r"evaluate\.samples is 110 images; .* 200 dimensions"):
+        refuse_few_samples(EVALUATE, None, None, real)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from experiments.report import describe, runs_csv
 from experiments.store import load_records
 from experiments.tables import Table, table1
 
@@ -119,3 +120,51 @@ def test_costs_are_also_images_and_gradients(fake: Any) -> None:
     assert [cell_of(table, "gradient evaluations, thousands", row) for row in (0, 1)] == ["27.0", ""]
     table = build(fake, large)
     assert not any("gradient" in " ".join(h.lines) for h in table.grid.headers)
+
+
+FURTHER = {"also": "lite0", "lite0_features": "EfficientNet-Lite0", "lite0_features_identity": "1" * 64}
+FURTHER |= {"lite0_resizing": "to 96x96"}
+
+
+def test_a_further_feature_space_has_columns_of_its_own(fake: Any) -> None:
+    (cell,) = fake.cells("a", "A")
+    record = fake.record(cell)
+    metrics = {**record["metrics"], "lite0_fid_fresh": 562.25, "lite0_kid_fresh": 0.625}
+    metrics |= {"lite0_fid_low_fresh": 550.0, "lite0_fid_high_fresh": 570.0}
+    protocol = {**record["protocol"], "features": "inception-clean", **FURTHER}
+    fake.write(cell, metrics=metrics, protocol=protocol)
+    table = build(fake, [cell])
+    assert cell_of(table, "FID ↓ fresh chains") == "3.00 (n=1)"
+    assert cell_of(table, "Fréchet distance, EfficientNet-Lite0 ↓ fresh chains") == "562.2 [550.0, 570.0]"
+    assert cell_of(table, "KID ↓ EfficientNet-Lite0") == "0.62"
+    assert table.values.loc["a", "lite0_fid_fresh_mean"] == 562.25
+    assert "must not be compared with each other" in " ".join(table.grid.footnotes)
+
+
+def test_the_page_says_what_else_samples_were_measured_in(fake: Any) -> None:
+    cells = fake.cells("a", "A", 2)
+    for cell, identity in zip(cells, "12", strict=True):
+        protocol = {**fake.record(cell)["protocol"], **FURTHER, "lite0_features_identity": identity * 64}
+        fake.write(cell, protocol=protocol)
+    runs = load_records(fake.runs_dir, [cell.run_name for cell in cells])
+    lines = describe(cells, runs)
+    assert "also in features EfficientNet-Lite0" in lines[1] and "resizing for EfficientNet-Lite0 to 96x96" in lines[1]
+    assert "rows differ in identity of EfficientNet-Lite0" in lines[-1]
+    assert "protocol_lite0_features" in runs_csv(cells, runs)
+
+
+@pytest.mark.parametrize(
+    ("features", "heading"),
+    [
+        ("inception-clean", "FID ↓ fresh chains"),
+        ("EfficientNet-Lite0", "Fréchet distance, EfficientNet-Lite0 ↓ fresh chains"),
+        (
+            "classifier-v1 (digits)",
+            "Fréchet distance ↓ fresh chains classifier-v1 (digits) features, not Inception FID",
+        ),
+    ],
+)
+def test_only_inceptions_distances_are_called_fid(fake: Any, features: str, heading: str) -> None:
+    (cell,) = fake.cells("a", "A")
+    write(fake, cell, 3.0, features)
+    assert " ".join(build(fake, [cell]).grid.headers[1].lines) == heading

@@ -1,0 +1,120 @@
+"""python -m experiments features: at which side EfficientNet-Lite0 orders ladders of corruptions rightly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from clel.config import require
+from clel.data import Images, load
+from clel.files import write_atomically
+from clel.metrics.lite0 import DIMENSION, SIDE, lite0_space
+from clel.run import choose_device, slug
+from experiments.features.ladders import pool_of, rungs
+from experiments.features.measure import distances
+from experiments.features.table import about, features_grid
+from experiments.headings import NAMES
+from experiments.markup import latex_comment, titled, to_latex, to_markdown
+from experiments.meaning import Meaning
+from experiments.naming import OUT
+
+
+@dataclass(frozen=True)
+class Features:
+    """Corrupt a data set's images in declared strengths, and find the smallest side at which Lite0 sees what it sees at
+    the largest. What was measured stands in the cache; what was interrupted goes on.
+    """
+
+    dataset: str = "cifar10"
+    """Data set in colour: a name or a path."""
+    size: int | None = None
+    """Side that its images are averaged to first, a divisor of their own; their own if not given."""
+    other: str = "shapes"
+    """Another data set, resized to the images' side, of which the last ladder has a share."""
+    images: int = 1500
+    """Images of a rung, and reference images; more than the 1,280 dimensions."""
+    sides: tuple[int, ...] = (32, 64, 96, 128, 160, 224)
+    """Sides in pixels that images are resized to before the network, multiples of 32."""
+    seed: int = 0
+    """Seed of which images are taken, and of the corruptions."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    out: Path = OUT
+    """Folder for features/features.csv, .md and .tex."""
+
+
+def main(options: Features) -> int:
+    """Exit status 0: measured."""
+    require(options.images > DIMENSION, f"images is {options.images}; a distance in {DIMENSION} dimensions takes more")
+    require(len(options.sides) >= 2, "sides: at least two, since they are held against the largest")
+    device = choose_device(options.device)
+    images = averaged(load(options.dataset, "train"), options.size)
+    folder = options.out / folder_name(options)
+    meaning(options, images).refuse_another(folder)
+    reference, pool = pool_of(images, load(options.other, "train"), options.images, options.seed)
+    steps = rungs(pool, options.seed)
+    rows, made = [], []
+    for side in sorted(options.sides):
+        space = lite0_space(device, side)
+        found = distances(reference, steps, space, options.seed, f"features at {side} pixels:")
+        rows += [{"side": side, **row, "features": space.name, "identity": space.identity} for row in found["rows"]]
+        made.append(found["provenance"])
+    for path in write(options, images, pd.DataFrame(rows), made):
+        print(path)
+    return 0
+
+
+def write(options: Features, images: Images, rows: pd.DataFrame, made: list[dict[str, Any]]) -> list[Path]:
+    """Write features.csv, .md and .tex; return their paths."""
+    title = f"{NAMES.get(images.name, images.name)}, {images.spec.size}x{images.spec.size}"
+    lines = about(rows, title, options.other, images.content_hash(), SIDE, made, command(options))
+    grid, folder = features_grid(rows), options.out / folder_name(options)
+    contents = {
+        "features.md": "\n\n".join([*map(titled, lines), to_markdown(grid)]),
+        "features.tex": latex_comment(lines) + to_latex(grid),
+        "features.csv": rows.to_csv(index=False, lineterminator="\n"),
+    }
+    meaning(options, images).claim(folder)
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    return [folder / name for name in contents]
+
+
+def averaged(images: Images, size: int | None) -> Images:
+    """The images with each pixel the mean over a square of pixels, rounded, so that their side is `size`."""
+    own = images.spec.size
+    if size is None or size == own:
+        return images
+    require(0 < size < own and own % size == 0, f"size is {size}; {images.name} has the side {own}: give a divisor")
+    parts: list[Tensor] = [
+        avg_pool2d(p.float(), own // size).round().to(torch.uint8) for p in images.pixels.split(1000)
+    ]
+    return Images(torch.cat(parts), images.labels, images.name, images.split, images.classes)
+
+
+def meaning(options: Features, images: Images) -> Meaning:
+    """What the table is of; a data set that was given by its path is known by its content."""
+    given = {name: getattr(options, name) for name in ("other", "images", "sides", "seed")}
+    given |= {"dataset": images.name, "content": images.content_hash()[:12], "size": images.spec.size}
+    return Meaning("features", given, "features.md")
+
+
+def folder_name(options: Features) -> str:
+    """Folder of the table: another one for another data set or size."""
+    parts = [] if options.dataset == Features.dataset else [slug(options.dataset)]
+    return "-".join(["features", *parts, *([f"{options.size}"] if options.size else [])])
+
+
+def command(options: Features) -> str:
+    """The command that does this again; of a path the last part, since a table names no folder of a machine."""
+    given = {"DATASET": Path(options.dataset).name, "SIZE": options.size, "IMAGES": options.images}
+    given |= {"SIDES": ",".join(map(str, options.sides))}
+    defaults = {"DATASET": "cifar10", "SIZE": None, "IMAGES": Features.images}
+    defaults |= {"SIDES": ",".join(map(str, Features.sides))}
+    return " ".join(["make features", *(f"{k}={v}" for k, v in given.items() if v != defaults[k])])

@@ -1,0 +1,113 @@
+"""What the ladders say: whether each is in order at a side, the side that follows, and the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from scipy.stats import spearmanr
+
+from experiments.features.ladders import CLEAN, LADDERS
+from experiments.markup import Footnotes, Grid, Header, Text
+from experiments.numbers import number
+
+MEASURES = ("distance", "kid")
+Order = tuple[float, ...]
+
+
+def orders(rows: pd.DataFrame) -> dict[tuple[str, str], Order]:
+    """By ladder and distance (Frechet, kernel) its strengths, 0 for the clean images, from the nearest to the farthest.
+
+    rows: those of one side.
+    """
+    clean = rows[rows["ladder"] == CLEAN[0]]
+    found = {}
+    for name in ladders(rows):
+        steps = pd.concat([clean, rows[rows["ladder"] == name]])
+        for measure in MEASURES:
+            found[name, measure] = tuple(float(s) for s in steps.sort_values(measure, kind="stable")["strength"])
+    return found
+
+
+def right(order: Order) -> bool:
+    """Whether what is stronger is farther."""
+    return list(order) == sorted(order)
+
+
+def ladders(rows: pd.DataFrame) -> list[str]:
+    """Those that were measured, in the order of their declaration."""
+    return [name for name in LADDERS if name in set(rows["ladder"])]
+
+
+def by_side(rows: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """The rows of each side, from the smallest."""
+    return {int(side): rows[rows["side"] == side] for side in sorted(rows["side"].unique())}
+
+
+def chosen(rows: pd.DataFrame) -> int:
+    """The smallest side at which every ladder has, in both distances, the order that it has at the largest."""
+    sides = by_side(rows)
+    largest = orders(sides[max(sides)])
+    return min(side for side, part in sides.items() if orders(part) == largest)
+
+
+def features_grid(rows: pd.DataFrame) -> Grid:
+    """A row a rung with Frechet and kernel distance at each side; below, what follows from them."""
+    sides, notes = by_side(rows), Footnotes()
+    both = notes.mark("Fréchet distance to the reference images, and after the stroke KID × 1,000 of all images.")
+    order = notes.mark("Ladders in which both distances grow with every strength, the clean images being the first.")
+    same = notes.mark("Whether every ladder has, in both distances, the order that it has at the largest side.")
+    rank = notes.mark(
+        "Spearman's rank correlation of the Fréchet distances of all rungs with those at the largest side."
+    )
+    headers = [Header(("",)), Header(("strength",))]
+    headers += [Header((f"{side} pixels",), (both,)) for side in sides]
+    lines = []
+    last = ""
+    for ladder, strength in dict.fromkeys(zip(rows["ladder"], rows["strength"], strict=True)):
+        unit = f"{ladder}, {LADDERS[ladder].unit}" if ladder in LADDERS else "clean"
+        line = [Text("" if ladder == last else unit), Text(f"{strength:g}" if ladder in LADDERS else "")]
+        for part in sides.values():
+            (row,) = part[(part["ladder"] == ladder) & (part["strength"] == strength)].to_dict("records")
+            line.append(Text(f"{number(row['distance'], 1)} / {number(row['kid'], 1, 1000)}"))
+        lines.append(line)
+        last = ladder
+    largest = sides[max(sides)]
+    names, wanted, far = ladders(rows), orders(largest), largest["distance"].to_numpy()
+    summary: dict[tuple[str, tuple[int, ...]], list[str]] = {("ladders in order", (order,)): []}
+    summary |= {("order of the largest side", (same,)): [], ("rank correlation", (rank,)): []}
+    in_order, as_largest, correlation = summary.values()
+    for part in sides.values():
+        found = orders(part)
+        good = sum(all(right(found[name, measure]) for measure in MEASURES) for name in names)
+        in_order.append(f"{good} of {len(names)}")
+        as_largest.append("yes" if found == wanted else "no")
+        correlation.append(number(spearmanr(part["distance"].to_numpy(), far).statistic, 3))
+    lines += [[Text(name, marks), Text(""), *map(Text, cells)] for (name, marks), cells in summary.items()]
+    return Grid(headers, lines, notes.texts)
+
+
+def about(
+    rows: pd.DataFrame,
+    title: str,
+    other: str,
+    content: str,
+    default: int,
+    made: Sequence[Mapping[str, Any]],
+    again: str,
+) -> list[str]:
+    """The lines above the table, "Name: text"."""
+    n, space = int(rows["images"].iloc[0]), str(rows["features"].iloc[0])
+    commits = dict.fromkeys(
+        f"{str(p['git_sha'])[:12]}{' with uncommitted changes' if p.get('git_dirty') else ''}" for p in made
+    )
+    machines = dict.fromkeys(f"{p['device']}, torch {p['torch']}" for p in made)
+    return [
+        f"Ladders: corruptions of images of {title} (content {content[:12]}), seen in {space} features; {n:,} images a "
+        f"rung, held against {n:,} others of the same split; another data set: {other}.",
+        "Rule: the smallest side to which images may be resized at which every ladder has the order that it has at "
+        f"{max(by_side(rows))} pixels. It is {chosen(rows)}; the default of lite0 is {default}.",
+        f"Command: {again}",
+        f"Commit: {'; '.join(commits)}. Machine: {'; '.join(machines)}.",
+    ]
