@@ -13,6 +13,7 @@ from experiments.store import Run
 NAMES = {
     "cifar10": "CIFAR-10",
     "cifar10_jpeg": "CIFAR-10, JPEG copy",
+    "cifar10_jpeg_test": "CIFAR-10, JPEG copy of the test images",
     "imagenet32": "ImageNet 32x32",
     "celeba64": "CelebA 64x64",
 }

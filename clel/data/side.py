@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import torch
+from torch.nn.functional import avg_pool2d
 
 from clel.data.images import DataError, Images
 
@@ -24,7 +25,7 @@ def at_side(name: str, side: int | None) -> str:
 
 
 def averaged(images: Images, side: int) -> Images:
-    """RGB images uint8 [N, 3, S, S] -> [N, 3, s, s]: the mean over squares of S / s pixels, rounded half up.
+    """RGB images uint8 [N, 3, S, S] -> [N, 3, s, s]: the mean over squares of S / s pixels, rounded (a half to even).
 
     Raises:
         DataError: grey images, or a side that is no power of two from 2 to S.
@@ -36,10 +37,6 @@ def averaged(images: Images, side: int) -> Images:
         sides = [str(2**k) for k in range(1, own.bit_length()) if own % 2**k == 0]
         accepted = f"the side is a power of two that divides {own}: {', '.join(sides) or 'there is none'}"
         raise DataError(f"{images.name}{MARK}{side}: {accepted}")
-    k = own // side
-    # in pieces: integers of a whole split would take four times its memory
-    parts = [
-        (p.int().unflatten(3, (side, k)).unflatten(2, (side, k)).sum((3, 5)) + k * k // 2) // (k * k)
-        for p in images.pixels.split(4096)
-    ]
-    return replace(images, pixels=torch.cat([p.to(torch.uint8) for p in parts]), name=f"{images.name}{MARK}{side}")
+    # in pieces: floats of a whole split would take four times its memory
+    parts = [avg_pool2d(p.float(), own // side).round().to(torch.uint8) for p in images.pixels.split(4096)]
+    return replace(images, pixels=torch.cat(parts), name=f"{images.name}{MARK}{side}")

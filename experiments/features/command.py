@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
-from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from clel.config import require
 from clel.data import Images, load
@@ -19,7 +16,7 @@ from clel.run import choose_device, slug
 from experiments.features.ladders import pool_of, rungs
 from experiments.features.measure import distances
 from experiments.features.table import about, features_grid
-from experiments.headings import NAMES
+from experiments.headings import data_title
 from experiments.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.meaning import Meaning
 from experiments.naming import OUT
@@ -32,9 +29,7 @@ class Features:
     """
 
     dataset: str = "cifar10"
-    """Data set in colour: a name or a path."""
-    size: int | None = None
-    """Side that its images are averaged to first, a divisor of their own; their own if not given."""
+    """Data set in colour: a name or a path, with @16 behind it averaged to 16x16 first."""
     other: str = "shapes"
     """Another data set, resized to the images' side, of which the last ladder has a share."""
     images: int = 1500
@@ -54,7 +49,7 @@ def main(options: Features) -> int:
     require(options.images > DIMENSION, f"images is {options.images}; a distance in {DIMENSION} dimensions takes more")
     require(len(options.sides) >= 2, "sides: at least two, since they are held against the largest")
     device = choose_device(options.device)
-    images = averaged(load(options.dataset, "train"), options.size)
+    images = load(options.dataset, "train")
     folder = options.out / folder_name(options)
     meaning(options, images).refuse_another(folder)
     reference, pool = pool_of(images, load(options.other, "train"), options.images, options.seed)
@@ -72,7 +67,7 @@ def main(options: Features) -> int:
 
 def write(options: Features, images: Images, rows: pd.DataFrame, made: list[dict[str, Any]]) -> list[Path]:
     """Write features.csv, .md and .tex; return their paths."""
-    title = f"{NAMES.get(images.name, images.name)}, {images.spec.size}x{images.spec.size}"
+    title = data_title(images.name)
     lines = about(rows, title, options.other, images.content_hash(), SIDE, made, command(options))
     grid, folder = features_grid(rows), options.out / folder_name(options)
     contents = {
@@ -86,35 +81,23 @@ def write(options: Features, images: Images, rows: pd.DataFrame, made: list[dict
     return [folder / name for name in contents]
 
 
-def averaged(images: Images, size: int | None) -> Images:
-    """The images with each pixel the mean over a square of pixels, rounded, so that their side is `size`."""
-    own = images.spec.size
-    if size is None or size == own:
-        return images
-    require(0 < size < own and own % size == 0, f"size is {size}; {images.name} has the side {own}: give a divisor")
-    parts: list[Tensor] = [
-        avg_pool2d(p.float(), own // size).round().to(torch.uint8) for p in images.pixels.split(1000)
-    ]
-    return Images(torch.cat(parts), images.labels, images.name, images.split, images.classes)
-
-
 def meaning(options: Features, images: Images) -> Meaning:
     """What the table is of; a data set that was given by its path is known by its content."""
     given = {name: getattr(options, name) for name in ("other", "images", "sides", "seed")}
-    given |= {"dataset": images.name, "content": images.content_hash()[:12], "size": images.spec.size}
+    given |= {"dataset": images.name, "content": images.content_hash()[:12]}
     return Meaning("features", given, "features.md")
 
 
 def folder_name(options: Features) -> str:
     """Folder of the table: another one for another data set or size."""
     parts = [] if options.dataset == Features.dataset else [slug(options.dataset)]
-    return "-".join(["features", *parts, *([f"{options.size}"] if options.size else [])])
+    return "-".join(["features", *parts])
 
 
 def command(options: Features) -> str:
     """The command that does this again; of a path the last part, since a table names no folder of a machine."""
-    given = {"DATASET": Path(options.dataset).name, "SIZE": options.size, "IMAGES": options.images}
+    given = {"DATASET": Path(options.dataset).name, "IMAGES": options.images}
     given |= {"SIDES": ",".join(map(str, options.sides))}
-    defaults = {"DATASET": "cifar10", "SIZE": None, "IMAGES": Features.images}
+    defaults = {"DATASET": "cifar10", "IMAGES": Features.images}
     defaults |= {"SIDES": ",".join(map(str, Features.sides))}
     return " ".join(["make features", *(f"{k}={v}" for k, v in given.items() if v != defaults[k])])
