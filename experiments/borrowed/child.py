@@ -173,6 +173,8 @@ def sample(method: Method, run: Run[Any], drawn: Drawn, folder: Path, until: flo
     place, config = folder / FOLDER, run.evaluate
     drawn.asked, drawn.steps, drawn.batch = config.samples, config.steps, config.batch
     progress = Progress(f"{folder.name} samples", config.samples)
+    for path in place.glob("samples-*.npy"):
+        path.unlink()  # of a process before this one, perhaps of other weights
     began = last = time.time()
     for pixels in batches(method, config.samples, config, run.seed):
         save_array(pixels, place / f"samples-{drawn.samples:06d}.npy")

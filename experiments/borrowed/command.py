@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -37,8 +37,8 @@ PACKING = 0.04
 class GpuNatural:
     """CLEL, the plain EBM and IGEBM side by side on one card, each trained for the same minutes and sampled.
 
-    What they came to is packed into OUT/gpu-natural/<profile>-<device>, whatever happens; --report measures it, which a
-    machine without a GPU does as well, and makes OUT/<profile>-<device>.
+    What they came to is packed into a folder below OUT/gpu-natural, whatever happens; --report measures the last one,
+    which a machine without a GPU does as well, and makes OUT/<profile>-<device>.
     """
 
     minutes: float = 8.0
@@ -73,7 +73,7 @@ def main(options: GpuNatural) -> int:
     began, device = time.time(), device_of(options)
     cells = cells_of(options, str(device))
     load(cells[0].dataset, "train")  # or an error, before there is anything
-    runs, folder = options.out / "runs", options.out / PACKS / f"{options.profile}-{slug(device_name(device))}"
+    runs, folder = options.out / "runs", options.out / PACKS / pack_name(options, device_name(device))
     packing = PACKING * 60 * budget
     about = {"profile": options.profile, "dataset": cells[0].dataset, "minutes": options.minutes, "budget": budget}
     about |= {"device": device_name(device), "command": command(options), "rows": [cell.row for cell in cells]}
@@ -88,6 +88,12 @@ def main(options: GpuNatural) -> int:
         for name, n in counts.items():
             print(f"  {name}: {n} samples")
     return 0 if not any(statuses) else 1
+
+
+def pack_name(options: GpuNatural, device: str) -> str:
+    """The pack's folder: another one for whatever else was asked for."""
+    parts = [options.profile, slug(device), f"{options.minutes:g}-minutes"]
+    return "-".join(parts + ([slug(options.dataset)] if options.dataset else []))
 
 
 def device_of(options: GpuNatural) -> torch.device:
@@ -119,22 +125,7 @@ def carried_out(cells: Sequence[Cell], runs: Path, until: float, grace: float) -
     """
     threads = str(max(1, available_cores() // len(cells)))
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    processes = []
-    for cell in cells:
-        folder = runs / cell.run_name
-        save_config(cell.run, folder)
-        with open(folder / "output.log", "ab") as output:
-            order = [sys.executable, "-m", "experiments.borrowed.child", str(folder), str(until)]
-            processes.append(
-                subprocess.Popen(
-                    order,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    start_new_session=True,  # Ctrl-C reaches this process alone, which hands it on
-                )
-            )
+    processes: list[subprocess.Popen[bytes]] = []
     shown = 0.0
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -142,6 +133,9 @@ def carried_out(cells: Sequence[Cell], runs: Path, until: float, grace: float) -
 
     previous = signal.signal(signal.SIGTERM, stop)
     try:
+        for cell in cells:
+            save_config(cell.run, runs / cell.run_name)
+            processes.append(start(runs / cell.run_name, until, environment))
         while any(process.poll() is None for process in processes) and time.time() < until:
             if time.time() - shown > 10:
                 shown = time.time()
@@ -163,6 +157,19 @@ def carried_out(cells: Sequence[Cell], runs: Path, until: float, grace: float) -
             lines = (runs / cell.run_name / "output.log").read_text(errors="replace").splitlines()
             print("\n".join([f"{cell.run_name}: exit status {status}", *lines[-5:]]), file=sys.stderr)
     return statuses
+
+
+def start(folder: Path, until: float, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """The process of one run, its output in the run's folder."""
+    with open(folder / "output.log", "ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "experiments.borrowed.child", str(folder), str(until)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which hands it on
+        )
 
 
 def said(cells: Sequence[Cell], runs: Path) -> str:

@@ -1,0 +1,122 @@
+"""The way that a user with CIFAR-10 and a GPU takes, to its end: small and paper, every preset of every method, with
+batches, chains, widths and numbers cut, through Inception of random weights to the finished table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from baselines import METHODS
+from clel.metrics.inception import InceptionSpace, inception_space
+from clel.metrics.spaces import FEATURES
+from clel.run import resolve
+from experiments import grid, table1
+from experiments.__main__ import main
+from experiments.grid import PROFILES
+from tests.inception_files import write_state_dict
+
+SIZES: dict[str, Callable[[int], int]] = {
+    **{"batch_size": lambda n: 4, "vae_batch_size": lambda n: 4, "contrastive_batch_size": lambda n: max(4, n // 32)},
+    **{"size": lambda n: 14, "steps": lambda n: min(n, 2), "draws": lambda n: 1, "latents": lambda n: 2},
+    **{name: lambda n: 8 for name in ("hidden", "features", "width")},
+    "blocks": lambda n: max(1, n // 4),
+}
+"""What becomes of every number of these names, in any table of a method's settings; presets stay different ones."""
+DIMENSIONS = 3
+
+
+def cut(config: Any) -> Any:
+    """The settings with these sizes; of lists of widths and of cells as many entries as before, each smaller."""
+    changes: dict[str, Any] = {}
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if is_dataclass(value):
+            changes[f.name] = cut(value)
+        elif f.name in SIZES and isinstance(value, int):
+            changes[f.name] = SIZES[f.name](value)
+        elif f.name == "widths":
+            changes[f.name] = tuple(width // 32 for width in value)
+        elif f.name == "groups":
+            changes[f.name] = (2,) * len(value)
+    return replace(config, **changes)
+
+
+def tiny(run: Any) -> Any:
+    """The run for six iterations; its evaluation on fourteen images."""
+    train = replace(run.train, iterations=6, checkpoint_every=3, log_every=3, sample_every=3)
+    evaluate = replace(run.evaluate, samples=14, steps=min(2, run.evaluate.steps), bootstrap=0, kid_subset=8)
+    evaluate = replace(evaluate, rounds=min(2, run.evaluate.rounds), beyond=1.5 if run.evaluate.beyond > 1 else 1.0)
+    return replace(run, config=cut(run.config), train=train, evaluate=evaluate)
+
+
+@dataclass(frozen=True)
+class Few:
+    """An Inception space that sees images at its least size, 75 pixels, and of whose features three mixtures count."""
+
+    space: InceptionSpace
+    mixture: Tensor
+    dimension: int = DIMENSIONS
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.space, name)
+
+    def __call__(self, pixels: Tensor, batch: int | None = None) -> tuple[Tensor, Tensor]:
+        features, probabilities = self.space(pixels, batch)
+        return features @ self.mixture, probabilities
+
+
+@pytest.fixture(scope="module")
+def inception(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Few]:
+    cache = tmp_path_factory.mktemp("weights")
+    space = inception_space("inception-pytorch", "cpu", cache, write_state_dict(cache / "inception"))
+    small = replace(space, name="inception-clean", resize=lambda x: F.interpolate(x.float(), size=75, mode="bilinear"))
+    mixture = torch.randn(2048, DIMENSIONS, generator=torch.Generator().manual_seed(0))
+    return lambda train, held_out, cache: Few(small, mixture)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Thirty RGB images of 32x32 pixels, and fourteen held out."""
+    pixels = np.random.default_rng(0).integers(0, 256, (44, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(44) % 2
+    parts = {"images": pixels[:30], "labels": labels[:30], "images_test": pixels[30:], "labels_test": labels[30:]}
+    np.savez(tmp_path / "mine.npz", **parts)
+    return tmp_path / "mine.npz"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["small", "paper"])
+def test_every_preset_comes_to_a_row(
+    profile: str, inception: Callable[..., Few], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLEL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(FEATURES, "inception-clean", inception)
+    monkeypatch.setattr(grid, "resolve", lambda *given, **changes: tiny(resolve(*given, **changes)))
+    given = replace(PROFILES[profile].given, samples=14, bootstrap=0, kid_subset=8)
+    monkeypatch.setitem(PROFILES, profile, replace(PROFILES[profile], given=given))  # type: ignore[arg-type]
+    order = ["table1", "--profile", profile, "--dataset", str(images), "--out", str(tmp_path), "--device", "cpu"]
+    assert main([*order, "--cluster", "debug"]) == 0
+
+    folder = tmp_path / table1.table_name(table1.Table1(profile=profile, dataset=str(images)))
+    table = pd.read_csv(folder / "table1.csv", index_col="row")
+    known = {(m, p) for m in METHODS for p in PROFILES[profile].presets if p in METHODS[m].recipes()}
+    main_preset = PROFILES[profile].presets[0]
+    rows = {method if preset == main_preset else f"{method}:{preset}" for method, preset in known}
+    assert set(table.index) == rows | {"noise", "real"} and {m for m, _ in known} == set(METHODS)
+    assert (table["n"] == 1).all() and table["fid_fresh_mean"].notna().all()
+    assert table.loc[["plain", "clel"], ["fid_paper_mean", "fid_buffer_mean"]].notna().all(axis=None)
+    text = (folder / "table1.md").read_text()
+    assert "features inception-clean" in text and "FID ↓" in text and "Inception<br>Score" in text
+    for path in tmp_path.glob("runs/*/training.json"):
+        assert json.loads(path.read_text())["training"]["iterations"] == 6
+    assert len(list(tmp_path.glob("runs/*/training.json"))) == len(rows)
