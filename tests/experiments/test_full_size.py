@@ -4,6 +4,7 @@ batches, chains, widths and numbers cut, through Inception of random weights to 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -17,7 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines import METHODS
-from clel.metrics.inception import InceptionSpace, inception_space
+from clel import feature_choice
+from clel.metrics.inception import inception_space
+from clel.metrics.lite0 import lite0_space
+from clel.metrics.space import FeatureSpace
 from clel.metrics.spaces import FEATURES
 from clel.run import resolve
 from experiments import grid, table1
@@ -33,6 +37,8 @@ SIZES: dict[str, Callable[[int], int]] = {
 }
 """What becomes of every number of these names, in any table of a method's settings; presets stay different ones."""
 DIMENSIONS = 3
+ITERATIONS = int(os.environ.get("CLEL_FULL_SIZE_ITERATIONS", "6"))
+"""A hundred take some twenty minutes of a slow core, which is too long for every run of the tests."""
 
 
 def cut(config: Any) -> Any:
@@ -52,8 +58,10 @@ def cut(config: Any) -> Any:
 
 
 def tiny(run: Any) -> Any:
-    """The run for six iterations; its evaluation on fourteen images."""
-    train = replace(run.train, iterations=6, checkpoint_every=3, log_every=3, sample_every=3)
+    """The run's first iterations, with a checkpoint between; its evaluation on fourteen images."""
+    train = replace(
+        run.train, iterations=ITERATIONS, checkpoint_every=ITERATIONS // 2, log_every=3, sample_every=ITERATIONS
+    )
     evaluate = replace(run.evaluate, samples=14, steps=min(2, run.evaluate.steps), bootstrap=0, kid_subset=8)
     evaluate = replace(evaluate, rounds=min(2, run.evaluate.rounds), beyond=1.5 if run.evaluate.beyond > 1 else 1.0)
     return replace(run, config=cut(run.config), train=train, evaluate=evaluate)
@@ -61,9 +69,9 @@ def tiny(run: Any) -> Any:
 
 @dataclass(frozen=True)
 class Few:
-    """An Inception space that sees images at its least size, 75 pixels, and of whose features three mixtures count."""
+    """A feature space that sees images at its least size, and of whose features three mixtures count."""
 
-    space: InceptionSpace
+    space: FeatureSpace
     mixture: Tensor
     dimension: int = DIMENSIONS
 
@@ -84,6 +92,12 @@ def inception(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Few]:
     return lambda train, held_out, cache: Few(small, mixture)
 
 
+@pytest.fixture(scope="module")
+def lite0() -> Callable[..., Few]:
+    mixture = torch.randn(1280, DIMENSIONS, generator=torch.Generator().manual_seed(1))
+    return lambda train, held_out, cache: Few(lite0_space("cpu", side=32), mixture)
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """Thirty RGB images of 32x32 pixels, and fourteen held out."""
@@ -97,10 +111,18 @@ def images(tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", ["small", "paper"])
 def test_every_preset_comes_to_a_row(
-    profile: str, inception: Callable[..., Few], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    profile: str,
+    inception: Callable[..., Few],
+    lite0: Callable[..., Few],
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CLEL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(FEATURES, "inception-clean", inception)
+    monkeypatch.setitem(FEATURES, "lite0", lite0)
+    # as on a machine that has the weights
+    monkeypatch.setattr(feature_choice, "is_there", lambda weights: True)
     monkeypatch.setattr(grid, "resolve", lambda *given, **changes: tiny(resolve(*given, **changes)))
     given = replace(PROFILES[profile].given, samples=14, bootstrap=0, kid_subset=8)
     monkeypatch.setitem(PROFILES, profile, replace(PROFILES[profile], given=given))  # type: ignore[arg-type]
@@ -117,6 +139,7 @@ def test_every_preset_comes_to_a_row(
     assert table.loc[["plain", "clel"], ["fid_paper_mean", "fid_buffer_mean"]].notna().all(axis=None)
     text = (folder / "table1.md").read_text()
     assert "features inception-clean" in text and "FID ↓" in text and "Inception<br>Score" in text
+    assert "EfficientNet-Lite0" in text
     for path in tmp_path.glob("runs/*/training.json"):
-        assert json.loads(path.read_text())["training"]["iterations"] == 6
+        assert json.loads(path.read_text())["training"]["iterations"] == ITERATIONS
     assert len(list(tmp_path.glob("runs/*/training.json"))) == len(rows)
