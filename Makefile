@@ -159,8 +159,8 @@ data: $(READY) ## Download and check a data set: make data DATASET=cifar10
 	@$(PY) -m clel.data '$(DATASET)'
 
 .PHONY: weights
-weights: $(READY) ## Download and check the Inception weights (CLEL_CACHE, or ./cache)
-	@$(PY) -m clel.metrics
+weights: $(READY) ## Download and check the Inception weights (CLEL_CACHE, or ./cache); FEATURES=dinov2 for those of DINOv2
+	@$(PY) -m clel.metrics $(if $(FEATURES),--features '$(FEATURES)')
 
 .PHONY: lint
 lint: $(READY) ## Check format, lint and types
