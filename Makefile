@@ -53,7 +53,7 @@ help: ## List the targets
 	@echo "             FEATURES=classifier|lite0|inception-clean|inception-clean,lite0 PROTOCOLS=clean,paper SAMPLING_SEEDS=3 ENGINE=exact EXTERNAL=my.csv PROJECT=1 RATES=0"
 	@echo "             SET='langevin.steps=10,30; lr=0.001' for a row each, beside the default"
 	@echo "  tune:      AFRESH=1 trains what experiments/tuning.csv has too, KEEP=1 writes it; beside PROFILE, METHODS, DEVICE, WORKERS and OUT"
-	@echo "  features:  SIZE=16 IMAGES=1500 SIDES=96,224 for features, beside DATASET, DEVICE and OUT"
+	@echo "  features:  SIZE=16 IMAGES=1500 SIDES=96,224 for features, beside SEEDS, DATASET, DEVICE and OUT"
 	@echo "  speed:     BATCH=64 ROUNDS=15 THREADS=1 SCALING=0 REPORT=1 for speed-memory, beside PROFILE, METHODS, DEVICE, ENGINE and OUT"
 	@echo "             SELECT=frechet ROUNDS=5 DEVICE=cuda BASELINE=my.json LIMIT=1.2 FORCE=1 for bench, bench-save, bench-compare"
 	@echo "  on Slurm:  CLUSTER=slurm PARTITION=gpu GPUS=1 CPUS=4 MEMORY=24 MINUTES=1440 SLURM='account=x,qos=y' SETUP='module load cuda'"
@@ -96,7 +96,7 @@ chains: $(READY) ## Study fresh chains against the replay buffer: results/chains
 .PHONY: features
 features: $(READY) ## Ladders of corruptions: at which side images are resized for Lite0's features: results/features (docs/protocol.md)
 	@$(PY) -m experiments features --out '$(OUT)' $(if $(DATASET),--dataset '$(DATASET)') $(if $(SIZE),--size $(SIZE)) \
-		$(if $(IMAGES),--images $(IMAGES)) $(if $(SIDES),--sides $(subst $(comma), ,$(SIDES))) $(if $(DEVICE),--device $(DEVICE))
+		$(if $(IMAGES),--images $(IMAGES)) $(if $(SIDES),--sides $(subst $(comma), ,$(SIDES))) --seeds $(SEEDS) $(if $(DEVICE),--device $(DEVICE))
 
 .PHONY: report
 report: $(READY) ## Make Table 1 and its figures again from the finished runs
