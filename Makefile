@@ -55,7 +55,7 @@ help: ## List the targets
 	@echo "             MINUTES=9 trains every method for so long, in the place of its preset's iterations"
 	@echo "             SET='langevin.steps=10,30; lr=0.001' for a row each, beside the default"
 	@echo "  tune:      AFRESH=1 trains what experiments/tuning.csv has too, KEEP=1 writes it; beside PROFILE, METHODS, DATASET, DEVICE, WORKERS and OUT"
-	@echo "  features:  IMAGES=1500 SIDES=96,224 for features, beside DATASET, DEVICE and OUT"
+	@echo "  features:  IMAGES=1500 SIDES=96,224 for features, beside SEEDS, DATASET, DEVICE and OUT"
 	@echo "  speed:     BATCH=64 ROUNDS=15 THREADS=1 SCALING=0 SIDE_BY_SIDE=1 REPORT=1 for speed-memory, beside PROFILE, METHODS, DEVICE, ENGINE and OUT"
 	@echo "             SELECT=frechet ROUNDS=5 DEVICE=cuda BASELINE=my.json LIMIT=1.2 FORCE=1 for bench, bench-save, bench-compare"
 	@echo "  gpu-natural: MINUTES=8 BUDGET=12 SAMPLES=10000 REPORT=1, beside PROFILE, DATASET, DEVICE, FEATURES and OUT"
@@ -100,7 +100,7 @@ chains: $(READY) ## Study fresh chains against the replay buffer: results/chains
 .PHONY: features
 features: $(READY) ## Ladders of corruptions: at which side images are resized for Lite0's features: results/features (docs/protocol.md)
 	@$(PY) -m experiments features --out '$(OUT)' $(if $(DATASET),--dataset '$(DATASET)') \
-		$(if $(IMAGES),--images $(IMAGES)) $(if $(SIDES),--sides $(subst $(comma), ,$(SIDES))) $(if $(DEVICE),--device $(DEVICE))
+		$(if $(IMAGES),--images $(IMAGES)) $(if $(SIDES),--sides $(subst $(comma), ,$(SIDES))) --seeds $(SEEDS) $(if $(DEVICE),--device $(DEVICE))
 
 .PHONY: report
 report: $(READY) ## Make Table 1 and its figures again from the finished runs
@@ -170,8 +170,8 @@ data: $(READY) ## Download and check a data set: make data DATASET=cifar10
 	@$(PY) -m clel.data '$(DATASET)'
 
 .PHONY: weights
-weights: $(READY) ## Download and check the Inception weights (CLEL_CACHE, or ./cache)
-	@$(PY) -m clel.metrics
+weights: $(READY) ## Download and check the Inception weights (CLEL_CACHE, or ./cache); FEATURES=dinov2 for those of DINOv2
+	@$(PY) -m clel.metrics $(if $(FEATURES),--features '$(FEATURES)')
 
 .PHONY: lint
 lint: $(READY) ## Check format, lint and types

@@ -16,6 +16,7 @@ PUBLISHED = Path(__file__).with_name("published.csv")
 COLUMNS = ("dataset", "row", "method", "metric", "value", "unit", "source", "verified", "notes")
 UNITS = {
     "fid": "FID",  # Frechet distance in Inception features
+    "fd_dinov2": "FD",  # Frechet distance in features of DINOv2 ViT-L/14
     "parameters": "M",  # millions, as the source prints them
     "parameters_computed": "M",  # counted from the code, exact
     "hours": "h",  # training time on one RTX 3090 with 24 GB
@@ -93,6 +94,12 @@ def reported(
         return None
     figure = (_default() if figures is None else figures).get((dataset, row, metric))
     return figure if figure is not None and figure.verified else None
+
+
+def reported_for_all(metric: str, dataset: str, figures: Figures | None = None) -> list[Published]:
+    """Every verified figure of one metric for a data set, in the order of the file."""
+    held = (_default() if figures is None else figures).values()
+    return [figure for figure in held if (figure.dataset, figure.metric) == (dataset, metric) and figure.verified]
 
 
 @functools.lru_cache(maxsize=1)

@@ -12,9 +12,10 @@ from clel.config import to_dict
 from clel.files import write_atomically
 from experiments import drawing, plots, samples
 from experiments.comparisons.files import FILES, comparison_files
-from experiments.headings import data_title, further_spaces
+from experiments.headings import data_title, feature_spaces, further_spaces
 from experiments.learned import has_learned, learned
 from experiments.markup import latex_comment, titled
+from experiments.published import reported_for_all
 from experiments.store import Cell, Run, frame, load_cells
 from experiments.tables import by_row, table1
 
@@ -126,6 +127,7 @@ def describe(cells: Sequence[Cell], runs: Mapping[str, Run], command: str | None
         f"Command: {'; '.join(commands) or UNKNOWN}",
         f"Commit: {'; '.join(commits) or UNKNOWN}. Machine: {'; '.join(machines) or UNKNOWN}.",
     ]
+    lines += _reported(runs, cells[0].dataset)
     shared = (*SHARED, *(f"{key}_features_identity" for key in further_spaces(runs.values())))
     mixed = [named[key] for key in shared if len(_distinct(p[key] for p in _protocols(runs) if key in p)) > 1]
     if mixed:
@@ -179,6 +181,16 @@ def _protocol(rows: Mapping[str, Sequence[Cell]], runs: Mapping[str, Run]) -> st
     if any(run.ok and run.part("evaluations").get("paper") for run in runs.values()):
         parts.append(_stated("protocol paper:", rows, runs, _disturbance))
     return "; ".join(part for part in parts if part) or UNKNOWN
+
+
+def _reported(runs: Mapping[str, Run], dataset: str) -> list[str]:
+    """What is published in DINOv2's features, of methods that no row has; only above a table measured in them."""
+    spaces = {*feature_spaces([run for run in runs.values() if run.ok]), *further_spaces(runs.values()).values()}
+    figures = reported_for_all("fd_dinov2", dataset) if "dinov2-vitl14" in spaces else []
+    sources = "; ".join(_distinct(figure.source for figure in figures))
+    return [f"Reported in dinov2-vitl14: {', '.join(f'{f.method} {f.text()}' for f in figures)} ({sources})."] * bool(
+        figures
+    )
 
 
 def _of_further(runs: Mapping[str, Run]) -> dict[str, str]:

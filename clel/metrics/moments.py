@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -71,7 +72,7 @@ class Gaussian:
         Raises:
             DataError: an eigenvalue below -1e-4 max(eigenvalue).
         """
-        values, vectors = torch.linalg.eigh(self.covariance)
+        values, vectors = eigen(self.covariance)
         largest = float(values[-1].clamp(min=0))
         if float(values[0]) < -1e-4 * largest:
             raise DataError(
@@ -79,6 +80,19 @@ class Gaussian:
             )
         kept = values > len(values) * torch.finfo(torch.float64).eps * largest
         return vectors[:, kept] * values[kept].sqrt()
+
+
+def eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues [D], ascending, and eigenvectors [D, D] of a symmetric matrix.
+
+    LAPACK's divide and conquer may not converge where many eigenvalues are alike, as of few images; its QR iteration,
+    which is slower, does.
+    """
+    try:
+        return torch.linalg.eigh(matrix)
+    except torch.linalg.LinAlgError:
+        values, vectors = scipy.linalg.eigh(matrix.numpy(), driver="ev")
+        return torch.from_numpy(values), torch.from_numpy(vectors)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from clel.config import choose
 from clel.data import DataError, Images
 from clel.metrics import lite0
 from clel.metrics.classifier import classifier_space
+from clel.metrics.dinov2 import ARCHITECTURES, dinov2_space
 from clel.metrics.inception import MODES, inception_space
 from clel.metrics.space import FeatureSpace
 
@@ -22,9 +23,14 @@ def _inception(mode: str) -> Pretrained:
     return lambda device, cache: inception_space(mode, device, cache)
 
 
+def _dinov2(name: str) -> Pretrained:
+    return lambda device, cache: dinov2_space(name, device, cache)
+
+
 PRETRAINED: dict[str, Pretrained] = {
     **{mode: _inception(mode) for mode in MODES},
     "lite0": lambda device, cache: lite0.lite0_space(device),
+    **{name: _dinov2(name) for name in ARCHITECTURES},
 }
 """Networks that others trained, by name: they fit images of any size."""
 

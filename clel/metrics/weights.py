@@ -152,13 +152,27 @@ def _how_to_get(weights: Weights, folder: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Download both files; 0 on success, 1 with a message on stderr otherwise."""
+    """Download the files of Inception, or of DINOv2; 0 on success, 1 with a message on stderr otherwise."""
+    from clel.metrics import dinov2  # stands on this module
+
     parser = argparse.ArgumentParser(
-        prog="python -m clel.metrics", description="Download the Inception weights, checked by hash."
+        prog="python -m clel.metrics", description="Download the weights of feature spaces, checked by hash."
+    )
+    choices = ["inception", "dinov2", *dinov2.ARCHITECTURES]
+    parser.add_argument(
+        "--features", choices=choices, default="inception", help="whose; dinov2 for both of its networks"
     )
     parser.add_argument("--cache", type=Path, help="the cache folder (default: $CLEL_CACHE, or ./cache)")
-    cache = parser.parse_args(arguments).cache
-    failed = False
+    options = parser.parse_args(arguments)
+    cache, failed = options.cache, False
+    if options.features != "inception":
+        try:
+            for name in dinov2.ARCHITECTURES if options.features == "dinov2" else (options.features,):
+                print(dinov2.get(name, cache))
+        except WeightsError as error:
+            print(error, file=sys.stderr)
+            return 1
+        return 0
     for weights in PUBLISHED:
         try:
             print(get(weights, cache))

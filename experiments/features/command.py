@@ -36,8 +36,8 @@ class Features:
     """Images of a rung, and reference images; more than the 1,280 dimensions."""
     sides: tuple[int, ...] = (32, 64, 96, 128, 160, 224)
     """Sides in pixels that images are resized to before the network, multiples of 32."""
-    seed: int = 0
-    """Seed of which images are taken, and of the corruptions."""
+    seeds: int = 1
+    """Draws of which images are taken, and of the corruptions: a side must do in each of them."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     out: Path = OUT
@@ -47,19 +47,23 @@ class Features:
 def main(options: Features) -> int:
     """Exit status 0: measured."""
     require(options.images > DIMENSION, f"images is {options.images}; a distance in {DIMENSION} dimensions takes more")
+    require(options.seeds >= 1, f"seeds is {options.seeds}; expected at least 1")
     require(len(options.sides) >= 2, "sides: at least two, since they are held against the largest")
     device = choose_device(options.device)
     images = load(options.dataset, "train")
     folder = options.out / folder_name(options)
     meaning(options, images).refuse_another(folder)
-    reference, pool = pool_of(images, load(options.other, "train"), options.images, options.seed)
-    steps = rungs(pool, options.seed)
+    other = load(options.other, "train")
     rows, made = [], []
-    for side in sorted(options.sides):
-        space = lite0_space(device, side)
-        found = distances(reference, steps, space, options.seed, f"features at {side} pixels:")
-        rows += [{"side": side, **row, "features": space.name, "identity": space.identity} for row in found["rows"]]
-        made.append(found["provenance"])
+    for seed in range(options.seeds):
+        reference, pool = pool_of(images, other, options.images, seed)
+        steps = rungs(pool, seed)
+        for side in sorted(options.sides):
+            space = lite0_space(device, side)
+            found = distances(reference, steps, space, seed, f"features at {side} pixels, seed {seed}:")
+            seen = {"features": space.name, "identity": space.identity}
+            rows += [{"side": side, "seed": seed, **row, **seen} for row in found["rows"]]
+            made.append(found["provenance"])
     for path in write(options, images, pd.DataFrame(rows), made):
         print(path)
     return 0
@@ -83,7 +87,7 @@ def write(options: Features, images: Images, rows: pd.DataFrame, made: list[dict
 
 def meaning(options: Features, images: Images) -> Meaning:
     """What the table is of; a data set that was given by its path is known by its content."""
-    given = {name: getattr(options, name) for name in ("other", "images", "sides", "seed")}
+    given = {name: getattr(options, name) for name in ("other", "images", "sides", "seeds")}
     given |= {"dataset": images.name, "content": images.content_hash()[:12]}
     return Meaning("features", given, "features.md")
 
@@ -97,7 +101,7 @@ def folder_name(options: Features) -> str:
 def command(options: Features) -> str:
     """The command that does this again; of a path the last part, since a table names no folder of a machine."""
     given = {"DATASET": Path(options.dataset).name, "IMAGES": options.images}
-    given |= {"SIDES": ",".join(map(str, options.sides))}
+    given |= {"SIDES": ",".join(map(str, options.sides)), "SEEDS": options.seeds}
     defaults = {"DATASET": "cifar10", "IMAGES": Features.images}
-    defaults |= {"SIDES": ",".join(map(str, Features.sides))}
+    defaults |= {"SIDES": ",".join(map(str, Features.sides)), "SEEDS": Features.seeds}
     return " ".join(["make features", *(f"{k}={v}" for k, v in given.items() if v != defaults[k])])

@@ -16,17 +16,20 @@ MEASURES = ("distance", "kid")
 Order = tuple[float, ...]
 
 
-def orders(rows: pd.DataFrame) -> dict[tuple[str, str], Order]:
-    """By ladder and distance (Frechet, kernel) its strengths, 0 for the clean images, from the nearest to the farthest.
+def orders(rows: pd.DataFrame) -> dict[tuple[str, str, int], Order]:
+    """By ladder, distance (Frechet, kernel) and seed its strengths, 0 for the clean images, from the nearest to the
+    farthest.
 
     rows: those of one side.
     """
-    clean = rows[rows["ladder"] == CLEAN[0]]
     found = {}
-    for name in ladders(rows):
-        steps = pd.concat([clean, rows[rows["ladder"] == name]])
-        for measure in MEASURES:
-            found[name, measure] = tuple(float(s) for s in steps.sort_values(measure, kind="stable")["strength"])
+    for seed, drawn in rows.groupby("seed"):
+        clean = drawn[drawn["ladder"] == CLEAN[0]]
+        for name in ladders(drawn):
+            steps = pd.concat([clean, drawn[drawn["ladder"] == name]])
+            for measure in MEASURES:
+                by_distance = steps.sort_values(measure, kind="stable")["strength"]
+                found[name, measure, int(str(seed))] = tuple(float(s) for s in by_distance)
     return found
 
 
@@ -46,7 +49,7 @@ def by_side(rows: pd.DataFrame) -> dict[int, pd.DataFrame]:
 
 
 def chosen(rows: pd.DataFrame) -> int:
-    """The smallest side at which every ladder has, in both distances, the order that it has at the largest."""
+    """The smallest side at which every ladder has, in both distances and in each draw, its order at the largest."""
     sides = by_side(rows)
     largest = orders(sides[max(sides)])
     return min(side for side, part in sides.items() if orders(part) == largest)
@@ -55,9 +58,11 @@ def chosen(rows: pd.DataFrame) -> int:
 def features_grid(rows: pd.DataFrame) -> Grid:
     """A row a rung with Frechet and kernel distance at each side; below, what follows from them."""
     sides, notes = by_side(rows), Footnotes()
-    both = notes.mark("Fréchet distance to the reference images, and after the stroke KID × 1,000 of all images.")
-    order = notes.mark("Ladders in which both distances grow with every strength, the clean images being the first.")
-    same = notes.mark("Whether every ladder has, in both distances, the order that it has at the largest side.")
+    both = notes.mark("Fréchet distance to the reference images, after the stroke KID × 1,000; means over the draws.")
+    order = notes.mark(
+        "Ladders in which both distances grow with every strength from the clean images on, in each draw."
+    )
+    same = notes.mark("Whether every ladder has, in both distances and in each draw, its order at the largest side.")
     rank = notes.mark(
         "Spearman's rank correlation of the Fréchet distances of all rungs with those at the largest side."
     )
@@ -69,7 +74,7 @@ def features_grid(rows: pd.DataFrame) -> Grid:
         unit = f"{ladder}, {LADDERS[ladder].unit}" if ladder in LADDERS else "clean"
         line = [Text("" if ladder == last else unit), Text(f"{strength:g}" if ladder in LADDERS else "")]
         for part in sides.values():
-            (row,) = part[(part["ladder"] == ladder) & (part["strength"] == strength)].to_dict("records")
+            row = part[(part["ladder"] == ladder) & (part["strength"] == strength)][list(MEASURES)].mean()
             line.append(Text(f"{number(row['distance'], 1)} / {number(row['kid'], 1, 1000)}"))
         lines.append(line)
         last = ladder
@@ -80,7 +85,7 @@ def features_grid(rows: pd.DataFrame) -> Grid:
     in_order, as_largest, correlation = summary.values()
     for part in sides.values():
         found = orders(part)
-        good = sum(all(right(found[name, measure]) for measure in MEASURES) for name in names)
+        good = sum(all(right(steps) for (ladder, *_), steps in found.items() if ladder == name) for name in names)
         in_order.append(f"{good} of {len(names)}")
         as_largest.append("yes" if found == wanted else "no")
         correlation.append(number(spearmanr(part["distance"].to_numpy(), far).statistic, 3))
@@ -99,15 +104,16 @@ def about(
 ) -> list[str]:
     """The lines above the table, "Name: text"."""
     n, space = int(rows["images"].iloc[0]), str(rows["features"].iloc[0])
+    draws, largest = rows["seed"].nunique(), max(by_side(rows))
     commits = dict.fromkeys(
         f"{str(p['git_sha'])[:12]}{' with uncommitted changes' if p.get('git_dirty') else ''}" for p in made
     )
     machines = dict.fromkeys(f"{p['device']}, torch {p['torch']}" for p in made)
     return [
         f"Ladders: corruptions of images of {title} (content {content[:12]}), seen in {space} features; {n:,} images a "
-        f"rung, held against {n:,} others of the same split; another data set: {other}.",
-        "Rule: the smallest side to which images may be resized at which every ladder has the order that it has at "
-        f"{max(by_side(rows))} pixels. It is {chosen(rows)}; the default of lite0 is {default}.",
+        f"rung, held against {n:,} others of the same split; {draws} draws; another data set: {other}.",
+        "Rule: the smallest side to which images may be resized at which every ladder has, in both distances and in "
+        f"each draw, its order at {largest} pixels. It is {chosen(rows)}; the default of lite0 is {default}.",
         f"Command: {again}",
         f"Commit: {'; '.join(commits)}. Machine: {'; '.join(machines)}.",
     ]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from clel.data import DataError
 from clel.metrics import Gaussian, Moments, RunningMoments, TooFewSamples, moments
+from clel.metrics.moments import eigen
 from tests.clel.features import covariance, normal, seeded
 
 
@@ -158,3 +159,16 @@ def test_gaussian_refusals() -> None:
         Gaussian(torch.zeros(3), torch.eye(3))
     with pytest.raises(DataError, match=r"eigenvalues from -0\.01 to 1"):
         _ = Gaussian.of(torch.zeros(3), torch.diag(torch.tensor([1.0, 1.0, -0.01]))).root
+
+
+def test_where_divide_and_conquer_fails_the_slower_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(30, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    covariance = Moments.of(x).gaussian.covariance
+    values, vectors = eigen(covariance)
+
+    def fails(matrix: torch.Tensor) -> None:
+        raise torch.linalg.LinAlgError("failed to converge")
+
+    monkeypatch.setattr(torch.linalg, "eigh", fails)
+    again, others = eigen(covariance)
+    assert torch.allclose(again, values) and torch.allclose(others * again @ others.T, vectors * values @ vectors.T)

@@ -168,3 +168,11 @@ def test_only_inceptions_distances_are_called_fid(fake: Any, features: str, head
     (cell,) = fake.cells("a", "A")
     write(fake, cell, 3.0, features)
     assert " ".join(build(fake, [cell]).grid.headers[1].lines) == heading
+
+
+def test_figures_in_dinov2_stand_above_tables_in_dinov2_alone(fake: Any) -> None:
+    (cell,) = fake.cells("a", "A", dataset="cifar10")
+    for features, shown in (("dinov2-vitl14", True), ("dinov2-vits14", False), ("inception-clean", False)):
+        write(fake, cell, 3.0, features)
+        lines = " ".join(describe([cell], load_records(fake.runs_dir, [cell.run_name])))
+        assert ("Real test set 31.07" in lines and "dgm-eval" in lines) == shown
