@@ -106,17 +106,9 @@ class Trainer:
 
     def outcome(self, status: str, reason: str | None) -> Outcome:
         """The training as it stands, which ended so."""
-        return Outcome(
-            status,
-            reason,
-            self.iteration,
-            self.ledger.images(self.iteration),
-            self.seconds,
-            self.ledger.gradient_evaluations,
-            self.divergences,
-            self.ledger.costs(self.iteration),
-            self.ledger.busy_cores,
-        )
+        stages, busy = self.ledger.costs(self.iteration), self.ledger.busy_cores
+        spent = (self.ledger.images(self.iteration), self.seconds, self.ledger.gradient_evaluations)
+        return Outcome(status, reason, self.iteration, *spent, self.divergences, stages, busy)
 
     @property
     def seconds(self) -> float:
@@ -179,9 +171,7 @@ class Trainer:
             progress.show(self.iteration, "  ".join(f"{k} {v:.4g}" for k, v in values.items()))
         if self.probe is not None and self.due(c.evaluate_every):
             with self.average.swapped_in(self.method):
-                found = self.probe(self.method, self.iteration)
-                spent = self.costs() | {"gradient_evaluations": self.ledger.gradient_evaluations}
-                self.log.write("evaluation", self.iteration, **spent, **found)
+                self.log.write("evaluation", self.iteration, **self.costs(), **self.probe(self.method, self.iteration))
         if self.due(c.sample_every):
             self.save_samples()
         if self.due(c.checkpoint_every) or signals.received is not None:
@@ -196,8 +186,9 @@ class Trainer:
         return bool(torch.stack([p.detach().isfinite().all() for p in self.method.parameters()]).all())
 
     def costs(self) -> dict[str, Any]:
-        """Images seen and seconds of training so far (evaluation, sample grids and checkpoints not counted)."""
-        return {"images": self.ledger.images(self.iteration), "seconds": self.seconds}
+        """Images, seconds and gradient evaluations of training so far, without those of evaluations and the like."""
+        images, gradients = self.ledger.images(self.iteration), self.ledger.gradient_evaluations
+        return {"images": images, "seconds": self.seconds, "gradient_evaluations": gradients}
 
     def save_samples(self) -> None:
         """Grids of 64 fresh samples of the averaged weights, and of 64 persistent chains where there are any."""

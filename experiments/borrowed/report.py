@@ -114,7 +114,9 @@ def record_of(run: Run[Any], folder: Path, place: Path, drawn: Drawn, real: Refe
     """The record of a run of which only samples are left, as clel.execute makes those of others."""
     pixels, config = read_samples(place), run.evaluate
     record = blank_record(folder.name, run, method=run.method, preset=run.preset, dataset=run.dataset, seed=run.seed)
-    values = score(pixels.split(1000), len(pixels), real, config, run.seed, "clean", name=f"{folder.name} clean")
+    values = score(
+        lambda: pixels.split(1000), len(pixels), real, config, run.seed, "clean", name=f"{folder.name} clean"
+    )
     save_samples(pixels, folder / "evaluations/clean")
     write_atomically(folder / "samples.png", (folder / "evaluations/clean/samples.png").read_bytes())
     start = choose_method(METHODS, run.method).start

@@ -179,7 +179,7 @@ def test_the_plan_makes_the_checks_of_the_submission_and_changes_nothing(
     out = tmp_path / "out"
     fine = plan.describe(cells("quick"), out / "runs", SlurmOptions())
     assert fine.count("checked, as the submission will") == 1 and not out.exists()
-    many = table1_cells("small", 1, ("plain",), device="cpu")
+    many = table1_cells("small", 1, ("plain",), device="cpu", evaluate={"features": "inception-clean"})
     text = plan.describe(many, out / "runs", SlurmOptions(partition="gpu"))
     assert "small" not in text.split("refused:")[0] and "plain" in text.split("refused:")[0]
     found = text.split("refused:\n")[1]
