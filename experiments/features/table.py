@@ -48,11 +48,13 @@ def by_side(rows: pd.DataFrame) -> dict[int, pd.DataFrame]:
     return {int(side): rows[rows["side"] == side] for side in sorted(rows["side"].unique())}
 
 
-def chosen(rows: pd.DataFrame) -> int:
-    """The smallest side at which every ladder has, in both distances and in each draw, its order at the largest."""
-    sides = by_side(rows)
-    largest = orders(sides[max(sides)])
-    return min(side for side, part in sides.items() if orders(part) == largest)
+def chosen(rows: pd.DataFrame) -> int | None:
+    """The smallest side at which every ladder is in order, in both distances and in each draw; None where none is.
+
+    The right order is known, so it and not that of the largest side is asked for: where two rungs are nearly as far
+    off, a draw may turn them round at any side.
+    """
+    return next((side for side, part in by_side(rows).items() if all(map(right, orders(part).values()))), None)
 
 
 def features_grid(rows: pd.DataFrame) -> Grid:
@@ -104,16 +106,16 @@ def about(
 ) -> list[str]:
     """The lines above the table, "Name: text"."""
     n, space = int(rows["images"].iloc[0]), str(rows["features"].iloc[0])
-    draws, largest = rows["seed"].nunique(), max(by_side(rows))
+    draws = rows["seed"].nunique()
     commits = dict.fromkeys(
         f"{str(p['git_sha'])[:12]}{' with uncommitted changes' if p.get('git_dirty') else ''}" for p in made
     )
     machines = dict.fromkeys(f"{p['device']}, torch {p['torch']}" for p in made)
     return [
         f"Ladders: corruptions of images of {title} (content {content[:12]}), seen in {space} features; {n:,} images a "
-        f"rung, held against {n:,} others of the same split; {draws} draws; another data set: {other}.",
-        "Rule: the smallest side to which images may be resized at which every ladder has, in both distances and in "
-        f"each draw, its order at {largest} pixels. It is {chosen(rows)}; the default of lite0 is {default}.",
+        f"rung, held against {n:,} others of the same split; {draws} draw{'s' * (draws > 1)}; another data set: {other}.",
+        "Rule: the smallest side to which images may be resized at which every ladder is in order, in both distances "
+        f"and in each draw. It is {chosen(rows) or 'none of these'}; the default of lite0 is {default}.",
         f"Command: {again}",
         f"Commit: {'; '.join(commits)}. Machine: {'; '.join(machines)}.",
     ]
