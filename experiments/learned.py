@@ -44,10 +44,11 @@ def learned(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
             ratio.plot(x, mean, color=colour, label=row_label(members, pulls))
     accuracy.set_ylabel("kNN accuracy on held-out images")
     ratio.set_ylabel("|guidance gradient| / |divergence gradient|")
+    accuracy.set_ylim(bottom=0)
+    ratio.set_yscale("log")  # energies begin near zero, and so does what pulls at them
     accuracy.set_title(KEY, fontsize=8, loc="left")
     for axes in (accuracy, ratio):
         axes.set_xlabel("training iteration")
-        axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(True, color="#e5e5e5", linewidth=0.7)
         if axes.get_legend_handles_labels()[0]:
