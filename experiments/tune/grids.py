@@ -110,11 +110,14 @@ EVENING = {
 GRIDS: Mapping[str, Mapping[str, Grid]] = {"quick": QUICK, "smoke": QUICK, "evening": EVENING}
 """By profile and method."""
 TRYING: Mapping[str, Trying] = {
-    "quick": Trying(),
-    "smoke": Trying(),
     "evening": Trying(seeds=(100,), length=Fraction(1, 3)),
 }
-"""By profile."""
+"""By profile, where it is not the default."""
+
+
+def trying_of(profile: str) -> Trying:
+    """How the profile's trials are made; as of quick where it does not say."""
+    return TRYING.get(profile, Trying())
 
 
 def trial_cells(
@@ -132,7 +135,7 @@ def trial_cells(
         ConfigError: an unknown profile or method, or one that has no grid.
     """
     grids = choose(GRIDS, profile, "profile with trials")
-    size, trying = PROFILES[profile], TRYING[profile]
+    size, trying = PROFILES[profile], trying_of(profile)
     dataset = at_side(dataset or size.dataset, size.side)
     cells = []
     for method in methods or grids:

@@ -10,7 +10,7 @@ from experiments.grid import Cell
 from experiments.headings import data_title
 from experiments.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.numbers import number
-from experiments.tune.grids import GRIDS, TRYING, at_trial
+from experiments.tune.grids import GRIDS, at_trial, trying_of
 from experiments.tune.trials import Scored, best
 
 RULE = (
@@ -37,7 +37,7 @@ def about(rows: Sequence[Scored], cells: Sequence[Cell], command: str) -> list[s
     real = " / ".join(dict.fromkeys(f"{t.n_real} images of {t.reference}" for t in trials if t.reference))
     dataset = data_title(cells[0].dataset)
     waiting = [METHODS[method].title for method, own in methods.items() if not all(row.complete for row in own)]
-    trying = TRYING[cells[0].profile]
+    trying = trying_of(cells[0].profile)
     seeds = f"the seed{'s' * (len(trying.seeds) > 1)} {', '.join(map(str, trying.seeds))}"
     length = "" if trying.length == 1 else f", and {trying.length} of the preset's iterations"
     lines = [

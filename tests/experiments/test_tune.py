@@ -18,7 +18,7 @@ from experiments.store import Run as Stored
 from experiments.tune import command
 from experiments.tune.command import Tune
 from experiments.tune.figure import trials_figure
-from experiments.tune.grids import EVENING, GRIDS, QUICK, TRYING, at_trial, trial_cells
+from experiments.tune.grids import EVENING, GRIDS, QUICK, at_trial, trial_cells, trying_of
 from experiments.tune.table import about, by_method, trials_grid
 from experiments.tune.trials import KEPT, Trial, as_csv, best, kept_of, read_trials, scored, trial_of
 from experiments.variants import value_of
@@ -102,7 +102,8 @@ def test_a_preset_that_is_tried_as_it_is() -> None:
 
 
 def test_no_table_reports_the_seeds_of_trials() -> None:
-    assert TRYING["quick"].seeds == (100, 101, 102) and min(s for t in TRYING.values() for s in t.seeds) >= 100
+    assert trying_of("quick").seeds == (100, 101, 102)
+    assert min(seed for profile in GRIDS for seed in trying_of(profile).seeds) >= 100
     cells = trial_cells("quick")
     assert {cell.seed for cell in cells} == {100, 101, 102}
     assert len({cell.run_name for cell in cells}) == len(cells) == len(QUICK) * 6 * 3
