@@ -37,7 +37,7 @@ SIZES: dict[str, Callable[[int], int]] = {
 }
 """What becomes of every number of these names, in any table of a method's settings; presets stay different ones."""
 DIMENSIONS = 3
-ITERATIONS = int(os.environ.get("CLEL_FULL_SIZE_ITERATIONS", "6"))
+ITERATIONS = int(os.environ.get("CLEL_FULL_SIZE_ITERATIONS", "4"))
 """A hundred take some twenty minutes of a slow core, which is too long for every run of the tests."""
 
 
@@ -65,7 +65,7 @@ def tiny(run: Any) -> Any:
     looks = min(run.train.evaluate_every, ITERATIONS // 2)
     train = replace(train, evaluate_every=looks, evaluate_samples=14, representation_images=30 if looks else 0)
     evaluate = replace(run.evaluate, samples=14, steps=min(2, run.evaluate.steps), bootstrap=0, kid_subset=8)
-    evaluate = replace(evaluate, rounds=min(2, run.evaluate.rounds), beyond=1.5 if run.evaluate.beyond > 1 else 1.0)
+    evaluate = replace(evaluate, rounds=1, beyond=1.5 if run.evaluate.beyond > 1 else 1.0)
     return replace(run, config=cut(run.config), train=train, evaluate=evaluate)
 
 
