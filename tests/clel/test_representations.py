@@ -100,7 +100,10 @@ def test_a_method_without_a_latent_has_the_direction_of_f() -> None:
     assert pulls(method, labelled(), 0, 0) == {}
 
 
-def test_evaluations_during_training_look_where_asked(tmp_path: Path, cache: Path) -> None:
+def test_evaluations_during_training_look_where_asked(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLEL_CACHE", str(cache))
     from baselines import METHODS
     from clel.execute import execute
     from clel.run import resolve
