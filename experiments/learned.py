@@ -17,28 +17,28 @@ KEY = "line: mean over seeds, band: minimum to maximum; averaged weights"
 
 def has_learned(runs: Mapping[str, Run]) -> bool:
     """Whether a run's log has representations."""
-    return any(len(curve[0]) for name in DASHES for curve in _curves(runs, f"knn_{name}").values())
+    logs = [read_log(run.folder) for run in runs.values()]
+    return any(len(values_curve(log, f"knn_{name}")[0]) for log in logs for name in DASHES)
 
 
 def learned(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
     """Accuracy of nearest neighbours by representation, and the gradients' ratio, against the training iteration."""
     figure = Figure(figsize=(11, 4), layout="constrained")
     accuracy, ratio = figure.subplots(1, 2)
+    logs = {name: read_log(run.folder) for name, run in runs.items() if run.ok}
+
+    def curves(members: Sequence[Cell], key: str) -> list[Curve]:
+        found = [values_curve(logs[c.run_name], key) for c in members if c.run_name in logs]
+        return [curve for curve in found if len(curve[0])]
+
     for members, colour, _ in styled(cells, runs):
         for name, dash in DASHES.items():
-            curves = _curves(runs, f"knn_{name}")
-            good = [curves[c.run_name] for c in members if runs[c.run_name].ok and len(curves[c.run_name][0])]
-            if good:
+            if good := curves(members, f"knn_{name}"):
                 x, low, mean, high = over_seeds(good)
                 accuracy.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
                 accuracy.plot(x, mean, dash, color=colour, label=f"{row_label(members, good)}: {name}")
-        guidance, divergence = _curves(runs, "gradient_guidance"), _curves(runs, "gradient_divergence")
-        pulls = [
-            (guidance[c.run_name][0], guidance[c.run_name][1] / divergence[c.run_name][1])
-            for c in members
-            if runs[c.run_name].ok and len(guidance[c.run_name][0])
-        ]
-        if pulls:
+        both = zip(curves(members, "gradient_guidance"), curves(members, "gradient_divergence"), strict=True)
+        if pulls := [(x, guidance / divergence) for (x, guidance), (_, divergence) in both]:
             x, low, mean, high = over_seeds(pulls)
             ratio.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
             ratio.plot(x, mean, color=colour, label=row_label(members, pulls))
@@ -54,7 +54,3 @@ def learned(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=8, frameon=False)
     return figure
-
-
-def _curves(runs: Mapping[str, Run], key: str) -> dict[str, Curve]:
-    return {name: values_curve(read_log(run.folder), key) for name, run in runs.items()}

@@ -48,12 +48,9 @@ def named(classes: str, images: Images) -> list[str]:
 
 def number(name: str, images: Images) -> int:
     """The label of a class, by its name or its number; raises ConfigError, with the nearest, for another."""
-    if name in images.classes:
-        return images.classes.index(name)
-    if name.isdecimal() and int(name) < len(images.classes):
+    if name not in images.classes and name.isdecimal() and int(name) < len(images.classes):
         return int(name)
-    choose(dict.fromkeys(images.classes), name, f"class of {images.name}")
-    raise AssertionError("choose raises")
+    return choose({c: label for label, c in enumerate(images.classes)}, name, f"class of {images.name}")
 
 
 def drawn_towards(method: Method, towards: Tensor, n: int, evaluate: EvaluateConfig, seed: int) -> tuple[Tensor, int]:
