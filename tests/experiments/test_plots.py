@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ def drawn(figure: Any) -> set[str]:
     """Labels of the legend and texts within the axes."""
     texts = {text.get_text() for axes in figure.axes for text in axes.texts}
     return texts | {label for axes in figure.axes for label in axes.get_legend_handles_labels()[1]}
+
+
+def add_to_evaluations(fake: Any, cell: Any, values: Callable[[dict], dict]) -> None:
+    """Give each evaluation in the cell's log further values, which may be made of the line."""
+    path = fake.runs_dir / cell.run_name / "log.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [line | values(line) if line["kind"] == "evaluation" else line for line in lines]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def test_distance_over_time(fake: Any, grid: list) -> None:
@@ -47,12 +56,8 @@ def test_distance_over_gradients(fake: Any) -> None:
     for cell, each in ((with_chains, 30), (without, 0), (old, None)):
         fake.write(cell)
         fake.log(cell, [(5.0, 30.0), (10.0, 3.0)])
-        path = fake.runs_dir / cell.run_name / "log.jsonl"
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        for line in lines:
-            if line["kind"] == "evaluation" and each is not None:
-                line["gradient_evaluations"] = each * line["iteration"]
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        if each is not None:
+            add_to_evaluations(fake, cell, lambda line, each=each: {"gradient_evaluations": each * line["iteration"]})
     cells = [with_chains, without, old]
     figure = distance_over_gradients(cells, load_records(fake.runs_dir, [cell.run_name for cell in cells]))
     axes: Any = figure.axes[0]
@@ -70,12 +75,9 @@ def test_what_was_learned(fake: Any) -> None:
     for cell, factor in ((first, 1.0), (second, 1.2), (without, None)):
         fake.write(cell)
         fake.log(cell, [(5.0, 30.0), (10.0, 3.0)])
-        path = fake.runs_dir / cell.run_name / "log.jsonl"
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        for line in lines:
-            if line["kind"] == "evaluation" and factor is not None:
-                line |= {"knn_h": 0.5 * factor, "gradient_guidance": 0.2 * factor, "gradient_divergence": 2.0}
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        if factor is not None:
+            seen = {"knn_h": 0.5 * factor, "gradient_guidance": 0.2 * factor, "gradient_divergence": 2.0}
+            add_to_evaluations(fake, cell, lambda line, seen=seen: seen)
     runs = load_records(fake.runs_dir, [cell.run_name for cell in (first, second, without)])
     assert has_learned(runs) and not has_learned({without.run_name: runs[without.run_name]})
     accuracy, ratio = learned([first, second, without], runs).axes
