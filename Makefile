@@ -92,6 +92,11 @@ tune: $(READY) ## Train and score the declared trials of every method's settings
 		$(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(RUNS_PER_GPU),--runs-per-gpu $(RUNS_PER_GPU)) $(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT) \
 		$(if $(call on,AFRESH),--afresh) $(if $(call on,KEEP),--keep) $(if $(call on,PLAN),--plan) $(if $(call on,REPORT),--report)
 
+# what artefacts of trained runs (experiments/measured) share
+MEASURED = $(PY) -m experiments $@ --profile '$(PROFILE)' --out '$(OUT)' --seeds $(SEEDS) $(if $(DATASET),--dataset '$(DATASET)') \
+	$(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(RUNS_PER_GPU),--runs-per-gpu $(RUNS_PER_GPU)) \
+	$(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT) $(if $(call on,PLAN),--plan) $(if $(call on,REPORT),--report)
+
 .PHONY: chains
 chains: $(READY) ## Study fresh chains against the replay buffer: results/chains, with PROFILE=evening -evening (docs/protocol.md)
 	@$(PY) -m experiments chains --profile '$(PROFILE)' --out '$(OUT)' $(if $(DATASET),--dataset '$(DATASET)') \

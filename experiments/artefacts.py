@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 from clel.config import choose
 from experiments import table1
 from experiments.grid import Cell
+from experiments.measured.artefact import Artefact as Measured
 from experiments.slurm.launch import Table
 from experiments.tune import command as tune
 
@@ -28,7 +29,11 @@ class Artefact(Protocol):
     def summary(self, options: Any) -> str: ...
 
 
-ARTEFACTS = {"table1": cast(Artefact, table1), "tune": cast(Artefact, tune)}
+MEASURED: tuple[Measured[Any], ...] = ()
+"""Those that are measured on trained runs; each is a command and a target of make of its name."""
+ARTEFACTS = {"table1": cast(Artefact, table1), "tune": cast(Artefact, tune)} | {
+    a.name: cast(Artefact, a) for a in MEASURED
+}
 
 
 def artefact_of(values: Mapping[str, Any]) -> Artefact:
