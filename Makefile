@@ -55,6 +55,7 @@ help: ## List the targets
 	@echo "             MINUTES=9 trains every method for so long, in the place of its preset's iterations"
 	@echo "             SET='langevin.steps=10,30; lr=0.001' for a row each, beside the default"
 	@echo "  tune:      AFRESH=1 trains what experiments/tuning.csv has too, KEEP=1 writes it; beside PROFILE, METHODS, DATASET, DEVICE, WORKERS and OUT"
+	@echo "  conditional: WEIGHT=0.03 STEPS=60 CENTRED=1 START=noise|buffer ROUNDS=4 DISTURBED=1 EACH=100, beside PROFILE, SEEDS, DATASET, DEVICE and OUT"
 	@echo "  features:  IMAGES=1500 SIDES=96,224 for features, beside SEEDS, DATASET, DEVICE and OUT"
 	@echo "  speed:     BATCH=64 ROUNDS=15 THREADS=1 SCALING=0 SIDE_BY_SIDE=1 REPORT=1 for speed-memory, beside PROFILE, METHODS, DEVICE, ENGINE and OUT"
 	@echo "             SELECT=frechet ROUNDS=5 DEVICE=cuda BASELINE=my.json LIMIT=1.2 FORCE=1 for bench, bench-save, bench-compare"
@@ -96,6 +97,15 @@ tune: $(READY) ## Train and score the declared trials of every method's settings
 MEASURED = $(PY) -m experiments $@ --profile '$(PROFILE)' --out '$(OUT)' --seeds $(SEEDS) $(if $(DATASET),--dataset '$(DATASET)') \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(RUNS_PER_GPU),--runs-per-gpu $(RUNS_PER_GPU)) \
 	$(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT) $(if $(call on,PLAN),--plan) $(if $(call on,REPORT),--report)
+
+.PHONY: conditional
+conditional: $(READY) ## Classes drawn by CLEL, which has no labels, and judged: results/PROFILE/conditional.md
+	@$(MEASURED) $(if $(WEIGHT),--weight $(WEIGHT)) $(if $(STEPS),--steps $(STEPS)) $(if $(EACH),--each $(EACH)) $(if $(START),--start '$(START)') \
+		$(if $(call on,CENTRED),--centred True) $(if $(call off,CENTRED),--centred False) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(call on,DISTURBED),--disturbed)
+
+.PHONY: conditional-sweep
+conditional-sweep: $(READY) ## Choose the settings of make conditional on other seeds; KEEP=1 keeps them for it
+	@$(MEASURED) $(if $(EACH),--each $(EACH)) $(if $(call on,KEEP),--keep)
 
 .PHONY: chains
 chains: $(READY) ## Study fresh chains against the replay buffer: results/chains, with PROFILE=evening -evening (docs/protocol.md)

@@ -8,7 +8,9 @@ t = sum_a w_a z_a an image, whose length says how hard it pulls.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +20,38 @@ from clel.chain_energy import ChainEnergy
 from clel.clel import CLEL
 from clel.config import ConfigError, require
 from clel.data import Images, to_float
+from clel.ebm import LangevinEBM
 from clel.energy import direction, norm_energy
-from clel.langevin import autograd_gradient, langevin
+from clel.langevin import Energy, autograd_gradient, langevin
+from clel.protocol import CLEAN
+from clel.sampling import own_protocols
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """How chains are guided; the published descriptions leave all of it open.
+
+    Attributes:
+        weight: w, how hard the latent (or the classifier) pulls.
+        steps: Langevin steps in all; the method's own in training if None.
+        centred: of a class's latent the mean of all latents is taken off first.
+        start: where chains begin: uniform noise, or the method's replay buffer as training left it.
+        rounds: parts that the steps are divided into.
+        disturbed: before each round chains are disturbed as the method's authors do in sampling: the protocol `paper`.
+    """
+
+    weight: float = 0.05
+    steps: int | None = None
+    centred: bool = False
+    start: Literal["noise", "buffer"] = "noise"
+    rounds: int = 1
+    disturbed: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.weight >= 0, f"weight is {self.weight}; expected 0 or more")
+        require(self.steps is None or self.steps >= 1, f"steps is {self.steps}; expected at least 1")
+        require(self.rounds >= 1, f"rounds is {self.rounds}; expected at least 1")
+        require(self.rounds == 1 or (self.steps or self.rounds) >= self.rounds, "rounds: more of them than steps")
 
 
 class GuidedEnergy:
@@ -39,20 +71,65 @@ class GuidedEnergy:
         return autograd_gradient(self, x) if hand is None else hand(x, self.towards)  # type: ignore[call-arg]
 
 
+class ClassifierGuidedEnergy:
+    """E(x) - w log p(y | x) for labels y [N] and logits(x) [N, K] of a classifier; has `gradient`.
+
+    What an EBM without latents takes to draw a class: an external classifier, with labels. [Dhariwal and Nichol 2021]
+    """
+
+    def __init__(self, energy: ChainEnergy, logits: Callable[[Tensor], Tensor], labels: Tensor, weight: float) -> None:
+        self.energy, self.logits, self.labels, self.weight = energy, logits, labels, weight
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.energy(x) + self._pull(x)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """dE/dx, as the chains' energy has it, and the classifier's by autograd: [N, C, H, W]."""
+        return self.energy.gradient(x) + autograd_gradient(self._pull, x)
+
+    def _pull(self, x: Tensor) -> Tensor:
+        return self.weight * F.cross_entropy(self.logits(x), self.labels, reduction="none").to(x.dtype)
+
+
+@torch.no_grad()
+def guided_chains(
+    method: LangevinEBM, energy: Energy, n: int, guidance: Guidance, generator: torch.Generator
+) -> Tensor:
+    """n Langevin chains on a guided energy -> images [N, C, H, W] in [0, 1]. `guidance.weight` is the energy's matter.
+
+    Raises:
+        ConfigError: a buffer with fewer chains than n, or a method whose authors disturb no chains.
+    """
+    if guidance.start == "buffer":
+        held = method.chains()
+        require(len(held) >= n, f"the replay buffer has {len(held)} chains; asked for {n} at a time")
+        x = held[torch.randperm(len(held), generator=generator, device=held.device)[:n]].to(method.device)
+    else:
+        x = torch.rand(n, *method.spec.shape, generator=generator, device=method.device)
+    protocol = CLEAN
+    if guidance.disturbed:
+        own = own_protocols(type(method), method.config)
+        require("paper" in own, f"{method.title} has no protocol `paper`: its authors disturb no chains")
+        protocol = own["paper"]
+    total = guidance.steps or method.config.langevin.steps
+    for number in range(guidance.rounds):
+        steps = total // guidance.rounds + (number < total % guidance.rounds)
+        x = langevin(energy, protocol.before_round(x, generator), method.config.langevin, generator, steps)
+    return x
+
+
 @torch.no_grad()
 def sample_towards(
-    method: CLEL, towards: Tensor, generator: torch.Generator, steps: int | None = None, start: Tensor | None = None
+    method: CLEL, towards: Tensor, generator: torch.Generator, guidance: Guidance | None = None
 ) -> Tensor:
-    """Langevin chains on E(x) - u(x).t: t [N, d] -> images [N, C, H, W] in [0, 1], from uniform noise or `start`.
+    """Langevin chains on E(x) - w u(x).t: t [N, d] -> images [N, C, H, W] in [0, 1]; w = `guidance.weight`.
 
-    steps: the method's own in training if None. All t = 0 gives the chains of `method.sample`.
+    All t = 0 gives the chains of `method.sample`.
     """
-    n, d = len(towards), method.config.network.features
+    guidance, d = guidance or Guidance(), method.config.network.features
     require(towards.ndim == 2 and towards.shape[1] == d, f"towards is {tuple(towards.shape)}; expected [N, {d}]")
-    x = torch.rand(n, *method.spec.shape, generator=generator, device=method.device) if start is None else start
-    require(len(x) == n, f"start has {len(x)} images for {n} targets")
-    energy = GuidedEnergy(method.frozen_energy(), towards.to(method.device))
-    return langevin(energy, x, method.config.langevin, generator, steps)
+    energy = GuidedEnergy(method.frozen_energy(), guidance.weight * towards.to(method.device))
+    return guided_chains(method, energy, len(towards), guidance, generator)
 
 
 @torch.no_grad()

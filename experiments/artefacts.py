@@ -8,6 +8,8 @@ from typing import Any, Protocol, cast
 
 from clel.config import choose
 from experiments import table1
+from experiments.conditional.command import CONDITIONAL
+from experiments.conditional.sweep import SWEEP
 from experiments.grid import Cell
 from experiments.measured.artefact import Artefact as Measured
 from experiments.slurm.launch import Table
@@ -29,7 +31,7 @@ class Artefact(Protocol):
     def summary(self, options: Any) -> str: ...
 
 
-MEASURED: tuple[Measured[Any], ...] = ()
+MEASURED: tuple[Measured[Any], ...] = (CONDITIONAL, SWEEP)
 """Those that are measured on trained runs; each is a command and a target of make of its name."""
 ARTEFACTS = {"table1": cast(Artefact, table1), "tune": cast(Artefact, tune)} | {
     a.name: cast(Artefact, a) for a in MEASURED

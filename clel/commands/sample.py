@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
 
 from clel.commands.options import parse
 from clel.commands.towards import asked_for, drawn_towards
+from clel.conditional import Guidance
 from clel.config import require
 from clel.grid import save_grid
 from clel.run import Methods, load_config
@@ -39,6 +40,12 @@ class SampleOptions:
     """w in p(x | z) ~ exp(-E(x) + w u(x).z): how hard --classes and --like pull."""
     centred: bool = False
     """Take the mean of all latents off a class's first, so that what classes share pulls nowhere."""
+    start: Literal["noise", "buffer"] = "noise"
+    """Where chains towards something begin: uniform noise, or the replay buffer of training."""
+    rounds: int = 1
+    """Parts that the steps of chains towards something are divided into, for --disturbed."""
+    disturbed: bool = False
+    """Before each round disturb chains towards something as the method's authors do (docs/protocol.md)."""
     seed: int = 0
     """Seed of the chains."""
     checkpoint: str | None = None
@@ -66,7 +73,8 @@ def sample(arguments: list[str], methods: Methods) -> int:
     if z is None:
         pixels, columns = draw(trained.method, o.n, evaluate, o.seed, "clel sample"), 8
     else:
-        pixels, columns = drawn_towards(trained.method, o.weight * z, o.n, evaluate, o.seed)
+        guidance = Guidance(o.weight, evaluate.steps, o.centred, o.start, o.rounds, o.disturbed)
+        pixels, columns = drawn_towards(trained.method, z, o.n, guidance, evaluate.batch, o.seed)
     if o.out.suffix == ".png":
         save_grid(pixels, o.out, columns)
     else:

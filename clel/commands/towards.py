@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from clel.clel import CLEL
-from clel.conditional import class_latents, latents, sample_towards
+from clel.conditional import Guidance, class_latents, latents, sample_towards
 from clel.config import choose, require
 from clel.data import Images, open_samples, to_uint8
 from clel.data.decode import SUFFIXES, decode
 from clel.method import Method
 from clel.random import stream
-from clel.settings import EvaluateConfig
 
 
 def asked_for(classes: str, like: str | None, method: Method, images: Images, centred: bool) -> Tensor | None:
@@ -53,13 +52,15 @@ def number(name: str, images: Images) -> int:
     return choose({c: label for label, c in enumerate(images.classes)}, name, f"class of {images.name}")
 
 
-def drawn_towards(method: Method, towards: Tensor, n: int, evaluate: EvaluateConfig, seed: int) -> tuple[Tensor, int]:
-    """n images, uint8 [n, C, H, W], equally many towards each of t [K, d], and how many of each stand in a row."""
+def drawn_towards(
+    method: Method, towards: Tensor, n: int, guidance: Guidance, batch: int, seed: int
+) -> tuple[Tensor, int]:
+    """n images, uint8 [n, C, H, W], equally many towards each z of [K, d], and how many of each stand in a row."""
     assert isinstance(method, CLEL)  # asked_for has seen to it
     each = -(-n // len(towards))
     targets = towards.repeat_interleave(each, 0)[: each * len(towards)]
     parts = [
-        to_uint8(sample_towards(method, part, stream(method.device, seed, "towards", number), evaluate.steps)).cpu()
-        for number, part in enumerate(targets.split(evaluate.batch))
+        to_uint8(sample_towards(method, part, stream(method.device, seed, "towards", number), guidance)).cpu()
+        for number, part in enumerate(targets.split(batch))
     ]
     return torch.cat(parts), min(each, 16) if len(towards) > 1 else 8

@@ -10,7 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clel import CLEL, Images
-from clel.conditional import GuidedEnergy, class_latents, latents, sample_towards
+from clel.conditional import (
+    ClassifierGuidedEnergy,
+    Guidance,
+    GuidedEnergy,
+    class_latents,
+    guided_chains,
+    latents,
+    sample_towards,
+)
 from clel.config import ConfigError
 from clel.data import to_float
 from clel.energy import direction, norm_energy
@@ -53,7 +61,7 @@ def method(engine: str = "exact") -> CLEL:
 def test_without_a_pull_the_chains_are_the_unconditional_ones(engine: str) -> None:
     own = method(engine)
     nowhere = torch.zeros(5, own.config.network.features)
-    towards = sample_towards(own, nowhere, stream("cpu", 0, "a"), steps=3)
+    towards = sample_towards(own, nowhere, stream("cpu", 0, "a"), Guidance(steps=3))
     assert torch.allclose(towards, own.sample(5, stream("cpu", 0, "a"), 3), atol=1e-6)
 
 
@@ -61,12 +69,57 @@ def test_without_a_pull_the_chains_are_the_unconditional_ones(engine: str) -> No
 def test_chains_go_where_they_are_pulled(engine: str) -> None:
     own = method(engine)
     t = targets(8, own.config.network.features)
-    start = torch.rand(8, *own.spec.shape, generator=torch.Generator().manual_seed(3))
+    start = torch.rand(8, *own.spec.shape, generator=stream("cpu", 0, "b"))
     energy = GuidedEnergy(own.frozen_energy(), t)
-    moved = sample_towards(own, t, stream("cpu", 0, "b"), steps=5, start=start)
+    moved = sample_towards(own, t, stream("cpu", 0, "b"), Guidance(1.0, steps=5))
     with torch.no_grad():
         assert float(energy(moved).mean()) < float(energy(start).mean())
     assert 0 <= float(moved.min()) and float(moved.max()) <= 1
+
+
+def test_a_classifier_guides_by_its_gradient() -> None:
+    own = method("fast")
+    linear = torch.nn.Linear(own.spec.channels * own.spec.size**2, 3)
+    x = torch.rand(4, *own.spec.shape, generator=stream("cpu", 0, "x"))
+    labels, energy = torch.tensor([0, 1, 2, 1]), own.frozen_energy()
+    guided = ClassifierGuidedEnergy(energy, lambda y: linear(y.flatten(1)), labels, 0.7)
+    log_p = linear(x.flatten(1)).log_softmax(1)[torch.arange(4), labels]
+    with torch.no_grad():
+        assert torch.allclose(guided(x), energy(x) - 0.7 * log_p, atol=1e-6)
+    expected = energy.gradient(x) + autograd_gradient(
+        lambda y: -0.7 * linear(y.flatten(1)).log_softmax(1)[torch.arange(4), labels], x
+    )
+    assert torch.allclose(guided.gradient(x), expected, atol=1e-6)
+
+
+def test_where_chains_begin_and_how_they_are_disturbed() -> None:
+    own = method()
+    energy, still = own.frozen_energy(), Guidance(steps=1)
+    own.buffer.chains.fill_(0.25)
+    assert not torch.allclose(
+        guided_chains(own, energy, 3, Guidance(steps=1, start="buffer"), stream("cpu", 0, "c")),
+        guided_chains(own, energy, 3, still, stream("cpu", 0, "c")),
+    )
+    own.config = replace(own.config, langevin=replace(own.config.langevin, step_size=1e-9, noise=0.0))
+    held = guided_chains(own, energy, 3, Guidance(steps=1, start="buffer"), stream("cpu", 0, "c"))
+    assert torch.allclose(held, torch.full_like(held, 0.25), atol=1e-6)
+    # rounds divide the steps and change nothing by themselves; disturbances do
+    own = method()
+    whole, halves = (
+        guided_chains(own, own.frozen_energy(), 3, Guidance(steps=5, rounds=rounds), stream("cpu", 0, "c"))
+        for rounds in (1, 2)
+    )
+    assert torch.allclose(whole, halves, atol=1e-6)
+    disturbed = guided_chains(
+        own, own.frozen_energy(), 3, Guidance(steps=5, rounds=2, disturbed=True), stream("cpu", 0, "c")
+    )
+    assert not torch.allclose(whole, disturbed, atol=1e-2)
+    with pytest.raises(ConfigError, match="the replay buffer has"):
+        guided_chains(own, own.frozen_energy(), 10**6, Guidance(start="buffer"), stream("cpu", 0))
+    with pytest.raises(ConfigError, match="weight is -1"):
+        Guidance(-1)
+    with pytest.raises(ConfigError, match="more of them than steps"):
+        Guidance(steps=2, rounds=3)
 
 
 def test_latents_of_images_and_classes() -> None:
