@@ -31,6 +31,13 @@ COMMANDS: dict[str, Callable[[list[str], Methods], int]] = {
     "stats": stats,
 }
 
+KEPT = {
+    "train": "the same command goes on from the last checkpoint, where there was one yet",
+    "evaluate": "samples and evaluations that were finished are kept; the same command goes on with the rest",
+    "stats": "nothing was written but what the cache had got",
+}
+"""What an interrupted command leaves behind."""
+
 USAGE = """usage: clel train METHOD[:PRESET] [--dry-run] [--out DIR] [options]   train, evaluate, record; resumes
        clel sample RUN [options]                                     images from a run's averaged weights
        clel evaluate RUN [options]                                   measure a run's samples, or its checkpoints
@@ -76,7 +83,7 @@ def main(arguments: Sequence[str] | None = None, methods: Methods | None = None)
     except BrokenPipeError:  # the reader of a long output has left
         return 1
     except KeyboardInterrupt as stop:
-        print("\ninterrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print(f"\ninterrupted; {KEPT.get(arguments[0], 'nothing was written')}", file=sys.stderr)
         return exit_status(stop)
     except (Busy, ConfigError, DataError, CheckpointError, TooFewSamples, OSError) as error:
         print(f"clel: {error}", file=sys.stderr)

@@ -72,14 +72,20 @@ def measured(
 
 
 def description(samples: Samples) -> dict[str, Any]:
-    """What a protocol says of samples: what they are called, number, content, shape, and what was done to them."""
+    """What a protocol says of samples: name, number, content, shape, what was done to them, how many are repeats."""
     return {
         "n_fake": samples.n,
         "samples": samples.name,
         "samples_images": samples.content_hash(),
         "samples_shape": list(samples.shape),
         "samples_conversions": list(samples.conversions),
+        "samples_repeats": samples.repeats(),
     }
+
+
+def repeated(name: str, n: int, repeats: int) -> str:
+    """What to say of images of which some are repeats: precision and recall, and distances, are then of fewer."""
+    return f"{name}: {repeats:,} of {n:,} images are exact repeats of others"
 
 
 def compare(
@@ -96,16 +102,23 @@ def compare(
     refuse_other_shape(a.shape, only, a.name, space)
     if not force:
         refuse_few(a.name, a.n, space, FORCE)
-    if b.images is not None and not force:
-        refuse_few(b.images.name, b.images.n, space, FORCE)
+    about = description(a)
+    sides = [(a.name, a.n, about["samples_repeats"])]
+    if b.images is not None:
+        if not force:
+            refuse_few(b.images.name, b.images.n, space, FORCE)
+        sides.append((b.images.name, b.images.n, b.images.repeats()))
+    if not force:
+        for name, n, repeats in sides:
+            refuse_few(f"{name}, repeats counted once", n - repeats, space, FORCE)
     real = b.statistics(space)
     if config.infinity:
         refuse_extrapolation(a.name, a.n, real)
     if not force:
         refuse_few(real.name, real.n, space, FORCE)
-    about = description(a)
     shape = only if b.images is None else b.images.shape
     notes = [*remarks(a.shape, shape, space), *_gaps(real, b, space), *_of_both(about, real, config)]
+    notes += [repeated(name, n, repeats) for name, n, repeats in sides if repeats]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SingularCovariance)
         metrics = measured(a, real, config, seed, "fid", force)

@@ -18,7 +18,7 @@ import torch
 
 from clel.allocator import tune_allocator
 from clel.config import ConfigError, differences, from_dict, identity, to_dict
-from clel.data import Images, load
+from clel.data import DataError, Images, load
 from clel.evaluate import SPLITS, brief, measure_images, refuse_few_samples
 from clel.evaluation import Subject, evaluate, metrics
 from clel.feature_choice import settled
@@ -101,6 +101,7 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
             run = timed(run, methods, images)
             record["config"] = to_dict(run)
             method = build(run, methods, images.spec, device)
+            refuse_large_batch(method.images_per_step, images)
         if not ended:
             # a failure is forgotten once the run is taken up again
             (folder / "record.json").unlink(missing_ok=True)
@@ -149,6 +150,15 @@ def _look_at(run: Run[Any], folder: Path, methods: Methods) -> None:
     refuse_rounds(kind, run.config, run.evaluate)
     if untrained(folder):
         kind.require_inputs(run.config)
+
+
+def refuse_large_batch(batch: int, images: Images) -> None:
+    """Raise DataError, before anything else is made for a training, where a batch is larger than the data set."""
+    if batch > len(images):
+        raise DataError(
+            f"a batch of {batch} images was asked of a data set of {len(images)}; lower batch_size "
+            "(--config.batch-size)"
+        )
 
 
 def _trained(

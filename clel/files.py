@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from contextlib import suppress
 from pathlib import Path
+
+from clel.config import ConfigError, require
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -23,11 +29,33 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in FULL:
+            reason = f"{error.strerror}; what was there before is untouched, make room and do the same again"
+            raise OSError(error.errno, reason, str(path)) from None
         raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def refuse_unwritable(path: Path, size: int = 0) -> None:
+    """Raise ConfigError, before the work whose outcome goes there, where a file of `size` bytes cannot be written.
+
+    The folder is made.
+    """
+    require(not path.is_dir(), f"{path} is a folder; give the name of a file in it")
+    probe = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+        stat = os.statvfs(path.parent)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); give another place") from None
+    free = stat.f_bavail * stat.f_frsize
+    require(size <= free, f"{path}: takes {size / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free there")

@@ -6,6 +6,7 @@ import json
 import platform
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 
 from clel.allocator import allocation
 from clel.holder import slurm_job
+from clel.log import Notice
 from clel.threads import waiting
 
 CODE = (":/clel", ":/baselines", ":/experiments", ":/pyproject.toml")
@@ -84,4 +86,11 @@ def _git(*arguments: str) -> str | None:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
+    if "safe.directory" in done.stderr:
+        warnings.warn(
+            "the commit is not recorded, since the code belongs to another user and git does not read it; to have it: "
+            f"git config --global --add safe.directory {root.parent}",
+            Notice,
+            stacklevel=2,
+        )
     return done.stdout.strip() if done.returncode == 0 else None

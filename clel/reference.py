@@ -26,7 +26,7 @@ from clel.features import EvenRows
 from clel.files import write_atomically
 from clel.log import Progress
 from clel.metrics import FeatureSpace, Gaussian, Moments
-from clel.metrics.cache import cache_root
+from clel.metrics.cache import cache_root, kept_if_possible
 
 MINE = "clel"
 KEY = len("-0123456789ab.npz")  # of a file's name: the hash of images and feature space
@@ -99,7 +99,8 @@ def statistics(
 
     moments = Moments.over(features())
     made = Reference(name, n, content, moments.gaussian, kept.rows(), space)
-    save_statistics(made, statistics_path(name, shape, content, space, cache))
+    with kept_if_possible(f"the statistics of {name}"):
+        save_statistics(made, statistics_path(name, shape, content, space, cache))
     return made
 
 
@@ -140,11 +141,32 @@ def save_statistics(made: Reference, path: Path) -> None:
 
 
 def is_statistics(path: Path) -> bool:
-    """Whether a file holds statistics rather than images."""
+    """Whether a file holds statistics: an .npz or a PyTorch file with mu and sigma."""
+    if path.suffix in (".pt", ".pth"):
+        return {"mu", "sigma"} <= _tensors(path).keys()
     if path.suffix != ".npz" or not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
         return {"mu.npy", "sigma.npy"} <= set(archive.namelist())
+
+
+def has_images_too(path: Path) -> bool:
+    """Whether a file of statistics holds images beside them, as some tools write both."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return any(file[key].ndim in (3, 4) for key in file.files)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return False
+
+
+def _tensors(path: Path) -> dict[str, Any]:
+    """The arrays of a dict that torch.save wrote; nothing of any other file. No code of it is run."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # noqa: BLE001 - whoever opens it as images says what is wrong with it
+        return {}
+    held = content.items() if isinstance(content, dict) else ()
+    return {str(key): value.numpy() for key, value in held if isinstance(value, Tensor)}
 
 
 def _about(arrays: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -159,7 +181,7 @@ def _about(arrays: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def load_statistics(path: Path, space: FeatureSpace) -> Reference:
-    """Statistics of a file of this suite, pytorch-fid or clean-fid, for samples measured in `space`.
+    """Statistics of an .npz of this suite, pytorch-fid or clean-fid, or a dict by torch.save, for samples in `space`.
 
     Other suites' files name neither images nor feature space: that they belong to this space is the caller's word.
 
@@ -167,8 +189,11 @@ def load_statistics(path: Path, space: FeatureSpace) -> Reference:
         DataError: no such arrays, of another dimension, not finite, or made in another feature space.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        if path.suffix in (".pt", ".pth"):
+            arrays = _tensors(path)
+        else:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise DataError(f"{path}: cannot be read as statistics: {error}; remove it to have it made again") from None
     if not {"mu", "sigma"} <= arrays.keys():

@@ -151,6 +151,12 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(f"device is {name!r}; expected auto, cpu, cuda or cuda:<number>") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device is {name!r}, but this torch sees no GPU; take cpu or auto")
+    there = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+    there += ["mps"] * torch.backends.mps.is_available()
+    shown = "cuda:0" if name == "cuda" else "cpu" if name == "cpu" else name
+    require(
+        shown in there, f"device is {name!r}, which this torch does not see here; there are: auto, {', '.join(there)}"
+    )
     return device
 
 

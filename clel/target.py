@@ -16,7 +16,7 @@ from clel.data.registry import SPLITS, is_name, names
 from clel.data.samples import existing, named_split
 from clel.metrics import FeatureSpace
 from clel.metrics.spaces import FEATURES, PRETRAINED, feature_space, named_as
-from clel.reference import Reference, is_statistics, load_statistics, statistics
+from clel.reference import Reference, has_images_too, is_statistics, load_statistics, statistics
 
 Shape = tuple[int, int, int]
 
@@ -45,7 +45,7 @@ class Target:
 
 
 def open_target(text: str, layout: str | None = None) -> Target:
-    """B: all that `open_samples` takes, or an .npz of statistics by this suite, pytorch-fid or clean-fid."""
+    """B: all that `open_samples` takes, or statistics: an .npz or a dict by torch.save with mu and sigma."""
     path = existing(text)
     if path is not None and is_statistics(path):
         return Target(None, path, _data_set_of(path))
@@ -60,7 +60,7 @@ def open_measured(text: str, layout: str | None = None) -> Samples:
         DataError: also for a file of statistics, which is the reference of a comparison.
     """
     path = existing(text)
-    if path is not None and is_statistics(path):
+    if path is not None and is_statistics(path) and not has_images_too(path):
         raise DataError(f"{path}: holds statistics, not images; statistics stand second: clel fid IMAGES {path}")
     return open_samples(text, layout)
 

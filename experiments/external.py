@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ def load_external(path: Path = EXTERNAL) -> tuple[External, ...]:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; expected a table (CSV) with the columns {', '.join(COLUMNS)}")
     found: dict[tuple[str, str], External] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with io.StringIO(_text(path), newline="") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise ConfigError(f"{path}: columns are {reader.fieldnames}; expected {list(COLUMNS)}")
@@ -88,6 +89,23 @@ def load_external(path: Path = EXTERNAL) -> tuple[External, ...]:
                 raise ConfigError(f"{where}: a second row {row.title!r} of {row.dataset}; give it another title")
             found[key] = row
     return tuple(found.values())
+
+
+def _text(path: Path) -> str:
+    """The file as UTF-8, with or without a mark at its beginning.
+
+    Raises:
+        ConfigError: another encoding, with the line.
+    """
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{path}, line {line}: not UTF-8 (the byte 0x{data[error.start]:02x}); save the table as CSV UTF-8, which "
+            "Excel offers beside CSV"
+        ) from None
 
 
 def execute_external(run: ExternalRun, folder: Path) -> dict[str, Any]:

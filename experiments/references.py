@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from clel.compare import description, measured, refuse_few, refuse_other_shape, remarks
+from clel.compare import description, measured, refuse_few, refuse_other_shape, remarks, repeated
 from clel.config import LOGISTICS, choose, identity
 from clel.data import Images, Samples, load
 from clel.evaluate import common_protocol
@@ -115,7 +115,11 @@ def record_given(
         refuse_other_shape(samples.shape, train.spec.shape if space.labelled else None, samples.name, space)
         refuse_few(samples.name, samples.n, space)
     protocol = common_protocol(real, run.evaluate, run.seed) | record["protocol"] | description(samples)
-    protocol |= {"notes": remarks(samples.shape, train.spec.shape, real.space)}
+    repeats = protocol["samples_repeats"]
+    for space in real.spaces:
+        refuse_few(f"{samples.name}, repeats counted once", samples.n - repeats, space)
+    notes = remarks(samples.shape, train.spec.shape, real.space)
+    protocol |= {"notes": notes + [repeated(samples.name, samples.n, repeats)] * (repeats > 0)}
     place = f"evaluations/{record['method']}"
     save_samples(next(samples.chunks(min(keep or samples.n, samples.n))), folder / place)
     write_atomically(folder / "samples.png", (folder / place / "samples.png").read_bytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     """A cache of feature spaces that all processes of the session share: the digits' classifier is trained once."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if hasattr(request.config, "workerinput") else base) / "feature-spaces"
+    # between sessions, for whoever runs single files again and again
+    folder = Path(os.environ.get("CLEL_TEST_CACHE") or folder)
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from clel.commands.options import parse
 from clel.commands.towards import asked_for, drawn_towards
 from clel.conditional import Guidance
 from clel.config import require
+from clel.files import refuse_unwritable, write_atomically
 from clel.grid import save_grid
 from clel.run import Methods, load_config
 from clel.sampling import draw
@@ -61,11 +64,13 @@ def sample(arguments: list[str], methods: Methods) -> int:
     require(o.n >= 1, f"--n is {o.n}; expected at least 1")
     require(not (o.classes and o.like), "--classes and --like: give one of them")
     require(o.checkpoint != "all", "--checkpoint is all; expected last or an iteration")
-    doubt = doubts(o.run, load_config(o.run, methods)) if o.checkpoint is None else ""
+    run = load_config(o.run, methods)
+    doubt = doubts(o.run, run) if o.checkpoint is None else ""
     (path,) = checkpoints(o.run, o.checkpoint or "last")
     if doubt:
         print(f"warning: {doubt}", file=sys.stderr)
     trained = load_trained(o.run, methods, o.device, path=path)
+    refuse_unwritable(o.out, o.n * math.prod(trained.images.spec.shape))
     evaluate = trained.run.evaluate
     if o.steps is not None:
         evaluate = replace(evaluate, steps=o.steps)
@@ -78,6 +83,8 @@ def sample(arguments: list[str], methods: Methods) -> int:
     if o.out.suffix == ".png":
         save_grid(pixels, o.out, columns)
     else:
-        np.save(o.out, pixels.numpy())
+        memory = io.BytesIO()
+        np.save(memory, pixels.numpy())
+        write_atomically(o.out, memory.getvalue())
     print(o.out)
     return 0

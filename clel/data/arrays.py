@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from clel.config import nearest
-from clel.data.folder import held_out
-from clel.data.images import DataError, Images
+from clel.data.images import DataError, Images, refuse_gaps
+from clel.data.split import held_out
 
 KEYS = ("images", "labels", "images_test", "labels_test")
 
@@ -21,7 +21,7 @@ def load_npz(path: Path, split: str, name: str | None = None) -> Images:
     """The split "train" or "test" of an .npz file.
 
     Keys: `images` uint8 [N, H, W, C] or [N, H, W], optionally `labels` integers [N] from 0, and optionally
-    `images_test` and `labels_test` for the held-out images. Without `images_test` the split is `folder.held_out`, with
+    `images_test` and `labels_test` for the held-out images. Without `images_test` the split is `split.held_out`, with
     the images in the file's order.
 
     Raises:
@@ -51,6 +51,12 @@ def _from_keys(archive: np.lib.npyio.NpzFile, path: Path, split: str, name: str)
     own_split = "images_test" in archive.files
     suffix = "_test" if own_split and split == "test" else ""
     pixels = _pixels(archive["images" + suffix], f"{path}: {'images' + suffix!r}")
+    if own_split:
+        sizes = [tuple(archive[key].shape[1:]) for key in ("images", "images_test")]
+        if sizes[0] != sizes[1]:
+            raise DataError(
+                f"{path}: images are {list(sizes[0])} each, images_test {list(sizes[1])}; expected the same"
+            )
     labels: dict[str, Tensor] = {
         k: _labels(archive[k], f"{path}: {k!r}") for k in ("labels", "labels_test") if k in archive.files
     }
@@ -60,6 +66,7 @@ def _from_keys(archive: np.lib.npyio.NpzFile, path: Path, split: str, name: str)
     if chosen is not None and len(chosen) != len(pixels):
         raise DataError(f"{path}: {len(pixels)} images, but {len(chosen)} labels; expected one label an image")
     count = max((int(values.max()) + 1 for values in labels.values() if len(values)), default=0)
+    refuse_gaps(count, sum(map(len, labels.values())), str(path))
     if not own_split:
         mask = held_out(torch.zeros(len(pixels), dtype=torch.int64) if chosen is None else chosen)
         mask = mask if split == "test" else ~mask

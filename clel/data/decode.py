@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from clel.data.images import DataError
+from clel.log import Notice
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,6 +25,8 @@ B = TypeVar("B")
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 _CHUNK = 128
+ORIENTATION = 0x0112
+"""The tag of EXIF that says how a picture is to be turned for display; 1 is not at all."""
 _ACCEPTED = "accepted: 8-bit grey (mode L) or RGB, without transparency"
 
 
@@ -45,6 +49,11 @@ def read_image(data: bytes, name: str) -> Image:
     if frames > 1:
         raise DataError(f"{name}: {frames} frames in one file; accepted: one image a file")
     return image
+
+
+def is_turned(image: Image) -> bool:
+    """Whether an image asks to be turned or mirrored for display."""
+    return image.getexif().get(ORIENTATION, 1) != 1
 
 
 def decompress(image: Image, name: str) -> None:
@@ -101,9 +110,13 @@ def decode(
         DataError: a file that open_image refuses, an image that is not square, or one of another size or mode.
     """
 
+    turned: list[str] = []
+
     def work(item: tuple[str, bytes]) -> tuple[str, np.ndarray]:
         name = f"{where}/{item[0]}"
         image = open_image(item[1], name)
+        if is_turned(image):
+            turned.append(name)
         if prepare is not None:
             image = prepare(image, name)
         if image.width != image.height:
@@ -127,6 +140,9 @@ def decode(
         raise DataError(
             f"{where}: {len(index) - done} of {len(index)} images are missing from it; fetch or pack it anew"
         )
+    if turned:
+        text = f"{len(turned)} images are to be turned for display (EXIF orientation), such as {min(turned)}"
+        warnings.warn(f"{text}; they were taken as they are stored", Notice, stacklevel=2)
     return torch.from_numpy(pixels)
 
 

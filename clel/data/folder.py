@@ -9,8 +9,9 @@ from torch import Tensor
 
 from clel.data.decode import SUFFIXES, decode
 from clel.data.images import DataError, Images
+from clel.data.packed import load_packed
+from clel.data.split import held_out
 from clel.data.tree import ARCHIVE_SUFFIXES, Tree, open_tree
-from clel.random import stream
 
 HELD_OUT_NAMES = ("test", "val", "valid", "validation")
 """Directories beside train/ that hold the split "test"; the first that exists is used."""
@@ -18,26 +19,12 @@ HELD_OUT_NAMES = ("test", "val", "valid", "validation")
 _LAYOUT = "accepted: one directory a class, or train/ and test/ with one directory a class in each"
 
 
-def held_out(labels: Tensor) -> Tensor:
-    """The fixed split of data that comes without one: bool [N], True where the image is held out.
-
-    Of the n_c images of class c, in the order given, floor(n_c / 10) are held out, but at least one where n_c > 1;
-    which ones is a permutation by the stream (0, "held out", c). Folders give images in the order of file names.
-    """
-    mask = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels.unique().tolist():
-        members = (labels == label).nonzero().flatten()
-        count = max(len(members) // 10, 1 if len(members) > 1 else 0)
-        order = torch.randperm(len(members), generator=stream("cpu", 0, "held out", label))
-        mask[members[order[:count]]] = True
-    return mask
-
-
 def load_folder(path: Path, split: str, name: str | None = None) -> Images:
     """The split "train" or "test" of the images at `path`: a folder, .zip or .tar with one directory a class.
 
     train/ and test/ (or val/, valid/, validation/) at the top are the splits; without them the split is `held_out`.
-    A single directory around everything is looked through. Classes are numbered in the order of their names. Hidden
+    What StyleGAN's and EDM's tools pack is read as they mean it (`packed`). A single directory around everything is
+    looked through. Classes are numbered in the order of their names. Hidden
     files are ignored, and so are files at the top that are no images. Nothing is extracted.
 
     Returns:
@@ -49,6 +36,9 @@ def load_folder(path: Path, split: str, name: str | None = None) -> Images:
     """
     tree = open_tree(path)
     name = name or path.name.split(".")[0]
+    packed = load_packed(tree, split, name)
+    if packed is not None:
+        return packed
     base = _look_through(tree)
     inside = _folders(tree, base)
     given = next((held for held in HELD_OUT_NAMES if held in inside), None) if "train" in inside else None

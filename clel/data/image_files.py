@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from clel.data.decode import SUFFIXES, decompress, in_threads, planes, read_image
+from clel.data.decode import SUFFIXES, decompress, in_threads, is_turned, planes, read_image
 from clel.data.images import DataError
 from clel.data.streamed import Samples
 from clel.data.tree import open_tree
@@ -25,11 +25,12 @@ OTHER_SUFFIXES = (".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".
 _PLAIN = {"L": "L", "RGB": "RGB", "1": "L", "P": "RGB", "LA": "L", "RGBA": "RGB", "PA": "RGB"}
 _ACCEPTED = f"accepted: 8-bit grey or RGB in {', '.join(SUFFIXES)}"
 
-ALPHA, PALETTE, BITS, JPEG = "alpha", "palette", "1-bit", "JPEG"
+ALPHA, PALETTE, BITS, JPEG, TURNED = "alpha", "palette", "1-bit", "JPEG", "turned"
 _SENTENCES = {
     ALPHA: "alpha channel or transparent colour left out of {} images: every pixel is opaque",
     PALETTE: "{} palette images converted to RGB",
     BITS: "{} 1-bit images converted to 8-bit grey",
+    TURNED: "{} images are to be turned for display (EXIF orientation); they were taken as they are stored",
     JPEG: "{} images are JPEG: its loss alone moves a Fréchet distance",
 }
 
@@ -132,6 +133,7 @@ def _look(file: str, data: bytes, path: Path) -> tuple[str, tuple[str, int, int]
                 "it over the background that the model was trained with, and store RGB"
             )
     traits = {ALPHA: alpha, PALETTE: image.mode in ("P", "PA"), BITS: image.mode == "1", JPEG: image.format == "JPEG"}
+    traits[TURNED] = is_turned(image)
     return file, (_PLAIN[image.mode], *image.size), [trait for trait, has in traits.items() if has]
 
 

@@ -118,6 +118,14 @@ class Images:
         return digest.hexdigest()
 
 
+def refuse_gaps(classes: int, labels: int, where: str) -> None:
+    """Raise DataError for labels so large that most of the classes that they count can have no image."""
+    if classes > max(1000, labels):
+        raise DataError(
+            f"{where}: labels go up to {classes - 1:,}, and there are {labels:,} of them; number classes 0, 1, 2, ..."
+        )
+
+
 def to_float(pixels: Tensor, generator: torch.Generator | None) -> Tensor:
     """x = (v + u) / 256, u ~ U[0, 1): uint8 -> float32 in [0, 1). Without a generator u = 1/2, the middle."""
     if generator is None:

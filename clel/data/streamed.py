@@ -65,5 +65,12 @@ class Samples:
             digest.update(chunk.numpy().data)
         return digest.hexdigest()
 
+    def repeats(self) -> int:
+        """How many images are exact repeats of one before them."""
+        seen: set[bytes] = set()
+        for chunk in self.chunks(256):
+            seen.update(hashlib.blake2b(image.numpy().data, digest_size=16).digest() for image in chunk)
+        return self.n - len(seen)
+
     def _changed(self) -> DataError:
         return DataError(f"{self.source}: has another number of images than when it was opened; let its writer finish")

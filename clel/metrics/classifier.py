@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from clel import checkpoint
 from clel.data import DataError, Images, batch_indices, to_float
 from clel.log import Progress
-from clel.metrics.cache import cache_root
+from clel.metrics.cache import cache_root, kept_if_possible
 from clel.networks import Normalise
 from clel.random import seeded, stream
 
@@ -115,7 +115,8 @@ def classifier_space(train: Images, held_out: Images | None = None, cache: Path 
     else:
         _fit(network, train)
         network.set_scale(train.pixels)
-        checkpoint.save(folder, ITERATIONS, {"network": network.state_dict()})
+        with kept_if_possible(f"the classifier of {train.name}"):
+            checkpoint.save(folder, ITERATIONS, {"network": network.state_dict()})
     space = ClassifierSpace(network.eval().requires_grad_(False), f"{NAME} ({train.name})", key, None)
     if held_out is None or held_out.labels is None:
         return space

@@ -147,7 +147,8 @@ def _how_to_get(weights: Weights, folder: Path) -> str:
     return (
         f"Get it by `make weights` where there is a network ({weights.size / 1e6:.0f} MB), or fetch {weights.url} on "
         f"another machine and copy {weights.file} into {folder}. That folder is inception/ in the environment's "
-        "CLEL_CACHE (default ./cache)"
+        "CLEL_CACHE (default ./cache). Without any download there are --features lite0, for images of any kind, and "
+        "classifier, where the reference is a labelled data set"
     )
 
 

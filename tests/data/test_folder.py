@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from clel.data import DataError, Images, load
-from clel.data.folder import held_out
+from clel.data.split import held_out
 from tests.data.conftest import encode, write
 
 Pictures = dict[str, tuple[np.ndarray, bytes]]

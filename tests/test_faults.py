@@ -1,0 +1,170 @@
+"""What people met with other tools' files, interrupted commands and odd environments, and what is right there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from clel import cli, provenance
+from clel.cli import main
+from clel.config import ConfigError
+from clel.data import DataError, load, open_samples
+from clel.execute import refuse_large_batch
+from clel.log import Notice
+from clel.metrics import classifier_space
+from clel.metrics.cache import cache_root
+from clel.reference import is_statistics, load_statistics
+from clel.run import choose_device
+from clel.target import open_target
+from experiments.external import load_external
+
+FID = ["--features", "classifier", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLEL_CACHE", str(cache))
+    monkeypatch.chdir(tmp_path)
+
+
+def measured(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main([*arguments, *FID]) == 0, capsys.readouterr().err
+    return json.loads(capsys.readouterr().out)
+
+
+def test_repeated_images_are_said_and_counted_once(capsys: pytest.CaptureFixture[str]) -> None:
+    pixels = load("digits", "test").pixels[:100].numpy()
+    np.save("seven.npy", np.concatenate([pixels] * 7))
+    found = measured(capsys, "fid", "seven.npy", "digits")
+    assert "seven.npy: 600 of 700 images are exact repeats of others" in found["notes"]
+    assert found["protocol"]["samples_repeats"] == 600
+    np.save("few.npy", np.concatenate([pixels[:40]] * 2))
+    assert main(["fid", "few.npy", "digits", *FID]) == 2
+    assert "repeats counted once: 40 images are too few" in capsys.readouterr().err
+
+
+def test_statistics_of_other_tools(capsys: pytest.CaptureFixture[str], cache: Path) -> None:
+    space = classifier_space(load("digits"), cache=cache)
+    features, _ = space(load("digits").pixels)
+    mu, sigma = features.mean(0), torch.cov(features.T)
+    expected = measured(capsys, "fid", "digits:test", "digits")["metrics"]["fid"]
+    torch.save({"mu": mu, "sigma": sigma}, "stats.pt")
+    assert open_target("stats.pt").file == Path("stats.pt")
+    assert torch.equal(load_statistics(Path("stats.pt"), space).gaussian.mean, mu)
+    torch.save({"mu": mu, "images": mu}, "other.pt")
+    assert not is_statistics(Path("other.pt"))
+    np.savez("both.npz", images=load("digits", "test").pixels.numpy(), mu=mu.numpy(), sigma=sigma.numpy())
+    assert measured(capsys, "fid", "both.npz", "digits")["metrics"]["fid"] == pytest.approx(expected, rel=1e-6)
+    np.savez("stats.npz", mu=mu.numpy(), sigma=sigma.numpy())
+    assert main(["fid", "stats.npz", "digits", *FID]) == 2
+    assert "holds statistics, not images" in capsys.readouterr().err
+
+
+def test_images_that_are_to_be_turned() -> None:
+    image = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Path("a").mkdir()
+    image.save("a/1.png", exif=exif)
+    image.save("a/2.png")
+    said = open_samples("a").conversions
+    assert any(text.startswith("1 images are to be turned for display") for text in said), said
+    for name in ("b", "c"):
+        (Path("set") / name).mkdir(parents=True)
+        for number in range(3):
+            image.save(Path("set") / name / f"{number}.png", exif=exif)
+    with pytest.warns(Notice, match="are to be turned for display"):
+        load("set")
+
+
+def test_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CLEL_CACHE", "")
+    assert cache_root() == Path("cache")
+    monkeypatch.setenv("CLEL_CACHE", "~/c")
+    assert cache_root() == Path.home() / "c"
+    # a cache that cannot be written, as of another user: a file where its folders would be
+    expected = measured_in(monkeypatch, capsys, None)
+    (tmp_path / "file").write_text("")
+    found = measured_in(monkeypatch, capsys, tmp_path / "file" / "cache")
+    assert found["metrics"]["fid"] == pytest.approx(expected["metrics"]["fid"], rel=1e-9)
+
+
+def measured_in(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: Path | None
+) -> dict[str, Any]:
+    """Statistics of a network that costs nothing, in a cache at `place`."""
+    monkeypatch.setenv("CLEL_CACHE", str(place or "fresh"))
+    monkeypatch.setattr("clel.metrics.classifier.ITERATIONS", 2)
+    assert main(["fid", "digits:test", "digits", *FID]) == 0
+    streams = capsys.readouterr()
+    assert ("could not be kept in the cache" in streams.err) == (place is not None), streams.err
+    return json.loads(streams.out)
+
+
+def test_a_table_that_is_not_utf_8(tmp_path: Path) -> None:
+    head = "title,dataset,samples,source,sha256,published\n"
+    (tmp_path / "x.csv").write_bytes((head + "caf\xe9,digits,x.npy,me,,\n").encode("cp1252"))
+    with pytest.raises(ConfigError, match=r"x.csv, line 2: not UTF-8 \(the byte 0xe9\); save the table as CSV UTF-8"):
+        load_external(tmp_path / "x.csv")
+    (tmp_path / "x.csv").write_bytes(("\ufeff" + head + "caf\xe9,digits,x.npy,me,,\n").encode())
+    assert load_external(tmp_path / "x.csv")[0].title == "caf\xe9"
+
+
+def test_devices_that_are_not_here() -> None:
+    for name in ("mps", "meta", "cpu:7"):
+        if name != "mps" or not torch.backends.mps.is_available():
+            with pytest.raises(ConfigError, match=f"device is '{name}', which this torch does not see here.*auto, cpu"):
+                choose_device(name)
+    assert choose_device("cpu").type == "cpu"
+
+
+def test_a_clone_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = "fatal: detected dubious ownership in repository\n\tgit config --global --add safe.directory /x\n"
+    done = subprocess.CompletedProcess([], 128, "", refused)
+    monkeypatch.setattr(provenance.subprocess, "run", lambda *a, **k: done)
+    with pytest.warns(Notice, match="to have it: git config --global --add safe.directory"):
+        assert provenance.code_version() == {"git_sha": None, "git_dirty": None}
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [("sample", "nothing was written"), ("fid", "nothing was written"), ("train", "from the last checkpoint")],
+)
+def test_what_an_interrupted_command_leaves(
+    command: str, kept: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(rest: list[str], methods: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli.COMMANDS, command, stop)
+    assert main([command, "x"]) == 130
+    assert kept in capsys.readouterr().err
+
+
+def test_what_does_not_fit_is_refused_first(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a batch of 64 images was asked of a data set of 10"):
+        refuse_large_batch(64, load_some(10))
+    a, b = np.zeros((4, 8, 8, 3), np.uint8), np.zeros((4, 4, 4, 3), np.uint8)
+    np.savez("x.npz", images=a, images_test=b)
+    with pytest.raises(DataError, match="expected the same"):
+        load("x.npz")
+    np.savez("y.npz", images=a, labels=np.array([0, 1, 2, 10**12]))
+    with pytest.raises(DataError, match="number classes 0, 1, 2"):
+        load("y.npz")
+
+
+def load_some(n: int) -> Any:
+    return type(load("digits"))(load("digits").pixels[:n])
+
+
+def test_no_download_is_asked_for_where_none_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fid", "digits:test", "digits", "--device", "cpu"]) == 2
+    error = capsys.readouterr().err
+    assert "--features lite0" in error and "classifier" in error, error
