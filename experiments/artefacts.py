@@ -10,6 +10,7 @@ from clel.config import choose
 from experiments import table1
 from experiments.grid import Cell
 from experiments.measured.artefact import Artefact as Measured
+from experiments.ood.command import Ood
 from experiments.slurm.launch import Table
 from experiments.tune import command as tune
 
@@ -29,7 +30,7 @@ class Artefact(Protocol):
     def summary(self, options: Any) -> str: ...
 
 
-MEASURED: tuple[Measured[Any], ...] = ()
+MEASURED: tuple[Measured[Any], ...] = (Ood(),)
 """Those that are measured on trained runs; each is a command and a target of make of its name."""
 ARTEFACTS = {"table1": cast(Artefact, table1), "tune": cast(Artefact, tune)} | {
     a.name: cast(Artefact, a) for a in MEASURED
