@@ -119,7 +119,7 @@ class Ood(Artefact[OodOptions]):
         """Beside Table 1's of the profile; with what is not as usual in its name."""
         base = super().folder(options)
         parts = [base.name, *names(options.methods), *names(options.sets)]
-        parts += [options.preparation] * (options.preparation != SUITE)
+        parts += [f"as-{options.preparation}"] * (options.preparation != SUITE)
         parts += [f"beta-{options.beta:g}"] * (options.beta != BETA)
         return base.with_name("-".join(part.replace(":", "-") for part in parts))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from clel.data import to_float
 from clel.data.celeba import central
 from clel.data.dtd import square
 from clel.random import stream
@@ -33,7 +34,7 @@ Way = Callable[["Image", int], "Image"]
 
 def dequantised(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """x = (v + u) / 256 with u uniform in [0, 1), as in training."""
-    return (pixels + torch.rand(pixels.shape, generator=generator)) / 256
+    return to_float(pixels, generator)
 
 
 def centred(pixels: Tensor, generator: torch.Generator) -> Tensor:

@@ -66,7 +66,8 @@ SETS: dict[str, OODSet] = {
 
 def inside(dataset: str, preparation: str = SUITE) -> Prepared:
     """The images in distribution: the data set's test split."""
-    return Prepared("test", (load(dataset, "test").pixels,), choose(PREPARATIONS, preparation, "preparation").noise)
+    way = choose(PREPARATIONS, preparation, "preparation")
+    return Prepared("test", (_test(dataset, data_root()),), way.noise)
 
 
 def prepared(name: str, dataset: str, preparation: str = SUITE) -> Prepared:
@@ -81,10 +82,15 @@ def prepared(name: str, dataset: str, preparation: str = SUITE) -> Prepared:
     return _prepared(name, dataset, preparation, data_root())
 
 
+@lru_cache(maxsize=2)
+def _test(dataset: str, root: Path) -> Tensor:
+    return load(dataset, "test", root).pixels
+
+
 @lru_cache(maxsize=32)
 def _prepared(name: str, dataset: str, preparation: str, root: Path) -> Prepared:
     one, way = SETS[name], PREPARATIONS[preparation]
-    test = load(dataset, "test", root).pixels
+    test = _test(dataset, root)
     if name == INTERPOLATED:
         return Prepared(name, way.mixing(test), way.noise, way.again)
     if one.make is not None:
@@ -138,7 +144,7 @@ def fitted(images: Images, channels: int, side: int) -> Tensor:
 
 def usual(dataset: str) -> tuple[str, ...]:
     """The sets that a table of this data set has where they are there."""
-    grey = load(dataset, "test").pixels.shape[1] == 1
+    grey = _test(dataset, data_root()).shape[1] == 1
     fit = {name: one for name, one in SETS.items() if (one.grey if grey else one.colour)}
     return tuple(name for name, one in fit.items() if not same(one, dataset))
 
