@@ -56,6 +56,11 @@ def rotated(pixels: Tensor) -> Tensor:
     return pixels.rot90(1, (2, 3))
 
 
+def mirrored(pixels: Tensor) -> Tensor:
+    """Left and right exchanged."""
+    return pixels.flip(3)
+
+
 def shuffled(pixels: Tensor) -> Tensor:
     """4x4 patches of each image in a random order of its own, no order being the old one.
 

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from experiments.drawing import COLOURS, DASHES
 from experiments.measured.artefact import Found
 from experiments.ood.measure import BETA, LEVELS, TEST
 from experiments.ood.sets import SETS
 
-IN, OUT = "#bbbbbb", 1.6
-"""Colour of the test images; how far, in their own ranges of energies, an axis goes beyond them."""
-BINS = 60
+IN, BEYOND = "#bbbbbb", 12
+"""Colour of the test images; how far an axis goes beyond them at the most, in ranges of their own energies."""
+BINS = 120
 
 
 def line_of(number: int) -> dict[str, Any]:
@@ -24,11 +25,11 @@ def line_of(number: int) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
 
 
-def panels(count: int, width: float = 3.6, height: float = 2.8, across: int = 3) -> tuple[Figure, list[Axes]]:
+def panels(count: int, width: float = 3.8, height: float = 2.8, across: int = 3) -> tuple[Figure, list[Axes]]:
     """A figure of `count` panels, the rest of the last line left empty."""
     columns = max(1, min(across, count))
     lines = max(1, -(-count // columns))
-    figure = Figure(figsize=(width * columns, height * lines + 0.4), layout="constrained")
+    figure = Figure(figsize=(max(6.0, width * columns), height * lines + 0.6), layout="constrained")
     every = figure.subplots(lines, columns, squeeze=False).flatten().tolist()
     for axes in every:
         axes.spines[["top", "right"]].set_visible(False)
@@ -45,7 +46,8 @@ def named(figure: Figure, axes: Sequence[Axes]) -> Figure:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     if found:
-        figure.legend(found.values(), found.keys(), loc="outside right upper", frameon=False, fontsize=8)
+        across = max(2, int(figure.get_figwidth() / 2.6))
+        figure.legend(found.values(), found.keys(), loc="outside lower center", frameon=False, fontsize=8, ncols=across)
     else:
         figure.text(0.5, 0.5, "no run has been measured for this", ha="center")
     return figure
@@ -63,7 +65,9 @@ def energies_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
     for axes, (title, values) in zip(every, first.items(), strict=True):
         kept = {name: between(points) for name, points in values["quantiles"].items()}
         low, high = np.quantile(kept[TEST], (0.005, 0.995))
-        start, end = low - OUT * (high - low), high + OUT * (high - low)
+        ends = np.quantile(list(kept.values()), (0.005, 0.995), axis=1)
+        start = max(ends[0].min(), low - BEYOND * (high - low))
+        end = min(ends[1].max(), high + BEYOND * (high - low))
         edges = np.linspace(start, end, BINS + 1)
         for number, (name, points) in enumerate(kept.items()):
             # what lies beyond the axis is counted at its ends
@@ -73,6 +77,7 @@ def energies_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
             else:
                 axes.stairs(counts, edges, label=title_of(name), **line_of(number - 1))
         axes.set_title(title, fontsize=9)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_ylabel("share of the images", fontsize=8)
     figure.supxlabel("E(x); images beyond an axis are counted at its ends", fontsize=8)
     return named(figure, every)
@@ -81,15 +86,20 @@ def energies_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
 def betas_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
     """AUROC of E(x, h(x)) over beta, a panel a row with an encoder, a line a set: mean and range over seeds."""
     with_encoder = {row: done for row, members in rows.items() if (done := measured(members)) and done[0]["betas"]}
-    figure, every = panels(len(with_encoder), 4.6, 3.4)
+    figure, every = panels(len(with_encoder), 5.0, 3.4)
     for axes, (row, done) in zip(every, with_encoder.items(), strict=True):
         betas = np.array(rows[row][0].protocol.betas)
         for number, name in enumerate(done[0]["betas"]):
             draw(axes, betas, [values["betas"][name] for values in done], title_of(name), number)
+        cell = rows[row][0].cell
+        training = getattr(getattr(cell.run, "config", None), "beta", None)
         axes.axvline(BETA, color="#666666", linewidth=0.8, linestyle=":")
+        if training:
+            axes.axvline(training, color="#666666", linewidth=0.8, linestyle="--")
         axes.set_xscale("symlog", linthresh=min(betas[betas > 0], default=BETA))
         axes.set_xlim(0, betas.max())
-        axes.set_title(f"{rows[row][0].cell.title}; dotted: the authors' {BETA:g}", fontsize=9)
+        words = f"; dashed: training's {training:g}" if training else ""
+        axes.set_title(f"{cell.title}; dotted: the authors' {BETA:g}{words}", fontsize=9)
         label(axes, "β of E(x, h(x))")
     return named(figure, every)
 
@@ -123,9 +133,10 @@ def draw(axes: Axes, x: np.ndarray, runs: Sequence[Sequence[float]], name: str, 
 
 
 def label(axes: Axes, across: str) -> None:
-    """What an axis of AUROCs shows."""
+    """What an axis of AUROCs shows; it begins below the lowest."""
     axes.axhline(0.5, color="#666666", linewidth=0.8)
-    axes.set_ylim(-0.02, 1.02)
+    least = min([0.5, *(float(np.min(line.get_ydata())) for line in axes.lines if line.get_marker() == "o")])
+    axes.set_ylim(np.floor(10 * least) / 10 - 0.03, 1.03)
     axes.set_xlabel(across, fontsize=8)
     axes.set_ylabel("AUROC", fontsize=8)
 

@@ -17,7 +17,7 @@ from clel.data.celeba import load_celeba
 from clel.data.dtd import load_dtd
 from clel.data.registry import data_root
 from clel.data.side import averaged, split_side
-from experiments.ood.constructions import constant, draws, noise, rotated, shuffled
+from experiments.ood.constructions import constant, draws, mirrored, noise, rotated, shuffled
 from experiments.ood.preparations import PREPARATIONS, SUITE, Preparation, Prepared
 
 LUMA = (0.299, 0.587, 0.114)
@@ -50,6 +50,8 @@ class OODSet:
 INTERPOLATED = "interpolated"
 SETS: dict[str, OODSet] = {
     INTERPOLATED: OODSet("Interpolated test images", near=True, published="auroc_cifar10_interp"),
+    # photographs have no side, and encoders are trained to leave it alone
+    "mirrored": OODSet("Test images mirrored", near=True, colour=False, make=mirrored),
     "rotated": OODSet("Test images turned by 90°", near=True, make=rotated),
     "shuffled": OODSet("Test images, 4x4 patches shuffled", near=True, make=shuffled),
     "cifar100": OODSet("CIFAR-100", near=True, grey=False, dataset="cifar100", published="auroc_cifar100"),

@@ -32,6 +32,7 @@ from experiments.ood.constructions import (
     PATCHES,
     blurred,
     constant,
+    mirrored,
     mixed,
     neighbours,
     noise,
@@ -101,6 +102,7 @@ def test_a_quarter_turn() -> None:
     pixels = pictures(3)
     assert (rotated(pixels)[:, :, 0, 0] == pixels[:, :, 0, -1]).all()
     assert (rotated(rotated(rotated(rotated(pixels)))) == pixels).all()
+    assert (mirrored(mirrored(pixels)) == pixels).all() and (mirrored(pixels)[..., 0] == pixels[..., -1]).all()
 
 
 @pytest.mark.parametrize(("channels", "side"), [(1, 8), (3, 16)])
@@ -251,8 +253,10 @@ def test_images_are_brought_to_side_and_colours() -> None:
 
 
 def test_which_sets_belong_to_which_data() -> None:
-    assert usual("digits") == ("interpolated", "rotated", "shuffled", "noise", "constant", "shapes", "fashion_mnist")
+    made = ("interpolated", "mirrored", "rotated", "shuffled", "noise", "constant")
+    assert usual("digits") == (*made, "shapes", "fashion_mnist")
     assert "shapes" not in usual("shapes") and {"svhn", "textures", "celeba", "cifar100"} <= set(usual("shapes@16"))
+    assert "mirrored" not in usual("shapes@16")
     assert same(SETS["celeba"], "celeba64") and same(SETS["svhn"], "svhn@16") and not same(SETS["cifar100"], "cifar10")
     assert is_near("cifar100", "cifar10@16") and not is_near("cifar100", "svhn") and is_near("rotated", "svhn")
     assert not is_near("shapes", "cifar10")
