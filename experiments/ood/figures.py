@@ -39,15 +39,16 @@ def panels(count: int, width: float = 3.8, height: float = 2.8, across: int = 3)
     return figure, every[:count]
 
 
-def named(figure: Figure, axes: Sequence[Axes]) -> Figure:
-    """The figure with one legend for all panels, or a word on why it is empty."""
+def named(figure: Figure, axes: Sequence[Axes], title: str | None = None) -> Figure:
+    """The figure with one legend for all panels under a title, or a word on why it is empty."""
     found: dict[str, Any] = {}
     for one in axes:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     if found:
         across = max(2, int(figure.get_figwidth() / 2.6))
-        figure.legend(found.values(), found.keys(), loc="outside lower center", frameon=False, fontsize=8, ncols=across)
+        small = {"title": title, "frameon": False, "fontsize": 8, "title_fontsize": 8, "ncols": across}
+        figure.legend(list(found.values()), list(found), loc="outside lower center", **small)
     else:
         figure.text(0.5, 0.5, "no run has been measured for this", ha="center")
     return figure
@@ -78,9 +79,9 @@ def energies_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
                 axes.stairs(counts, edges, label=title_of(name), **line_of(number - 1))
         axes.set_title(title, fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.set_xlabel("E(x)", fontsize=8)
         axes.set_ylabel("share of the images", fontsize=8)
-    figure.supxlabel("E(x); images beyond an axis are counted at its ends", fontsize=8)
-    return named(figure, every)
+    return named(figure, every, "Images beyond an axis are counted at its ends")
 
 
 def betas_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:

@@ -130,8 +130,8 @@ SUITE = "suite"
 PREPARATIONS: dict[str, Preparation] = {
     SUITE: Preparation(
         "suite: test splits; textures (their largest central square) and CelebA (its central 140 pixels) by one "
-        "antialiased bilinear resize; pairs i, i + 100 of test images averaged as pixel values; "
-        "u ~ U[0, 1) / 256 on all",
+        "antialiased bilinear resize; random pairs of test images averaged as pixel values; u ~ U[0, 1) / 256 on all",
+        pairs=reshuffled,  # some test splits are in the order of their classes
         rounded=True,
         textures=square,
         every=False,
