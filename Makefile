@@ -18,7 +18,7 @@ BASE_PYTHON ?= python3
 TEST_WORKERS ?= 2
 
 # values reach programs by MAKEFLAGS and the environment, so that neither make nor a shell expands what was typed
-PROGRAMS := table1 report archive engines tune conditional conditional-sweep chains features speed-memory \
+PROGRAMS := table1 report archive engines tune conditional conditional-sweep ood chains features speed-memory \
 	bench bench-save bench-compare gpu-natural status logs cancel resume readme data weights
 
 .PHONY: $(PROGRAMS)

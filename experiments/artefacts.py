@@ -12,6 +12,7 @@ from experiments.conditional.command import CONDITIONAL
 from experiments.conditional.sweep import SWEEP
 from experiments.grid import Cell
 from experiments.measured.artefact import Artefact as Measured
+from experiments.ood.command import Ood
 from experiments.slurm.launch import Table
 from experiments.tune import command as tune
 
@@ -31,7 +32,7 @@ class Artefact(Protocol):
     def summary(self, options: Any) -> str: ...
 
 
-MEASURED: tuple[Measured[Any], ...] = (CONDITIONAL, SWEEP)
+MEASURED: tuple[Measured[Any], ...] = (CONDITIONAL, SWEEP, Ood())
 """Those that are measured on trained runs; each is a command and a target of make of its name."""
 ARTEFACTS = {"table1": cast(Artefact, table1), "tune": cast(Artefact, tune)} | {
     a.name: cast(Artefact, a) for a in MEASURED

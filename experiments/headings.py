@@ -16,6 +16,8 @@ NAMES = {
     "cifar10_jpeg_test": "CIFAR-10, JPEG copy of the test images",
     "imagenet32": "ImageNet 32x32",
     "celeba64": "CelebA 64x64",
+    "celeba32": "CelebA 32x32",
+    "dtd": "Textures (DTD)",
 }
 
 

@@ -63,6 +63,9 @@ VARIABLES = {
     "ROUNDS": Variable("measured rounds of each benchmark; for conditional parts of the steps", "whole"),
     "DISTURBED": Variable("1 disturbs guided chains between rounds", "switch"),
     "EACH": Variable("chains a class", "whole"),
+    "SETS": Variable("sets of images out of distribution, with commas; all that are there if not given"),
+    "PREPARATION": Variable("how images are prepared: suite, or as the code of clel, igebm, icd or jem does it"),
+    "BETA": Variable("beta of E(x, h(x))", "number"),
     "IMAGES": Variable("images of a rung", "whole"),
     "SIDES": Variable("sides in pixels, with commas: 96,224", "list"),
     "BATCH": Variable("images of an iteration, the same for every method", "whole"),
@@ -160,6 +163,11 @@ TARGETS = {
     ),
     "conditional-sweep": experiment(
         "Choose the settings of make conditional on other seeds", "conditional-sweep", MEASURED | own("EACH", "KEEP")
+    ),
+    "ood": experiment(
+        "Images out of distribution told by the energies of every method's runs",
+        "ood",
+        MEASURED | own("METHODS", "SETS", "PREPARATION", "BETA"),
     ),
     "chains": experiment(
         "Study fresh chains and the replay buffer (docs/protocol.md)",

@@ -1,10 +1,12 @@
-"""CelebA at 64x64, prepared as in CLEL's release.
+"""CelebA at 64x64, prepared as in CLEL's release, and at other sides.
 
 Z. Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,18 +23,25 @@ PARTITION = "list_eval_partition.txt"
 _SPLITS = {"train": "0", "test": "1"}
 
 
-def load_celeba64(split: str, root: Path) -> Images:
-    """The split "train" (162,770 images) or "test" (the official validation split, 19,867): uint8 [N, 3, 64, 64].
+def load_celeba(
+    name: str, split: str, root: Path, side: int = SIDE, prepare: Callable[[Image, int], Image] | None = None
+) -> Images:
+    """The split "train" (162,770 images) or "test" (the official validation split, 19,867): uint8 [N, 3, side, side].
 
-    Centre crop 140, then a bilinear (antialiased) resize to 64; the held-out images are CelebA's validation split. Both
-    are what CLEL's release does. No labels. Images are decoded at each call, which takes minutes on few cores.
+    Centre crop 140, then a bilinear (antialiased) resize; the held-out images are CelebA's validation split. With side
+    64 both are what CLEL's release does. No labels. Images are decoded at each call, which takes minutes on few cores.
+
+    Args:
+        name: of the images.
+        prepare: another way from an image of 178x218 and a side to one of that side.
 
     Raises:
         DataError: a missing or wrong file, or an image that is not RGB 178x218.
     """
-    path = sources.find("celeba64", ("img_align_celeba", "img_align_celeba.zip"), root)
-    digests = sources.file_hashes("celeba64")
-    partition = sources.find("celeba64", (PARTITION,), root)
+    prepare = prepare or central
+    path = sources.find(name, ("img_align_celeba", "img_align_celeba.zip"), root)
+    digests = sources.file_hashes(name)
+    partition = sources.find(name, (PARTITION,), root)
     text = partition.read_bytes()
     sources.verify(text, digests[PARTITION], str(partition))
     if path.suffix == ".zip":
@@ -50,14 +59,24 @@ def load_celeba64(split: str, root: Path) -> Images:
         count = len(set(chosen) - inside.keys())
         raise DataError(f"{path}: lacks {absent}, {count} files in all, of the split {split!r}; get it anew")
     index = {inside[file]: row for row, file in enumerate(chosen)}
-    pixels = decode(tree.read(index), index, str(path), prepare)
-    return Images(pixels, None, "celeba64", split)
+
+    def prepared(image: Image, where: str) -> Image:
+        if image.mode != "RGB" or image.size != (178, 218):
+            raise DataError(
+                f"{where}: {image.mode} {image.width}x{image.height}; expected CelebA's aligned RGB 178x218"
+            )
+        return prepare(image, side)
+
+    pixels = decode(tree.read(index), index, str(path), prepared)
+    return Images(pixels, None, name, split)
 
 
-def prepare(image: Image, name: str) -> Image:
-    """The central 140x140 of an aligned CelebA image (178 wide, 218 high), resized to 64x64."""
+def central(image: Image, side: int) -> Image:
+    """The central 140x140 of an aligned CelebA image (178 wide, 218 high), resized."""
     from torchvision.transforms import functional as F
 
-    if image.mode != "RGB" or image.size != (178, 218):
-        raise DataError(f"{name}: {image.mode} {image.width}x{image.height}; expected CelebA's aligned RGB 178x218")
-    return F.resize(F.center_crop(image, [CROP]), [SIDE])
+    return F.resize(F.center_crop(image, [CROP]), [side])
+
+
+load_celeba64 = partial(load_celeba, "celeba64")
+load_celeba32 = partial(load_celeba, "celeba32", side=32)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from clel.config import choose, nearest
 from clel.data.arrays import load_npz
-from clel.data.celeba import load_celeba64
+from clel.data.celeba import load_celeba32, load_celeba64
 from clel.data.cifar import load_cifar
 from clel.data.digits import load_digits
+from clel.data.dtd import load_dtd
 from clel.data.folder import load_folder, load_pair, pair
 from clel.data.idx import load_idx
 from clel.data.imagenet32 import load_imagenet32
@@ -31,6 +32,8 @@ ON_DISK: dict[str, Callable[[str, Path], Images]] = {
     "mnist": partial(load_idx, "mnist"),
     "fashion_mnist": partial(load_idx, "fashion_mnist"),
     "celeba64": load_celeba64,
+    "celeba32": load_celeba32,
+    "dtd": load_dtd,
     "imagenet32": load_imagenet32,
 }
 """Data sets whose published files are read from under the data root."""

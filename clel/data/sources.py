@@ -25,11 +25,13 @@ class Remote:
     digest: str
 
 
+_CELEBA = (
+    "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (Align&Cropped Images)",
+    "img_align_celeba.zip (or the folder in it) and list_eval_partition.txt",
+)
 BY_HAND = {
-    "celeba64": (
-        "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (Align&Cropped Images)",
-        "img_align_celeba.zip (or the folder in it) and list_eval_partition.txt",
-    ),
+    "celeba64": _CELEBA,
+    "celeba32": _CELEBA,
     "imagenet32": (
         "https://patrykchrabaszcz.github.io/Imagenet32/ (an account at image-net.org is needed)",
         "Imagenet32_train.zip and Imagenet32_val.zip (or the batches in them, pickled or .npz)",
@@ -44,6 +46,8 @@ _FOLDERS = {
     "mnist": ("mnist", "MNIST/raw"),
     "fashion_mnist": ("fashion_mnist", "FashionMNIST/raw", "/usr/share/datasets/fashion-mnist"),
     "celeba64": ("celeba64", "celeba", ""),
+    "celeba32": ("celeba32", "celeba64", "celeba", ""),
+    "dtd": ("dtd", ""),
     "imagenet32": ("imagenet32", ""),
 }
 # Of the decompressed files: distributions compress them anew, and both sets use the same file names.
@@ -73,6 +77,9 @@ def remotes(name: str) -> tuple[Remote, ...]:
     if name == "svhn":
         parts = (datasets.SVHN.split_list[split] for split in ("train", "test"))
         return tuple(Remote(file, (url,), f"md5:{md5}") for url, file, md5 in parts)
+    if name == "dtd":
+        url, digest = datasets.DTD._URL, datasets.DTD._MD5
+        return (Remote(url.rpartition("/")[2], (url,), f"md5:{digest}"),)
     if name in ("mnist", "fashion_mnist"):
         published = datasets.MNIST if name == "mnist" else datasets.FashionMNIST
         return tuple(
@@ -90,7 +97,7 @@ def file_hashes(name: str) -> dict[str, str]:
         kind = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
         members = [*kind.train_list, *kind.test_list, [kind.meta["filename"], kind.meta["md5"]]]
         return {file: f"md5:{md5}" for file, md5 in members}
-    if name == "celeba64":
+    if name in ("celeba32", "celeba64"):
         return {file: f"md5:{md5}" for _, md5, file in datasets.CelebA.file_list}
     return _IDX_MD5.get(name) or {remote.file: remote.digest for remote in remotes(name)}
 

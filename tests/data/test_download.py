@@ -146,7 +146,7 @@ def test_progress() -> None:
     assert progress("a", 1_000_000, None, 1.0) == "a: 1.0 MB, 1.0 MB/s"
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "mnist", "fashion_mnist"])
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "dtd", "mnist", "fashion_mnist"])
 def test_published_files(name: str) -> None:
     files = sources.remotes(name)
     assert files and all(f.digest.startswith("md5:") and len(f.digest) == 36 for f in files)

@@ -12,7 +12,7 @@ from clel.data.registry import data_root, names
 
 
 def test_names() -> None:
-    expected = "digits shapes cifar10 cifar100 svhn mnist fashion_mnist celeba64 imagenet32"
+    expected = "digits shapes cifar10 cifar100 svhn mnist fashion_mnist celeba64 celeba32 dtd imagenet32"
     assert sorted(names()) == sorted(expected.split())
 
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from clel.data import DataError, imagenet32, load, sources
+from clel.data.dtd import load_dtd
 from tests.data.conftest import encode, md5, write
 
 Publish = Callable[[dict[str, bytes]], None]
@@ -243,6 +244,66 @@ def test_celeba64_refusals(tmp_path: Path, hashes: Publish) -> None:
         load("celeba64", root=tmp_path)
 
 
+def test_celeba32_is_the_same_crop_at_another_side(tmp_path: Path, hashes: Publish) -> None:
+    faces, partition = celeba()
+    hashes({"list_eval_partition.txt": partition})
+    write(tmp_path / "celeba64/list_eval_partition.txt", partition)
+    for name, values in faces.items():
+        write(tmp_path / "celeba64/img_align_celeba" / name, encode(values))
+    images = load("celeba32", "test", tmp_path)
+    crop = Image.fromarray(faces["000003.jpg"][39:179, 19:159]).resize((32, 32), Image.Resampling.BILINEAR)
+    assert images.name == "celeba32" and (images.pixels[0].permute(1, 2, 0).numpy() == np.asarray(crop)).all()
+    assert load("celeba32@16", "test", tmp_path).pixels.shape == (2, 3, 16, 16)
+
+
+def dtd() -> tuple[dict[str, np.ndarray], dict[str, bytes]]:
+    """Five textures by "class/file", and the published layout with their lists of splits."""
+    sizes = {"dotted/a.jpg": (40, 60), "dotted/b.jpg": (64, 64), "woven/c.jpg": (90, 50), "woven/d.jpg": (64, 40)}
+    textures = {n: GENERATOR.integers(0, 256, (*size, 3), dtype=np.uint8) for n, size in sizes.items()}
+    files = {f"images/{name}": encode(values) for name, values in textures.items()}  # PNG inside, values are exact
+    files |= {"labels/train1.txt": b"dotted/a.jpg\n", "labels/val1.txt": b"woven/c.jpg\n"}
+    return textures, files | {"labels/test1.txt": b"woven/d.jpg\ndotted/b.jpg\n"}
+
+
+@pytest.mark.parametrize("form", ["torchvision's folder", "folder", "archive"])
+def test_dtd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    textures, files = dtd()
+    if form == "archive":
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+            for name, data in files.items():
+                info = tarfile.TarInfo(f"dtd/{name}")
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+        write(tmp_path / "dtd/dtd-r1.0.1.tar.gz", packed.getvalue())
+        with pytest.raises(DataError, match=r"dtd-r1\.0\.1\.tar\.gz: its hash is"):
+            load("dtd", root=tmp_path)
+        published = (sources.Remote("dtd-r1.0.1.tar.gz", ("http://x",), md5(packed.getvalue())),)
+        monkeypatch.setattr(sources, "remotes", lambda name: published)
+    else:
+        for name, data in files.items():
+            write(tmp_path / ("dtd/dtd" if "'" in form else "dtd") / name, data)
+    train, test = load("dtd", "train", tmp_path), load("dtd", "test", tmp_path)
+    assert train.pixels.shape == test.pixels.shape == (2, 3, 32, 32) and test.classes == ("dotted", "woven")
+    assert test.labels is not None and test.labels.tolist() == [1, 0]
+    # 64 high and 40 wide: the central square is 12 from the top
+    crop = Image.fromarray(textures["woven/d.jpg"][12:52]).resize((32, 32), Image.Resampling.BILINEAR)
+    assert (test.pixels[0].permute(1, 2, 0).numpy() == np.asarray(crop)).all()
+    corner = load_dtd("all", tmp_path, prepare=lambda image, side: image.crop((0, 0, side, side)))
+    assert len(corner) == 4 and (corner.pixels[0].permute(1, 2, 0).numpy() == textures["dotted/a.jpg"][:32, :32]).all()
+
+
+def test_dtd_refusals(tmp_path: Path) -> None:
+    _, files = dtd()
+    for name, data in files.items():
+        if name not in ("labels/test1.txt", "images/woven/c.jpg"):
+            write(tmp_path / "dtd" / name, data)
+    with pytest.raises(DataError, match=r"lacks labels/test1\.txt, the list of the split 'test'; get it anew"):
+        load("dtd", "test", tmp_path)
+    with pytest.raises(DataError, match=r"lacks images/woven/c\.jpg, 1 files in all, of the split 'train'"):
+        load("dtd", "train", tmp_path)
+
+
 def imagenet_files(form: str) -> tuple[np.ndarray, dict[str, bytes]]:
     rows, files = [], {}
     for k in range(1, 11):
@@ -319,7 +380,7 @@ def test_imagenet32_as_a_folder(tmp_path: Path) -> None:
         load("imagenet32", "test", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "mnist", "celeba64", "imagenet32"])
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "mnist", "dtd", "celeba64", "celeba32", "imagenet32"])
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_missing_data_set_says_where_it_was_looked_for_and_how_to_get_it(
     tmp_path: Path, name: str, split: str
@@ -329,7 +390,7 @@ def test_a_missing_data_set_says_where_it_was_looked_for_and_how_to_get_it(
     message = str(caught.value)
     assert all(str(place) in message for place in sources.places(name, tmp_path))
     assert "CLEL_DATA" in message and "http" in message
-    assert (f"make data DATASET={name}" in message) == (name not in ("celeba64", "imagenet32"))
+    assert (f"make data DATASET={name}" in message) == (name not in ("celeba64", "celeba32", "imagenet32"))
 
 
 def test_published_hashes_cover_every_file_that_is_read() -> None:
