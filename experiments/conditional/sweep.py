@@ -24,6 +24,10 @@ from experiments.measured.artefact import Artefact, Found, Measuring, page, tex
 from experiments.tune.grids import trying_of
 
 
+MOST = 2
+"""Seeds of the sweep, at most: the last ones of the profile's trials."""
+
+
 @dataclass(frozen=True)
 class SweepOptions(Measuring):
     """Measure every setting of guided chains on the seeds of trials, and say which one the rule chooses."""
@@ -48,7 +52,7 @@ class ConditionalSweep(Artefact[SweepOptions]):
 
     def cells_of(self, options: SweepOptions) -> list[Cell]:
         cells = table1_cells(options.profile, 1, ROWS, options.dataset, options.device)
-        seeds = trying_of(options.profile).seeds[: 1 if options.profile == "smoke" else None]
+        seeds = trying_of(options.profile).seeds[-1 if options.profile == "smoke" else -MOST :]
         return [c for cell in cells if isinstance(cell.run, Run) for c in seeded(cell, seeds)]
 
     def protocols(self, options: SweepOptions, cell: Cell) -> Sequence[Conditional]:
