@@ -23,7 +23,6 @@ from experiments.grid import Cell, seeded, table1_cells
 from experiments.measured.artefact import Artefact, Found, Measuring, page, tex
 from experiments.tune.grids import trying_of
 
-
 MOST = 2
 """Seeds of the sweep, at most: the last ones of the profile's trials."""
 
