@@ -9,6 +9,7 @@ samples.png    fresh samples                       record.json     status, metri
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +27,9 @@ from clel.files import write_atomically
 from clel.interrupt import Interrupted
 from clel.length import lasting
 from clel.lock import locked
-from clel.log import plain
+from clel.log import Notice, plain
 from clel.method import Method
+from clel.metrics import SingularCovariance
 from clel.metrics.spaces import feature_space
 from clel.processor import float32_means_float32
 from clel.provenance import provenance
@@ -101,6 +103,7 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
             run = timed(run, methods, images)
             record["config"] = to_dict(run)
             method = build(run, methods, images.spec, device)
+            say_long_warmup(run)
             refuse_large_batch(method.images_per_step, images)
         if not ended:
             # a failure is forgotten once the run is taken up again
@@ -152,6 +155,14 @@ def _look_at(run: Run[Any], folder: Path, methods: Methods) -> None:
         kind.require_inputs(run.config)
 
 
+def say_long_warmup(run: Run[Any]) -> None:
+    """Warn where the learning rate would never reach what was asked for."""
+    warmup, iterations = getattr(lasting(run).config, "warmup", 0), lasting(run).train.iterations
+    if isinstance(warmup, int) and warmup >= iterations > 0:
+        text = f"the learning rate warms up over {warmup:,} iterations, and training has {iterations:,}"
+        warnings.warn(f"{text}: it stays below lr to the end. Lower --config.warmup", Notice, stacklevel=2)
+
+
 def refuse_large_batch(batch: int, images: Images) -> None:
     """Raise DataError, before anything else is made for a training, where a batch is larger than the data set."""
     if batch > len(images):
@@ -176,7 +187,10 @@ def _trained(
 
     def probe(method: Method, iteration: int) -> dict[str, Any]:
         pixels = draw(method, look.samples, look, run.seed, label=f"probe {iteration}")
-        values = measure_images(pixels, first, look, run.seed, "fresh")
+        with warnings.catch_warnings():
+            # said once, of the evaluation at the end, and not at every look
+            warnings.simplefilter("ignore", SingularCovariance)
+            values = measure_images(pixels, first, look, run.seed, "fresh")
         found = {f"{name}_fresh": value for name, value in values.items()}
         if seen := train.representation_images:
             found |= known(method, images, held_out, seen, run.seed) | pulls(method, images, run.seed, iteration)
@@ -211,6 +225,10 @@ def measure(
     subject = Subject(trained.method, trained.checkpoint, folder, run.seed, origin)
     evaluations = evaluate(subject, real, run.evaluate)
     first = evaluations.get("fresh") or next(iter(evaluations.values()))
+    values = metrics(evaluations)
+    if values.get("classes_fresh") == 1 and len(trained.images.classes) > 1:
+        text = "all fresh samples of which the classifier is sure are of one class of the data"
+        warnings.warn(f"{folder.name}: collapsed: {text} (classes_fresh is 1)", Notice, stacklevel=2)
     if checkpoint is None:
         write_atomically(folder / "samples.png", (folder / first["folder"] / "samples.png").read_bytes())
-    return {"metrics": metrics(evaluations), "protocol": first["protocol"], "evaluations": evaluations}
+    return {"metrics": values, "protocol": first["protocol"], "evaluations": evaluations}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,17 @@ import pytest
 import torch
 from PIL import Image
 
+from baselines import METHODS
 from clel import cli, provenance
 from clel.cli import main
 from clel.config import ConfigError
 from clel.data import DataError, load, open_samples
-from clel.execute import refuse_large_batch
+from clel.execute import refuse_large_batch, say_long_warmup
 from clel.log import Notice
 from clel.metrics import classifier_space
 from clel.metrics.cache import cache_root
 from clel.reference import is_statistics, load_statistics
-from clel.run import choose_device
+from clel.run import choose_device, resolve
 from clel.target import open_target
 from experiments.external import load_external
 
@@ -158,6 +161,16 @@ def test_what_does_not_fit_is_refused_first(tmp_path: Path) -> None:
     np.savez("y.npz", images=a, labels=np.array([0, 1, 2, 10**12]))
     with pytest.raises(DataError, match="number classes 0, 1, 2"):
         load("y.npz")
+
+
+def test_a_warm_up_that_never_ends_is_said() -> None:
+    run = resolve(METHODS, "clel", "quick")
+    short = replace(run, train=replace(run.train, iterations=run.config.warmup))
+    with pytest.warns(Notice, match=f"warms up over {run.config.warmup} iterations, and training has"):
+        say_long_warmup(short)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        say_long_warmup(run)
 
 
 def load_some(n: int) -> Any:

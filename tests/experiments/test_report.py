@@ -64,7 +64,7 @@ def test_protocol_names_rows_that_differ(fake: Any) -> None:
     fake.write(cells[3], trained=False, protocol={**protocol, "n_fake": 450, "steps": None})
     lines = describe(cells, load_records(fake.runs_dir, [cell.run_name for cell in cells]))
     protocol_line = "Protocol: features classifier-v1 (digits); accuracy 0.9812; generated images 1000 (Real: 450); "
-    assert protocol_line + "sampling steps 40; weights averaged." in lines
+    assert protocol_line + "sampling steps in all 40; weights averaged." in lines
     assert not any(line.startswith("Warning") for line in lines)
 
 
