@@ -103,7 +103,7 @@ class Size:
 
 SIZES = {
     "quick": Size(),
-    "smoke": Size(measured={"chains": 100}),
+    "smoke": Size(),
     # features of natural images take longer than their chains: fewer averages, and more chains than dimensions
     "evening": Size(
         restarts=(0.001, 1.0),
