@@ -20,6 +20,8 @@ CONSTRAINTS ?=
 BASE_PYTHON ?= python3
 # processes that share the tests; each test runs on one thread
 TEST_WORKERS ?= 2
+# further options of pytest
+TEST_OPTIONS ?=
 
 # A variable that is on or off: $(call on,NAME) and $(call off,NAME) are not empty where it says so. Any other word than
 # these is an error; nothing is neither, so that the default holds.
@@ -116,11 +118,11 @@ engines: $(READY) ## Hold the table of make table1 against that with ENGINE=exac
 
 .PHONY: test
 test: $(READY) ## Run the whole test suite
-	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile
+	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_OPTIONS)
 
 .PHONY: test-fast
 test-fast: $(READY) ## Run the tests that take less than a few seconds each
-	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile -m "not slow"
+	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_OPTIONS) -m "not slow"
 
 .PHONY: speed-memory
 speed-memory: $(READY) ## Measure time, memory and operations of every method: results/PROFILE/speed_memory.md and figures
