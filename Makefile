@@ -16,6 +16,8 @@ CONSTRAINTS ?=
 BASE_PYTHON ?= python3
 # processes that share the tests; each test runs on one thread
 TEST_WORKERS ?= 2
+# further options of pytest
+TEST_OPTIONS ?=
 
 # values reach programs by MAKEFLAGS and the environment, so that neither make nor a shell expands what was typed
 PROGRAMS := table1 report archive engines tune conditional conditional-sweep ood chains features speed-memory \
@@ -36,11 +38,11 @@ slurm-demo: $(READY) ## Quick Table 1 through a one-node Slurm that is started o
 
 .PHONY: test
 test: $(READY) ## Run the whole test suite
-	@"$(PY)" -m pytest -n $(TEST_WORKERS) --dist loadfile
+	@"$(PY)" -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_OPTIONS)
 
 .PHONY: test-fast
 test-fast: $(READY) ## Run the tests that take less than a few seconds each
-	@"$(PY)" -m pytest -n $(TEST_WORKERS) --dist loadfile -m "not slow"
+	@"$(PY)" -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_OPTIONS) -m "not slow"
 
 # what fails does not keep the rest from being measured: a GPU may be at hand for minutes only
 GPU_TABLE = -m experiments speed-memory --profile paper --device cuda --rounds 5 --no-scaling --out "$${OUT:-results}"

@@ -1,4 +1,4 @@
-"""A table as a document of its own, to compile and look at."""
+"""Tables as a document of their own, to compile and look at."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from experiments.markup import standalone
 
 @dataclass(frozen=True)
 class Latex:
-    """Wrap a table's .tex in a document that pdflatex compiles."""
+    """Wrap the .tex of tables in a document that pdflatex compiles, a page each."""
 
-    table: Annotated[Path, tyro.conf.Positional]
-    """The table, such as results/quick/table1.tex."""
+    tables: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """The tables, such as results/quick/table1.tex."""
     out: Path = Path("table.tex")
     """The document to write."""
 
 
 def main(options: Latex) -> int:
     """Exit status 0."""
-    write_atomically(options.out, standalone(options.table.read_text()))
+    write_atomically(options.out, standalone(*(table.read_text() for table in options.tables)))
     return 0

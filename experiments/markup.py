@@ -120,8 +120,8 @@ def latex_comment(lines: Sequence[str]) -> str:
     return "".join(f"% {_one_line(line)}\n" for line in [*lines, r"\usepackage{booktabs}"])
 
 
-def standalone(tex: str) -> str:
-    """A document of one landscape page around the output of `to_latex`, to be compiled with pdflatex."""
+def standalone(*tables: str) -> str:
+    """A document of a landscape page around each output of `to_latex`, to be compiled with pdflatex."""
     return "\n".join(
         [
             r"\documentclass[10pt]{article}",
@@ -130,7 +130,7 @@ def standalone(tex: str) -> str:
             r"\setlength{\parindent}{0pt}",
             r"\pagestyle{empty}",
             r"\begin{document}",
-            tex.rstrip("\n"),
+            "\n\\newpage\n".join(tex.rstrip("\n") for tex in tables),
             r"\end{document}",
             "",
         ]

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-MAKES_OWN = ("PYTHON", "PY", "BASE_PYTHON", "CONSTRAINTS", "TEST_WORKERS")
+MAKES_OWN = ("PYTHON", "PY", "BASE_PYTHON", "CONSTRAINTS", "TEST_WORKERS", "TEST_OPTIONS")
 """Variables that the Makefile itself reads."""
 ON, OFF = ("1", "yes", "true"), ("0", "no", "false")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,19 @@ import torch
 
 from clel.data import load
 from clel.metrics import classifier_space
+from clel.metrics.classifier import NAME as CLASSIFIER
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """xdist shares files out in the order in which they stand here, instead of those with the most tests first."""
+    config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that what processes do last is short, and they end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -20,13 +34,17 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A cache of feature spaces that all processes of the session share: the digits' classifier is trained once."""
+    """A cache of feature spaces that all processes of the session share: the digits' classifier is trained once.
+
+    Or not at all, where it lies in the folder that CLEL_CACHE names already.
+    """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if hasattr(request.config, "workerinput") else base) / "feature-spaces"
-    # between sessions, for whoever runs single files again and again
-    folder = Path(os.environ.get("CLEL_TEST_CACHE") or folder)
     folder.mkdir(exist_ok=True)
+    known = os.environ.get("CLEL_CACHE")
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        for trained in Path(known).glob(f"{CLASSIFIER}-*") if known else ():
+            shutil.copytree(trained, folder / trained.name, dirs_exist_ok=True)
         classifier_space(load("digits"), cache=folder)
     return folder

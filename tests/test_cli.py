@@ -24,11 +24,21 @@ SMALL = """--config.network.widths 4 8 --config.network.hidden 16 --config.netwo
 --evaluate.steps 2 --device cpu""".split()
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """The folder of a run that was trained for all tests here."""
+    folder = tmp_path_factory.mktemp("once") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEL_CACHE", str(cache))
+        assert main(["train", "clel", "--out", str(folder), *SMALL]) == 0
+    return folder
+
+
 @pytest.fixture
-def run(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A trained run's folder."""
+def run(once: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A trained run's folder, a copy to work in."""
     monkeypatch.setenv("CLEL_CACHE", str(cache))
-    assert main(["train", "clel", "--out", str(tmp_path / "run"), *SMALL]) == 0
+    shutil.copytree(once, tmp_path / "run")
     return tmp_path / "run"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,15 @@ def called(capsys: pytest.CaptureFixture[str]) -> Fid:
         return json.loads(capsys.readouterr().out)
 
     return call
+
+
+@pytest.fixture(scope="module")
+def direct(cache: Path) -> dict[str, Any]:
+    """What `clel fid digits:test digits` prints."""
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
+        patch.setenv("CLEL_CACHE", str(cache))
+        assert main(["fid", "digits:test", "digits", *CLASSIFIER]) == 0
+    return json.loads(printed.getvalue())
 
 
 def gaussian(pixels: torch.Tensor, cache: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -89,8 +100,8 @@ def test_the_same_pixels_have_the_same_numbers_whatever_holds_them(kind: str, ca
     assert protocol["samples_images"] == replace(load("digits", "test"), pixels=pixels, labels=None).content_hash()
 
 
-def test_both_orders(called: Fid) -> None:
-    one, other = called("fid", "digits:test", "digits"), called("fid", "digits", "digits:test")
+def test_both_orders(called: Fid, direct: dict[str, Any]) -> None:
+    one, other = direct, called("fid", "digits", "digits:test")
     assert one["metrics"]["fid"] == pytest.approx(other["metrics"]["fid"], rel=1e-9)
     assert one["metrics"]["precision"] == other["metrics"]["recall"]
     assert one["metrics"]["recall"] == other["metrics"]["precision"]
@@ -109,23 +120,22 @@ def test_identical_images(called: Fid) -> None:
     assert found["notes"] == ["samples and reference are the same images"]
 
 
-def test_statistics_stand_for_their_images(called: Fid) -> None:
+def test_statistics_stand_for_their_images(called: Fid, direct: dict[str, Any]) -> None:
     made = called("stats", "digits", "--out", "train.npz")
     assert (made["path"], made["name"], made["n"]) == ("train.npz", "digits/train", 1347)
-    direct, through = called("fid", "digits:test", "digits"), called("fid", "digits:test", "train.npz")
+    through = called("fid", "digits:test", "train.npz")
     assert through["metrics"] == direct["metrics"]
     assert through["protocol"] == direct["protocol"] | {"reference_conversions": []}
 
 
-def test_statistics_by_others(called: Fid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics_by_others(called: Fid, direct: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Only mu and sigma: what they do not hold is left out, and said; what they are of is the caller's word."""
     called("stats", "digits", "--out", "train.npz")
-    direct = called("fid", "digits:test", "digits")["metrics"]
     with np.load("train.npz") as file:
         np.savez("theirs.npz", mu=file["mu"].astype(np.float32), sigma=file["sigma"])
     monkeypatch.setattr("clel.target._data_set_of", lambda path: "digits")  # a classifier takes a data set
     found = called("fid", "digits:test", "theirs.npz")
-    assert found["metrics"]["fid"] == pytest.approx(direct["fid"], rel=1e-4)
+    assert found["metrics"]["fid"] == pytest.approx(direct["metrics"]["fid"], rel=1e-4)
     assert found["metrics"].keys() == {"fid", "n", "confident", "classes"}
     assert found["protocol"]["n_real"] is None and found["protocol"]["reference_data"] is None
     text = " ".join(found["notes"])
@@ -144,7 +154,9 @@ def test_statistics_are_made_once_under_any_name(called: Fid, capsys: pytest.Cap
     assert is_statistics(Path(first["path"])) and Path(first["path"]).name.startswith("digits-test-1x8x8-classifier")
 
 
-def test_their_readers_read_ours(called: Fid, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_their_readers_read_ours(
+    called: Fid, direct: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """pytorch-fid's convention, clean-fid's folder, name and distance."""
     cleanfid = pytest.importorskip("cleanfid")
     from cleanfid.features import get_reference_statistics
@@ -162,7 +174,7 @@ def test_their_readers_read_ours(called: Fid, monkeypatch: pytest.MonkeyPatch, t
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scipy's deprecations
         expected = float(frechet_distance(mu, sigma, *theirs))
-    assert called("fid", "digits:test", "digits")["metrics"]["fid"] == pytest.approx(expected, rel=1e-5)
+    assert direct["metrics"]["fid"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_few_images_by_force(called: Fid) -> None:
@@ -173,20 +185,18 @@ def test_few_images_by_force(called: Fid) -> None:
     assert len(found["notes"]) == 1 and "a covariance from 40 images has rank 39" in found["notes"][0]
 
 
-def test_interval_and_extrapolation_where_asked(called: Fid) -> None:
-    plain = called("fid", "digits:test", "digits")
+def test_interval_and_extrapolation_where_asked(called: Fid, direct: dict[str, Any]) -> None:
     more = called("fid", "digits:test", "digits", "--bootstrap", "20", "--infinity", "--seed", "3")
     values = more["metrics"]
-    assert values["fid_low"] < values["fid"] == plain["metrics"]["fid"] < values["fid_high"]
+    assert values["fid_low"] < values["fid"] == direct["metrics"]["fid"] < values["fid_high"]
     assert values["fid_infinity"] < values["fid"]
     assert more["protocol"]["seed"] == 3 and "must not be sorted" in more["notes"][0]
-    assert "fid_se" not in plain["metrics"]
+    assert "fid_se" not in direct["metrics"]
 
 
 def test_features_of_many_images_wait_in_a_folder_that_goes(
-    called: Fid, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    called: Fid, direct: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = called("fid", "digits:test", "digits")
     folders: list[Path] = []
     score = compare.score
 
@@ -198,7 +208,7 @@ def test_features_of_many_images_wait_in_a_folder_that_goes(
 
     monkeypatch.setattr(compare, "ROWS", 100)
     monkeypatch.setattr(compare, "score", watched)
-    assert called("fid", "digits:test", "digits") == held
+    assert called("fid", "digits:test", "digits") == direct
     assert len(folders) == 1 and not folders[0].exists()
 
 
@@ -265,13 +275,13 @@ def test_bad_input(
     assert set(tmp_path.iterdir()) == given
 
 
-def test_layout(called: Fid) -> None:
+def test_layout(called: Fid, direct: dict[str, Any]) -> None:
     odd = np.zeros((80, 3, 8, 3), np.uint8)
     np.save("odd.npy", odd)
     assert main(["fid", "odd.npy", "digits", *CLASSIFIER]) == 2
     np.save("last.npy", TEST.permute(0, 2, 3, 1).numpy())
     found = called("fid", "last.npy", "digits", "--layout", "HWC")
-    assert found["metrics"] == called("fid", "digits:test", "digits")["metrics"]
+    assert found["metrics"] == direct["metrics"]
 
 
 @pytest.mark.slow

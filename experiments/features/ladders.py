@@ -11,9 +11,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-import torchvision.transforms.functional as TF
 from torch import Tensor
-from torchvision.io import decode_jpeg, encode_jpeg
 
 from clel.config import require
 from clel.data import Images
@@ -56,6 +54,8 @@ class Ladder:
 
 def blur(pool: Pool, strength: float, generator: torch.Generator) -> Tensor:
     """A Gaussian filter whose sigma is so many per cent of the side, cut off at four sigma."""
+    from torchvision.transforms import functional as TF  # slow to import, and every command imports this file
+
     sigma = strength / 100 * pool.clean.shape[-1]
     # the edge is mirrored, which needs fewer pixels beyond it than there are inside
     reach = min(max(1, round(4 * sigma)), pool.clean.shape[-1] - 1)
@@ -70,6 +70,8 @@ def noise(pool: Pool, strength: float, generator: torch.Generator) -> Tensor:
 
 def jpeg(pool: Pool, strength: float, generator: torch.Generator) -> Tensor:
     """Coded as JPEG of quality 100 - strength, and decoded."""
+    from torchvision.io import decode_jpeg, encode_jpeg
+
     return torch.stack([decode_jpeg(encode_jpeg(image, round(100 - strength))) for image in pool.clean])
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from scipy.stats import spearmanr
 
 from experiments.features.ladders import CLEAN, LADDERS
 from experiments.markup import Footnotes, Grid, Header, Text
@@ -59,6 +58,8 @@ def chosen(rows: pd.DataFrame) -> int | None:
 
 def features_grid(rows: pd.DataFrame) -> Grid:
     """A row a rung with Frechet and kernel distance at each side; below, what follows from them."""
+    from scipy.stats import spearmanr  # slow to import
+
     sides, notes = by_side(rows), Footnotes()
     both = notes.mark("Fréchet distance to the reference images, after the stroke KID × 1,000; means over the draws.")
     order = notes.mark(

@@ -1,4 +1,5 @@
-"""Measures n samples of 3x32x32 in 256 dimensions and prints the peak memory in MB; test_streaming runs it."""
+"""Measures numbers of samples of 3x32x32 in 256 dimensions and prints the peak memory in MB after each; test_streaming
+runs it."""
 
 from __future__ import annotations
 
@@ -55,7 +56,6 @@ class Noise(nn.Module):
 
 
 def main(n: int, folder: Path) -> None:
-    torch.set_num_threads(1)
     config = EvaluateConfig(samples=n, steps=2, rounds=2, bootstrap=0)
     stored = draw_into(folder, Noise(), config, "clean", 0, "sample", "memory")  # type: ignore[arg-type]
     real = Reference("r/train", n, "r", Gaussian(torch.zeros(D).double(), torch.eye(D).double(), n), None, Space())
@@ -65,4 +65,6 @@ def main(n: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    torch.set_num_threads(1)
+    for number in map(int, sys.argv[2:]):
+        main(number, Path(sys.argv[1], str(number)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -37,9 +38,8 @@ EVALUATE = EvaluateConfig(samples=110, steps=4, rounds=2, protocols=("clean", "p
 TRAIN = TrainConfig(iterations=3, ema_half_life=8.0, checkpoint_every=1, log_every=1, sample_every=0, keep=3)
 
 
-@pytest.fixture
-def run(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Run[Any]:
-    monkeypatch.setenv("CLEL_CACHE", str(cache))
+@pytest.fixture(scope="module")
+def asked() -> Run[Any]:
     config = small_config()
     # steps so long that a few updates of the weights show in the samples
     long = replace(config.langevin, step_size=1e6)
@@ -48,9 +48,25 @@ def run(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Run[Any]:
 
 
 @pytest.fixture
-def trained(run: Run[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A finished run's folder; from here on, training is an error."""
-    execute(run, tmp_path / "run", METHODS)
+def run(asked: Run[Any], cache: Path, monkeypatch: pytest.MonkeyPatch) -> Run[Any]:
+    monkeypatch.setenv("CLEL_CACHE", str(cache))
+    return asked
+
+
+@pytest.fixture(scope="module")
+def once(asked: Run[Any], cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was trained and evaluated for all tests here."""
+    folder = tmp_path_factory.mktemp("once") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEL_CACHE", str(cache))
+        execute(asked, folder, METHODS)
+    return folder
+
+
+@pytest.fixture
+def trained(run: Run[Any], once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run's folder, a copy to work in; from here on, training is an error."""
+    shutil.copytree(once, tmp_path / "run")
 
     def refuse(self: Trainer) -> None:
         raise AssertionError("trained again")

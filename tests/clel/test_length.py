@@ -23,6 +23,7 @@ from clel.run import Run, build, load_config, resolve, save_config
 from clel.settings import EvaluateConfig, TrainConfig
 from clel.trainer import Trainer
 from tests.clel.trainer_process import small_config, small_images
+from tests.test_contract import small
 
 MINUTES = replace(TrainConfig(iterations=10, checkpoint_every=5, log_every=1, sample_every=0), minutes=0.001)
 
@@ -127,7 +128,7 @@ def test_every_method_can_be_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate, "WARM_UP", 1)
     for name in METHODS:
         run = resolve(METHODS, name, "quick", device="cpu")
-        run = replace(run, train=replace(run.train, minutes=1e-6))
+        run = replace(run, config=small(name), train=replace(run.train, minutes=1e-6))
         assert rate.seconds_per_iteration(run, METHODS, load("digits")) > 0, name
 
 

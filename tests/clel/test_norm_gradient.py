@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import pytest
@@ -75,6 +77,13 @@ def test_float32(config: NetworkConfig, fused: bool, monkeypatch: pytest.MonkeyP
     assert error(own, reference(network.double(), images()))[0] < 1e-5
 
 
+@cache
+def wide(seed: int) -> tuple[EnergyNetwork, Tensor]:
+    """A network with the small network's widths, and its gradient at a batch of images."""
+    network = build(NetworkConfig((64, 64, 128, 128), 1, hidden=256, features=64), seed, bias=0.0)
+    return network, reference(deepcopy(network).double(), images(32))
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("fused", [True, False])
 def test_bfloat16(seed: int, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,10 +92,10 @@ def test_bfloat16(seed: int, fused: bool, monkeypatch: pytest.MonkeyPatch) -> No
     What is left is hardly rounding of the gradient, but activations whose sign rounding changes (docs/performance.md).
     """
     monkeypatch.setattr(kernels, "fused_available", kernels.fused_available if fused else lambda _: False)
-    network = build(NetworkConfig((64, 64, 128, 128), 1, hidden=256, features=64), seed, bias=0.0)
+    network, expected = wide(seed)
     own = NormGradient(FrozenView(network).network, torch.bfloat16)(images(32))  # type: ignore[arg-type]
     assert own.dtype == torch.float32
-    relative, cosine = error(own, reference(network.double(), images(32)))
+    relative, cosine = error(own, expected)
     assert relative < 0.02 and cosine > 0.999
 
 

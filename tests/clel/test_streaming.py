@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 
-def peak(n: int, folder: Path) -> float:
-    """Peak memory, MB, of a process that draws and measures n samples."""
-    command = [sys.executable, "-m", "tests.clel.measure_memory", str(n), str(folder)]
+def peaks(folder: Path, *numbers: int) -> list[float]:
+    """Peak memory so far, MB, of one process after it drew and measured each of these numbers of samples."""
+    command = [sys.executable, "-m", "tests.clel.measure_memory", str(folder), *map(str, numbers)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
-    return float(done.stdout)
+    return [float(line) for line in done.stdout.splitlines()]
 
 
 @pytest.mark.slow
 def test_three_times_as_many_samples_take_no_more_memory(tmp_path: Path) -> None:
     """10,000 more samples are 30 MB as uint8, 61 MB after two rounds, and 20 MB as features and probabilities."""
-    small, large = peak(5_000, tmp_path / "small"), peak(25_000, tmp_path / "large")
+    small, large = peaks(tmp_path, 5_000, 25_000)
     assert large - small < 40, f"{small:.0f} MB for 5,000 samples, {large:.0f} MB for 25,000"

@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -55,6 +56,14 @@ def same(a: Path, b: Path) -> None:
     assert all((a / "samples" / g).read_bytes() == (b / "samples" / g).read_bytes() for g in grids)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an undisturbed training, which tests only read."""
+    folder = tmp_path_factory.mktemp("trainer") / "whole"
+    make(folder).run()
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("at", "times"), [(0, 0), (23, 2)], ids=["undisturbed", "with two roll-backs"])
 def test_kills_at_random_moments_change_nothing(tmp_path: Path, at: int, times: int) -> None:
@@ -78,8 +87,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path, at: int, times: 
     same(tmp_path / "whole", tmp_path / "killed")
 
 
-def test_a_stop_between_any_two_steps_changes_nothing(tmp_path: Path) -> None:
-    make(tmp_path / "whole").run()
+def test_a_stop_between_any_two_steps_changes_nothing(whole: Path, tmp_path: Path) -> None:
     for stop in (1, 5, 13, 26):
         trainer = make(tmp_path / "stopped")
         step = trainer.step
@@ -95,7 +103,7 @@ def test_a_stop_between_any_two_steps_changes_nothing(tmp_path: Path) -> None:
             trainer.run()
         assert stopped.value.exit_status == 143
     make(tmp_path / "stopped").run()
-    same(tmp_path / "whole", tmp_path / "stopped")
+    same(whole, tmp_path / "stopped")
 
 
 def test_ctrl_c_saves_and_leaves(tmp_path: Path) -> None:
@@ -110,7 +118,7 @@ def test_ctrl_c_saves_and_leaves(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_divergence_rolls_back_with_fresh_chains_and_other_noise(tmp_path: Path) -> None:
+def test_divergence_rolls_back_with_fresh_chains_and_other_noise(whole: Path, tmp_path: Path) -> None:
     trainer = make(tmp_path, at=23, times=2)
     outcome = trainer.run()
     assert (outcome.status, outcome.divergences, outcome.iterations) == ("ok", 2, 40)
@@ -119,12 +127,11 @@ def test_divergence_rolls_back_with_fresh_chains_and_other_noise(tmp_path: Path)
     # the second time one checkpoint further: that of 20 may have been saved on the way to the divergence
     assert [(x["iteration"], x["diverged_at"]) for x in lines if x["kind"] == "rollback"] == [(20, 24), (15, 24)]
     assert [x["iteration"] for x in lines if x["kind"] == "train"] == list(range(1, 41))
-    make(tmp_path / "calm").run()
-    assert not equal(final_state(tmp_path)["method"], final_state(tmp_path / "calm")["method"])
+    assert not equal(final_state(tmp_path)["method"], final_state(whole)["method"])
     assert all(math.isfinite(x["energy_positive"]) for x in lines if x["kind"] == "train")
 
 
-def test_too_many_divergences_end_the_run_with_the_last_good_weights(tmp_path: Path) -> None:
+def test_too_many_divergences_end_the_run_with_the_last_good_weights_and_chains(tmp_path: Path) -> None:
     make(tmp_path / "calm", train=replace(TRAIN, keep=9)).run()
     trainer = make(tmp_path / "bad", at=23, times=99)
     outcome = trainer.run()
@@ -134,7 +141,9 @@ def test_too_many_divergences_end_the_run_with_the_last_good_weights(tmp_path: P
     # two scheduled ones are kept, and the older is the last to be gone back to
     assert outcome.iterations == 15
     (calm,) = [path for i, path in checkpoint.listed(tmp_path / "calm" / "checkpoints") if i == 15]
-    assert equal(dict(checkpoint.load(calm)["average"]), dict(trainer.average.shadow))
+    state, chains = checkpoint.load(calm), trainer.method.chains()
+    assert equal(dict(state["average"]), dict(trainer.average.shadow))
+    assert chains is not None and torch.equal(state["method"]["buffer.chains"], chains)
 
 
 def test_runaway_energy_is_a_divergence(tmp_path: Path) -> None:
@@ -162,7 +171,7 @@ def test_weights_that_a_finite_loss_spoils_are_never_saved_nor_called_ok(tmp_pat
     assert all(bool(p.isfinite().all()) for p in trainer.method.parameters())
 
 
-def test_a_signal_in_the_last_step_is_not_lost(tmp_path: Path) -> None:
+def test_a_signal_in_the_last_step_is_not_lost(whole: Path, tmp_path: Path) -> None:
     trainer = make(tmp_path / "last")
     step = trainer.step
 
@@ -176,28 +185,16 @@ def test_a_signal_in_the_last_step_is_not_lost(tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="at the end of training"):
         trainer.run()
     assert make(tmp_path / "last").run().iterations == TRAIN.iterations
-    make(tmp_path / "whole").run()
-    same(tmp_path / "whole", tmp_path / "last")
+    same(whole, tmp_path / "last")
 
 
-def test_giving_up_keeps_the_chains_of_the_last_good_checkpoint(tmp_path: Path) -> None:
-    make(tmp_path / "calm", train=replace(TRAIN, keep=9)).run()
-    trainer = make(tmp_path / "bad", at=23, times=99)
-    trainer.run()
-    (calm,) = [path for i, path in checkpoint.listed(tmp_path / "calm" / "checkpoints") if i == 15]
-    chains = trainer.method.chains()
-    assert chains is not None and torch.equal(checkpoint.load(calm)["method"]["buffer.chains"], chains)
-
-
-def test_a_damaged_newest_checkpoint_costs_only_its_interval(tmp_path: Path) -> None:
-    make(tmp_path / "whole").run()
-    short = make(tmp_path / "hurt", train=TRAIN)
-    short.run()
+def test_a_damaged_newest_checkpoint_costs_only_its_interval(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "hurt")
     newest = checkpoint.listed(tmp_path / "hurt" / "checkpoints")[-1][1]
     newest.write_bytes(newest.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="damaged"):
         make(tmp_path / "hurt").run()
-    same(tmp_path / "whole", tmp_path / "hurt")
+    same(whole, tmp_path / "hurt")
 
 
 def test_another_configuration_is_refused_with_its_differences(tmp_path: Path) -> None:
@@ -233,10 +230,9 @@ def test_another_number_format_is_said(now: str, tmp_path: Path, monkeypatch: py
         again.run()
 
 
-def test_logistics_do_not_change_the_result(tmp_path: Path) -> None:
-    make(tmp_path / "a").run()
+def test_logistics_do_not_change_the_result(whole: Path, tmp_path: Path) -> None:
     make(tmp_path / "b", train=replace(TRAIN, log_every=7, evaluate_every=0, sample_every=0, keep=3)).run()
-    assert equal(final_state(tmp_path / "a")["method"], final_state(tmp_path / "b")["method"])
+    assert equal(final_state(whole)["method"], final_state(tmp_path / "b")["method"])
 
 
 def test_training_leaves_the_global_generator_alone(tmp_path: Path) -> None:
@@ -246,7 +242,7 @@ def test_training_leaves_the_global_generator_alone(tmp_path: Path) -> None:
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_last_checkpoint(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make(tmp_path / "full")
     real = os.fsync
 
@@ -262,8 +258,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pyt
     assert [i for i, _ in checkpoint.listed(tmp_path / "full" / "checkpoints")] == [5, 10]
     assert not list((tmp_path / "full" / "checkpoints").glob(".*tmp"))
     make(tmp_path / "full").run()
-    make(tmp_path / "whole").run()
-    same(tmp_path / "whole", tmp_path / "full")
+    same(whole, tmp_path / "full")
 
 
 def test_seconds_count_training_alone_and_survive_a_resume(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from experiments.__main__ import main
 from experiments.naming import table_name
 from experiments.speed import command as speed_command
 from experiments.speed import launch
+from experiments.speed import report as speed_report
 from experiments.speed.claims import Claim, load_claims, sentences, sizes
 from experiments.speed.command import (
     SpeedMemory,
@@ -197,7 +198,14 @@ def test_every_job_of_a_profile_can_be_built(profile: str, tmp_path: Path) -> No
     assert len(scaling_jobs(found, effort, "cpu", None)) < len(found)  # the preset itself is on every curve
 
 
-def report(tmp_path: Path, measurements: dict[str, Any], profile: str = "quick", batch: int | None = None) -> Path:
+def report(
+    tmp_path: Path,
+    measurements: dict[str, Any],
+    profile: str = "quick",
+    batch: int | None = None,
+    drawn: bool = False,
+) -> Path:
+    """drawn: with the figures, which take most of its time; without, their files are empty."""
     rows = speed_rows(profile, ["plain", "clel"], "cpu", batch)
     records = {
         "options": {"profile": profile, "batch": batch},
@@ -208,7 +216,12 @@ def report(tmp_path: Path, measurements: dict[str, Any], profile: str = "quick",
     }
     write_records(tmp_path, records)
     found = points("quick", DIGITS, "cpu")
-    write_speed_report(tmp_path, rows, found, DIGITS, read_records(tmp_path), "make x", tmp_path / "runs.csv")
+    with pytest.MonkeyPatch.context() as patch:
+        if not drawn:
+            patch.setattr(speed_report, "png", lambda figure: b"")
+            for name in ("iteration_bars", "memory_bars", "distance_against_cost", "growth"):
+                patch.setattr(speed_report.figures, name, lambda *given: None)
+        write_speed_report(tmp_path, rows, found, DIGITS, read_records(tmp_path), "make x", tmp_path / "runs.csv")
     return tmp_path
 
 
@@ -226,7 +239,7 @@ def test_the_report(tmp_path: Path) -> None:
     names = [replace(clel, seed=seed).name for seed in (0, 1)]
     runs = {"name": names, "seed": [0, 1], "status": ["ok"] * 2, "fid_fresh": [0.2, 0.4]}
     pd.DataFrame(runs).to_csv(tmp_path / "runs.csv", index=False)
-    folder = report(tmp_path, made())
+    folder = report(tmp_path, made(), drawn=True)
     text = (folder / "speed_memory.md").read_text()
     assert "Warning" not in text and "**Load:**" in text
     assert "; engine fast (bfloat16) (CLEL: exact). One" in text
@@ -516,7 +529,7 @@ def test_without_a_distance_there_is_no_figure_of_them(tmp_path: Path) -> None:
     (clel,) = (row.run for row in speed_rows("quick", ["clel:quick"], "cpu", None))
     runs = {"name": [clel.name], "seed": [0], "status": ["ok"], "fid_fresh": [0.2]}
     pd.DataFrame(runs).to_csv(tmp_path / "runs.csv", index=False)
-    figure = report(tmp_path, made()) / "figures/speed_distance.png"
+    figure = report(tmp_path, made(), drawn=True) / "figures/speed_distance.png"
     assert figure.exists() and "Distances: none" not in (tmp_path / "speed_memory.tex").read_text()
     (tmp_path / "runs.csv").unlink()
     report(tmp_path, made())

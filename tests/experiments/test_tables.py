@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from clel.config import to_dict
 from clel.settings import EvaluateConfig
 from experiments import tables
+from experiments.__main__ import main
 from experiments.markup import (
     Footnotes,
     Grid,
@@ -208,6 +209,14 @@ def test_latex_compiles(fake: Any, grid: list, tmp_path: Path) -> None:
     assert done.returncode == 0, log[-2000:]
     assert "Overfull \\hbox" not in log
     assert "Missing character" not in log
+
+
+def test_tables_of_one_document_have_a_page_each(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.tex").write_text(f"table {name}\n")
+    out = tmp_path / "both.tex"
+    assert main(["latex", str(tmp_path / "a.tex"), str(tmp_path / "b.tex"), "--out", str(out)]) == 0
+    assert "{document}\ntable a\n\\newpage\ntable b\n\\end{document}" in out.read_text()
 
 
 def test_groups_span_their_columns() -> None:

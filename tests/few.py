@@ -1,0 +1,33 @@
+"""A feature space of which only a few mixtures of its features count: distances that take no time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clel.metrics.space import FeatureSpace
+
+DIMENSIONS = 3
+
+
+@dataclass(frozen=True)
+class Few:
+    """The space with its features [N, D] mixed to three, by a matrix [D, 3] of normal numbers."""
+
+    space: FeatureSpace
+    mixture: Tensor
+    dimension: int = DIMENSIONS
+
+    @classmethod
+    def of(cls, space: FeatureSpace, seed: int) -> Few:
+        return cls(space, torch.randn(space.dimension, DIMENSIONS, generator=torch.Generator().manual_seed(seed)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.space, name)
+
+    def __call__(self, pixels: Tensor, batch: int | None = None) -> tuple[Tensor, Tensor]:
+        features, probabilities = self.space(pixels, batch)
+        return features @ self.mixture, probabilities
