@@ -75,14 +75,14 @@ def test_images_that_are_to_be_turned() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Path("a").mkdir()
-    image.save("a/1.png", exif=exif)
-    image.save("a/2.png")
+    image.save("a/1.jpg", exif=exif)
+    image.save("a/2.jpg")
     said = open_samples("a").conversions
     assert any(text.startswith("1 images are to be turned for display") for text in said), said
     for name in ("b", "c"):
         (Path("set") / name).mkdir(parents=True)
         for number in range(3):
-            image.save(Path("set") / name / f"{number}.png", exif=exif)
+            image.save(Path("set") / name / f"{number}.jpg", exif=exif)
     with pytest.warns(Notice, match="are to be turned for display"):
         load("set")
 

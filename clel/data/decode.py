@@ -52,8 +52,9 @@ def read_image(data: bytes, name: str) -> Image:
 
 
 def is_turned(image: Image) -> bool:
-    """Whether an image asks to be turned or mirrored for display."""
-    return image.getexif().get(ORIENTATION, 1) != 1
+    """Whether an image from a camera asks to be turned or mirrored for display."""
+    # a PNG's would have to be looked for behind its pixels
+    return image.format in ("JPEG", "MPO", "WEBP") and image.getexif().get(ORIENTATION, 1) != 1
 
 
 def decompress(image: Image, name: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,6 +18,7 @@ from experiments.naming import table_name
 from experiments.speed.command import SpeedMemory
 from experiments.speed.command import main as speed_main
 from experiments.table1 import Table1, cells_of, command, restored, stored
+from experiments.variables import arguments
 
 QUICK = {name: resolve(METHODS, name, "quick") for name in METHODS}
 
@@ -90,8 +89,7 @@ def test_speed_and_memory_refuse_it_as_well(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_make_hands_it_on(tmp_path: Path) -> None:
-    root = Path(__file__).resolve().parents[2]
-    order = ["make", "-n", "table1", f"PYTHON={sys.executable}", "ENGINE=exact", "CLUSTER=slurm", "PLAN=1", "SEEDS=3"]
-    done = subprocess.run(order, cwd=root, capture_output=True, text=True, timeout=60)
-    assert "--engine 'exact'" in done.stdout and "--cluster 'slurm'" in done.stdout and "--plan" in done.stdout
+def test_make_hands_it_on() -> None:
+    given = arguments("table1", {"ENGINE": "exact", "CLUSTER": "slurm", "PLAN": "1", "SEEDS": "3"})
+    assert given[given.index("--engine") + 1] == "exact" and given[given.index("--cluster") + 1] == "slurm"
+    assert "--plan" in given
