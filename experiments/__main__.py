@@ -15,7 +15,7 @@ from clel.interrupt import exit_status
 from clel.lock import Busy
 from clel.log import shown_notices
 from clel.threads import wait_asleep
-from experiments import latex, readme, table1
+from experiments import everything, latex, readme, table1
 from experiments.artefacts import MEASURED
 from experiments.borrowed import command as borrowed
 from experiments.engines import command as engines
@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "table1": (table1.Table1, table1.main),
     "tune": (tune.Tune, tune.main),
     **{artefact.name: (artefact.options, artefact.main) for artefact in MEASURED},
+    "all": (everything.All, everything.main),
     "chains": (chains.Chains, chains.main),
     "features": (features.Features, features.main),
     "speed-memory": (speed.SpeedMemory, speed.main),

@@ -169,6 +169,7 @@ TARGETS = {
         "ood",
         MEASURED | own("METHODS", "SETS", "PREPARATION", "BETA"),
     ),
+    "all": experiment("Every artefact of a profile, one after the other; resumable", "all", MEASURED),
     "chains": experiment(
         "Study fresh chains and the replay buffer (docs/protocol.md)",
         "chains",
