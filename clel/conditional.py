@@ -18,7 +18,7 @@ from clel.chain_energy import ChainEnergy
 from clel.clel import CLEL
 from clel.config import ConfigError, require
 from clel.data import Images, to_float
-from clel.energy import direction, norm_energy
+from clel.energy import direction, image_energy
 from clel.langevin import autograd_gradient, langevin
 
 
@@ -31,7 +31,7 @@ class GuidedEnergy:
     def __call__(self, x: Tensor) -> Tensor:
         network: Any = self.energy.live if self.energy.view is None else self.energy.view.network
         f = network(x.to(next(network.parameters()).dtype))
-        return norm_energy(f) - (direction(network, f) * self.towards.to(f.dtype)).sum(1)
+        return image_energy(network, f) - (direction(network, f) * self.towards.to(f.dtype)).sum(1)
 
     def gradient(self, x: Tensor) -> Tensor:
         """dE/dx - d(u.t)/dx [N, C, H, W], by hand where the chains' energy has its gradient so."""
