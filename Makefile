@@ -55,6 +55,7 @@ help: ## List the targets
 	@echo "             MINUTES=9 trains every method for so long, in the place of its preset's iterations"
 	@echo "             SET='langevin.steps=10,30; lr=0.001' for a row each, beside the default"
 	@echo "  tune:      AFRESH=1 trains what experiments/tuning.csv has too, KEEP=1 writes it; beside PROFILE, METHODS, DATASET, DEVICE, WORKERS and OUT"
+	@echo "  ablations: STUDIES=components,beta,encoder,energy,negatives,ladder OOD=svhn|none, beside PROFILE, SEEDS, DATASET, DEVICE, WORKERS, OUT, PLAN and REPORT"
 	@echo "  features:  IMAGES=1500 SIDES=96,224 for features, beside SEEDS, DATASET, DEVICE and OUT"
 	@echo "  speed:     BATCH=64 ROUNDS=15 THREADS=1 SCALING=0 SIDE_BY_SIDE=1 REPORT=1 for speed-memory, beside PROFILE, METHODS, DEVICE, ENGINE and OUT"
 	@echo "             SELECT=frechet ROUNDS=5 DEVICE=cuda BASELINE=my.json LIMIT=1.2 FORCE=1 for bench, bench-save, bench-compare"
@@ -96,6 +97,10 @@ tune: $(READY) ## Train and score the declared trials of every method's settings
 MEASURED = $(PY) -m experiments $@ --profile '$(PROFILE)' --out '$(OUT)' --seeds $(SEEDS) $(if $(DATASET),--dataset '$(DATASET)') \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(RUNS_PER_GPU),--runs-per-gpu $(RUNS_PER_GPU)) \
 	$(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT) $(if $(call on,PLAN),--plan) $(if $(call on,REPORT),--report)
+
+.PHONY: ablations
+ablations: $(READY) ## CLEL with a part taken away or exchanged, and the ladder of Table 1b: results/PROFILE/ablations.md (docs/protocol.md)
+	@$(MEASURED) $(if $(STUDIES),--studies '$(STUDIES)') $(if $(OOD),--ood '$(OOD)')
 
 .PHONY: chains
 chains: $(READY) ## Study fresh chains against the replay buffer: results/chains, with PROFILE=evening -evening (docs/protocol.md)
