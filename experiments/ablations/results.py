@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ SPEED = ("iteration_ms", "peak_memory_bytes")
 """Columns of speed_memory.csv that the ladder shows."""
 COSTS = ("parameters", "seconds", "iterations", "peak_memory_bytes")
 """Of the runs' own records."""
-COMPARED = ("difference", "low", "high", "probability", "p_ranks", "p_holm", "outcome")
+COMPARED = ("difference", "low", "high", "probability", "p_ranks", "p_least", "p_holm", "outcome")
 
 
 def results(
@@ -91,6 +92,7 @@ def beside_default(values: Mapping[str, Mapping[int, float]]) -> dict[str, pd.Se
         test = ranks(base, several) if row != SUBJECT else None
         if test is not None:
             found[row] = welch(pd.Series(several), pd.Series(base)) | {"probability": test[0], "p_ranks": test[1]}
+            found[row]["p_least"] = 2 / math.comb(len(base) + len(several), len(base))
     for line, p in zip(found.values(), holm([line["p_ranks"] for line in found.values()]), strict=True):
         line |= {"p_holm": p, "outcome": UNDECIDED}
         if p < LEVEL and line["difference"] != 0 and (line["difference"] > 0) == (line["probability"] > 0.5):

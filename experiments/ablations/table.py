@@ -14,7 +14,7 @@ from experiments.differences import LEVEL
 from experiments.headings import data_title, distance_lines, feature_spaces
 from experiments.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.measured.artefact import Found
-from experiments.numbers import number, spread
+from experiments.numbers import number, spread, with_interval
 from experiments.speed.table import significant
 
 PAPER = "the paper, CIFAR-10"
@@ -30,8 +30,8 @@ def about(frame: pd.DataFrame, found: Sequence[Found], default: str, against: st
         "Distance: Fréchet distance of fresh chains, as in Table 1; mean ± sample standard deviation over the seeds "
         "that ended well.",
         "Compared: lower or higher than the default where Mann and Whitney's p, corrected for all rows of this page "
-        f"by Holm, is below {LEVEL:g}; otherwise undecided, which is not the same as equal. Intervals of the "
-        "differences (Welch) are in ablations.csv.",
+        f"by Holm, is below {LEVEL:g}; otherwise undecided, which is not the same as equal. Beside it the difference "
+        "of the means and its 95 % interval (Welch).",
     ]
     if against:
         lines.append(
@@ -44,8 +44,11 @@ def about(frame: pd.DataFrame, found: Sequence[Found], default: str, against: st
     tested = family["distance_p_ranks"].notna().sum()
     if not tested:
         lines.append("Too few seeds: a comparison needs two of each row; give SEEDS=3 or more.")
-    elif not (family["distance_p_holm"].astype(float) < LEVEL).any():
-        lines.append(f"Undecided: with so few seeds, no row's distance differs beyond chance among {tested} tested.")
+    elif tested * (least := float(family["distance_p_least"].min())) >= LEVEL:
+        lines.append(
+            f"Too few seeds: p cannot be below {number(least, 3)} here, {number(min(1.0, tested * least), 3)} after "
+            "the correction, so that no word can be but undecided; the intervals say what there is."
+        )
     paper = "The figures of the paper are of its small network on CIFAR-10, FID and AUROC against SVHN, those of the "
     lines.append(
         f"Paper: {paper}ladder of its Table 1b; sources are in ablations.csv. They say what to expect of signs."
@@ -94,7 +97,7 @@ def words(studies: Sequence[Study], frame: pd.DataFrame) -> list[str]:
         lines.append(f"{study.question}:")
         for _, line in frame[frame["study"] == study.name].iterrows():
             auroc = _auroc(line)
-            text = f"  {line['title']:<42}{_distance(line).text:>24}  {_outcome(line, 'distance').text:<18}"
+            text = f"  {line['title']:<42}{_distance(line).text:>24}  {_outcome(line, 'distance').text:<40}"
             lines.append(f"{text}{f'AUROC {auroc}' if auroc else ''}".rstrip())
     return lines
 
@@ -126,7 +129,10 @@ def _outcome(line: pd.Series, what: str) -> Text:
     word = line[f"{what}_outcome"]
     if not isinstance(word, str):
         return Text()
-    return Text(word if word == UNDECIDED else f"{word} (p {number(line[f'{what}_p_holm'], 3)})")
+    text = word if word == UNDECIDED else f"{word} (p {number(line[f'{what}_p_holm'], 3)})"
+    if what == "auroc":
+        return Text(text)
+    return Text(f"{text}: {with_interval(*(line[f'{what}_{name}'] for name in ('difference', 'low', 'high')))}")
 
 
 def _reported(row: str | None, metric: str) -> Text:

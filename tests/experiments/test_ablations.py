@@ -103,7 +103,12 @@ def test_each_row_is_compared_with_the_default() -> None:
         6,
         wanted=("energy", "negatives"),
     )
-    frame = results(studies("quick", ("energy", "negatives")), found).set_index("row")
+    own = studies("quick", ("energy", "negatives"))
+    frame = results(own, found)
+    shown = [study_grid(study, frame, found).rows[1][2].text for study in own]
+    assert shown[0].startswith("lower (p 0.00") and shown[0].endswith(": −5.00 [−5.24, −4.76]")
+    assert not any(line.startswith("Too few seeds") for line in about(frame, found, "CLEL", None))
+    frame = frame.set_index("row")
     assert list(frame["distance_outcome"].fillna("")) == ["", "lower", "", "higher"]
     assert frame.loc[low, "distance_difference"] == pytest.approx(-5.0)
     assert frame.loc[low, "distance_low"] < -5.0 < frame.loc[low, "distance_high"]
@@ -150,7 +155,7 @@ def test_the_tables_are_for_reading() -> None:
     assert [line[6].text for line in by_name["ladder"].rows] == ["38, 6", "41, 7", "74, 8", "76, 10", "133, 11"]
     assert [line[3].text for line in by_name["ladder"].rows] == ["100"] * 5
     lines = about(frame, found, "CLEL", "svhn")
-    assert any(line.startswith("Undecided: with so few seeds") for line in lines)
+    assert any(line.startswith("Too few seeds: p cannot be below 0.100 here, 1.000 after") for line in lines)
     assert sum(line.startswith(f"  {row.title} ") for line in words(own, frame) for row in own[0].rows) == 5
 
 
@@ -219,23 +224,23 @@ def test_folder_and_command() -> None:
 def test_from_nothing_to_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Smoke runs of two studies, trained in this process, measured once, and tabled; again from what there is."""
+    """Smoke runs of a study, trained in this process, measured once, and tabled; again from what there is."""
     monkeypatch.setenv("CLEL_CACHE", str(cache))
     monkeypatch.setattr(measure, "auroc_of", detected)
     monkeypatch.setattr(measure, "available", None)
-    asked = ["ablations", "--profile", "smoke", "--studies", "negatives,encoder", "--device", "cpu"]
+    asked = ["ablations", "--profile", "smoke", "--studies", "encoder", "--device", "cpu"]
     asked += ["--out", str(tmp_path), "--cluster", "debug"]
     with shown_notices():
         assert main(asked) == 0
-    folder = tmp_path / "smoke-encoder-negatives"
+    folder = tmp_path / "smoke-encoder"
     text = (folder / "ablations.md").read_text()
     assert "## Objective of the encoder (Table 5)" in text and "| BYOL |" in text
-    assert "`make ablations PROFILE=smoke STUDIES=encoder,negatives`" in text
+    assert "`make ablations PROFILE=smoke STUDIES=encoder`" in text
     frame = pd.read_csv(folder / "ablations.csv")
-    assert list(frame["n"]) == [1] * 6 and frame["distance_mean"].notna().all()
-    assert list(frame["auroc_mean"]) == [0.5, *[0.75] * 5]
+    assert list(frame["n"]) == [1] * 4 and frame["distance_mean"].notna().all()
+    assert list(frame["auroc_mean"]) == [0.5, *[0.75] * 3]
     runs = pd.read_csv(folder / "ablations_runs.csv")
-    assert list(runs["status"]) == ["ok"] * 5 and len(set(runs["run"])) == 5
+    assert list(runs["status"]) == ["ok"] * 4 and len(set(runs["run"])) == 4
     assert (folder / "ablations.tex").exists() and (folder / "figures/ablations.png").read_bytes()[1:4] == b"PNG"
     capsys.readouterr()
 
@@ -244,5 +249,5 @@ def test_from_nothing_to_the_table(
 
     monkeypatch.setattr(measure, "auroc_of", never)
     assert main([*asked, "--report"]) == 0
-    assert "a draw from p(z|x-)" in capsys.readouterr().out
+    assert "frozen EfficientNet-Lite0" in capsys.readouterr().out
     assert (folder / "ablations.md").read_text() == text
