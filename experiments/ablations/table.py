@@ -62,12 +62,14 @@ def study_grid(study: Study, frame: pd.DataFrame, found: Sequence[Found]) -> Gri
     distance = _distance_header(found)
     if study.name == LADDER:
         return _ladder_grid(study, own, distance, notes)
-    headers = [Header(("",)), distance, Header(("compared",)), Header(("AUROC ↑",)), Header(("compared",))]
+    detected = bool(frame["auroc_mean"].notna().any())
+    headers = [Header(("",)), distance, Header(("compared",))]
+    headers += [Header(("AUROC ↑",)), Header(("compared",))] * detected
     headers += [Header(("FID ↓",), group=PAPER), Header(("AUROC ↑",), group=PAPER)]
     lines = []
     for row, (_, line) in zip(study.rows, own.iterrows(), strict=True):
         cells = [_title(row.title, line, notes), _distance(line), _outcome(line, "distance")]
-        cells += [Text(_auroc(line)), _outcome(line, "auroc")]
+        cells += [Text(_auroc(line) or DASH), _outcome(line, "auroc")] * detected
         lines.append([*cells, *(_reported(row.published, metric) for metric in ("fid", "auroc_svhn"))])
     return Grid(headers, lines, notes.texts)
 
