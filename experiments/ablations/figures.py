@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from experiments.ablations.rows import Study
 from experiments.drawing import COLOURS, REFERENCE
 
+WIDE = 4
+"""Times the least distance from which on the axis is logarithmic."""
 COLUMNS = {"fid_fresh": "distance, fresh chains ↓", "auroc": "AUROC ↑"}
 
 
@@ -40,8 +42,10 @@ def _draw(axes: Axes, keys: Sequence[str], runs: pd.DataFrame, column: str, defa
         axes.plot(values, [place] * len(values), "o", color=colour, markersize=4, alpha=0.7)
         if len(values):
             axes.plot([values.mean()], [place], "|", color=colour, markersize=14, markeredgewidth=2)
-    if column == "fid_fresh" and (runs[column].dropna() > 0).any():
+    drawn = runs.loc[runs["row"].isin(keys), column].dropna()
+    if column == "fid_fresh" and len(drawn) and drawn.min() > 0 and drawn.max() > WIDE * drawn.min():
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(labelsize=8)

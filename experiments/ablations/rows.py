@@ -62,11 +62,11 @@ class Study:
 
 STUDIES = {
     "components": "Components (the paper's Table 3)",
-    "beta": "Weight beta of the guidance (Table 4)",
-    "encoder": "Objective of the encoder (Table 5)",
-    "energy": "Norm and direction apart (footnote 1)",
+    "beta": "Weight beta of the guidance (the paper's Table 4)",
+    "encoder": "Objective of the encoder (the paper's Table 5)",
+    "energy": "Norm and direction apart (the paper's footnote 1)",
     "negatives": "Latents of generated negatives",
-    LADDER: "From the plain EBM to CLEL-Large (Table 1b)",
+    LADDER: "From the plain EBM to CLEL-Large (the paper's Table 1b)",
 }
 """By the name that STUDIES=... takes, in the order of the table."""
 

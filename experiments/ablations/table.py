@@ -49,9 +49,9 @@ def about(frame: pd.DataFrame, found: Sequence[Found], default: str, against: st
             f"Too few seeds: p cannot be below {number(least, 3)} here, {number(min(1.0, tested * least), 3)} after "
             "the correction, so that no word can be but undecided; the intervals say what there is."
         )
-    paper = "The figures of the paper are of its small network on CIFAR-10, FID and AUROC against SVHN, those of the "
     lines.append(
-        f"Paper: {paper}ladder of its Table 1b; sources are in ablations.csv. They say what to expect of signs."
+        "Paper: its figures are of its small network on CIFAR-10 (FID, and AUROC against SVHN), and for the ladder of "
+        "the sizes of its Table 1b. Sources are in ablations.csv."
     )
     return lines
 

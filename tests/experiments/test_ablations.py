@@ -234,7 +234,7 @@ def test_from_nothing_to_the_table(
         assert main(asked) == 0
     folder = tmp_path / "smoke-encoder"
     text = (folder / "ablations.md").read_text()
-    assert "## Objective of the encoder (Table 5)" in text and "| BYOL |" in text
+    assert "## Objective of the encoder (the paper's Table 5)" in text and "| BYOL |" in text
     assert "`make ablations PROFILE=smoke STUDIES=encoder`" in text
     frame = pd.read_csv(folder / "ablations.csv")
     assert list(frame["n"]) == [1] * 4 and frame["distance_mean"].notna().all()
