@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from clel.augment import STRONG
 from clel.config import ADDED
 from clel.data import ImageSpec
 from clel.ebm import EBMConfig, LangevinEBM
-from clel.energy import norm_energy
+from clel.energy import image_energy
 from clel.evening import NETWORK, evening_ebm, evening_evaluate, evening_train, persistent
 from clel.full import full_evaluate
 from clel.langevin import BufferConfig
@@ -68,7 +69,7 @@ class PlainEBM(LangevinEBM):
         return training_sampler(config.buffer.augmentation.style)
 
     def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
-        return norm_energy(network(x))
+        return image_energy(cast(EnergyNetwork, network), network(x))
 
     def representations(self, x: Tensor) -> dict[str, Tensor]:
         """f(x) / |f(x)| [N, d], the direction of which nothing is asked here."""

@@ -21,7 +21,7 @@ from clel.clel import CLEL
 from clel.config import ConfigError, require
 from clel.data import Images, to_float
 from clel.ebm import LangevinEBM
-from clel.energy import direction, norm_energy
+from clel.energy import direction, image_energy
 from clel.langevin import Energy, autograd_gradient, langevin
 from clel.protocol import CLEAN
 from clel.sampling import own_protocols
@@ -63,7 +63,7 @@ class GuidedEnergy:
     def __call__(self, x: Tensor) -> Tensor:
         network: Any = self.energy.live if self.energy.view is None else self.energy.view.network
         f = network(x.to(next(network.parameters()).dtype))
-        return norm_energy(f) - (direction(network, f) * self.towards.to(f.dtype)).sum(1)
+        return image_energy(network, f) - (direction(network, f) * self.towards.to(f.dtype)).sum(1)
 
     def gradient(self, x: Tensor) -> Tensor:
         """dE/dx - d(u.t)/dx [N, C, H, W], by hand where the chains' energy has its gradient so."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from clel.config import require
+from clel.config import ADDED, LOGISTICS, require
 from clel.data import ImageSpec
+from clel.pretrained import frozen_backbone
 from clel.recompute import RecomputedStage
 
 
@@ -35,11 +36,18 @@ class NetworkConfig:
     """Negative slope of the leaky ReLU. [authors' code]"""
     spectral_norm: bool = True
     """Divide every convolution's weight by its largest singular value, estimated by power iteration. [Appendix B]"""
+    projection: Literal["mlp", "linear", "none"] = field(default="mlp", metadata=ADDED)
+    """g: mlp, without biases; linear, a matrix; none, g(f) = f, so that z has f's dimension. [CLEL Table 3]"""
+    energy: Literal["norm", "head"] = field(default="norm", metadata=ADDED)
+    """E(x): norm, 1/2 |f(x)|^2; head, an MLP of f(x) with one output, and the norm of f is free. [CLEL footnote 1]"""
 
     def __post_init__(self) -> None:
         require(len(self.widths) > 0 and min(self.widths) > 0, f"widths is {self.widths}; expected positive numbers")
         require(self.blocks > 0 and self.towers > 0, "blocks and towers must be at least 1")
         require(self.hidden > 0 and self.features > 1, "hidden must be at least 1 and features at least 2")
+        for name, known in (("projection", ("mlp", "linear", "none")), ("energy", ("norm", "head"))):
+            given = getattr(self, name)
+            require(given in known, f"{name} is {given!r}; expected one of {', '.join(known)}")
 
 
 NETWORKS = {
@@ -143,6 +151,8 @@ class Tower(nn.Module):
 class EnergyNetwork(nn.Module):
     """f: images [N, C, H, W] in [0, 1] -> [N, d], and the bias-free projection g: [N, d] -> [N, d] (CLEL Table 2).
 
+    energy_head: [N, d] -> [N, 1], the energy of f where it is not 1/2 |f|^2; None where it is.
+
     Raises:
         ConfigError: the image is too small to be pooled as often as the stages and towers ask.
     """
@@ -157,7 +167,15 @@ class EnergyNetwork(nn.Module):
         )
         self.towers = nn.ModuleList(Tower(config, spec) for _ in range(config.towers))
         self.head = mlp(config.towers * config.widths[-1], config.hidden, config.features, config.slope)
-        self.projection = mlp(config.features, config.hidden, config.features, config.slope, bias=False)
+        build: dict[str, Callable[[], nn.Module]] = {
+            "mlp": lambda: mlp(config.features, config.hidden, config.features, config.slope, bias=False),
+            "linear": lambda: linear(config.features, config.features, bias=False),
+            "none": nn.Identity,
+        }
+        self.projection = build[config.projection]()
+        self.energy_head: nn.Module | None = None
+        if config.energy == "head":
+            self.energy_head = mlp(config.features, config.hidden, 1, config.slope)
 
     def forward(self, x: Tensor) -> Tensor:
         """f(x)."""
@@ -170,17 +188,37 @@ class EnergyNetwork(nn.Module):
 class EncoderConfig:
     """The contrastive encoder h: a CIFAR ResNet and an MLP with batch norm."""
 
-    kind: Literal["resnet18", "tiny"] = "resnet18"
-    """resnet18: torchvision's, 3x3 stem, no max-pool [authors' code, 12.48 M]; tiny: this suite's own for digits."""
+    kind: Literal["resnet18", "tiny", "frozen"] = "resnet18"
+    """resnet18: torchvision's, 3x3 stem, no max-pool [authors' code, 12.48 M]; tiny: this suite's own for digits;
+    frozen: a pretrained backbone that stays as it is, under an MLP that is trained. [CLEL Table 5, MAE]"""
     width: int = 32
     """Channels of the tiny encoder's first stage (the second has twice as many); resnet18 has its own."""
     hidden: int = 2048
     """Hidden units of the MLP. [authors' code]"""
     features: int = 128
     """Dimension of the latent; must equal the energy network's. [CLEL Appendix B]"""
+    backbone: str = field(default="lite0", metadata=ADDED)
+    """Of kind frozen: lite0 (EfficientNet-Lite0 of its package), torchvision:NAME or timm:NAME."""
+    weights: str = field(default="", metadata=LOGISTICS)
+    """Of kind frozen: a file with the backbone's state dict; its published weights if empty."""
+    content: str = field(default="", metadata=ADDED)
+    """Of kind frozen: SHA-256 of that file, or its first digits."""
+    side: int = field(default=96, metadata=ADDED)
+    """Of kind frozen: side in pixels that images are resized to."""
 
     def __post_init__(self) -> None:
-        require(self.kind in ("resnet18", "tiny"), f"kind is {self.kind!r}; expected resnet18 or tiny")
+        require(
+            self.kind in ("resnet18", "tiny", "frozen"), f"kind is {self.kind!r}; expected resnet18, tiny or frozen"
+        )
+        own = (self.backbone, self.weights, self.content, self.side)
+        require(
+            self.kind == "frozen" or own == ("lite0", "", "", 96),
+            f"backbone, weights, content and side are of kind frozen; kind is {self.kind!r}",
+        )
+        require(
+            bool(self.weights) == bool(self.content),
+            f"weights is {self.weights!r} and content {self.content!r}: a file and its SHA-256 (sha256sum), or neither",
+        )
         require(min(self.width, self.hidden, self.features) >= 1, "width, hidden and features are at least 1")
 
 
@@ -192,8 +230,10 @@ class Encoder(nn.Module):
         build: dict[str, Callable[[], tuple[nn.Module, int]]] = {
             "resnet18": lambda: _resnet18(spec.channels),
             "tiny": lambda: _tiny_encoder(spec.channels, config.width),
+            "frozen": lambda: frozen_backbone(config.backbone, config.side, config.weights, config.content),
         }
-        self.normalise = Normalise(spec)
+        # a pretrained network has statistics of its own
+        self.normalise = nn.Identity() if config.kind == "frozen" else Normalise(spec)
         self.backbone, width = build[config.kind]()
         self.head = nn.Sequential(
             nn.Linear(width, config.hidden, bias=False),  # the batch norm has one

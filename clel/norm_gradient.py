@@ -28,9 +28,10 @@ BATCH = 64
 def norm_gradient(network: nn.Module, dtype: torch.dtype, in_pieces: bool, side: int) -> NormGradient | None:
     """NormGradient of a folded network for images of `side` pixels; None for one that it does not know.
 
-    It knows EnergyNetworks, and none derived from them, whose images halve evenly down to the last stage.
+    It knows EnergyNetworks, and none derived from them, whose energy is the norm's and whose images halve evenly down
+    to the last stage.
     """
-    if type(network) is not EnergyNetwork:
+    if type(network) is not EnergyNetwork or network.energy_head is not None:
         return None
     tower = network.towers[0]
     halvings = len(tower.stages) - 1 + len(network.towers) - 1  # type: ignore[arg-type]
@@ -88,14 +89,22 @@ class NormGradient:
         return g @ first.weight  # type: ignore[operator]
 
     def _agreement(self, f: Tensor, t: Tensor) -> Tensor:
-        """d(u.t)/df [N, d] of u = g / |g|, g = P2 L(P1 f): (t - u (u.t)) / |g| through g."""
-        first, activation, last = self.network.projection
+        """d(u.t)/df [N, d] of u = g / |g|: (t - u (u.t)) / |g| through g = P2 L(P1 f), g = P f, or g = f."""
+        projection = self.network.projection
+        if not isinstance(projection, nn.Sequential):
+            s = _turn(projection(f), t)
+            return s @ projection.weight if isinstance(projection, nn.Linear) else s
+        first, activation, last = projection
         h = F.leaky_relu(F.linear(f, first.weight), activation.negative_slope)  # type: ignore[arg-type]
-        g = F.linear(h, last.weight)  # type: ignore[arg-type]
-        length = g.norm(dim=1, keepdim=True).clamp(min=torch.finfo(g.dtype).tiny)
-        u = g / length
-        s = (t - u * (u * t).sum(1, keepdim=True)) / length
+        s = _turn(F.linear(h, last.weight), t)  # type: ignore[arg-type]
         return through_activation(s @ last.weight, h, activation.negative_slope) @ first.weight  # type: ignore[arg-type, operator]
+
+
+def _turn(g: Tensor, t: Tensor) -> Tensor:
+    """d(u.t)/dg [N, d] of u = g / |g|."""
+    length = g.norm(dim=1, keepdim=True).clamp(min=torch.finfo(g.dtype).tiny)
+    u = g / length
+    return (t - u * (u * t).sum(1, keepdim=True)) / length
 
 
 Pairs = list[tuple[Tensor, Tensor]]

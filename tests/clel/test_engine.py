@@ -226,7 +226,7 @@ def test_shared_views_draw_views_as_before() -> None:
     """One encoder pass of both views an iteration, and unit latents for the EBM's images, which carry no gradient."""
     method, seen = build(CLEL, "fast", views=True, contrastive_batch_size=20), []
     method.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    z, first, second = method.latents(images(20), seeded())
+    z, first, second, _ = method.latents(images(20), seeded())
     assert [len(x) for x in seen] == [40] and not torch.equal(seen[0][:20], seen[0][20:])
     assert z.shape == (16, 64) and not z.requires_grad and first.shape == second.shape == (20, 64)
     torch.testing.assert_close(z, F.normalize(first[:16].detach(), dim=1))
