@@ -78,8 +78,10 @@ def class_latents(method: CLEL, images: Images, centred: bool = False) -> Tensor
     """
     if images.labels is None:
         raise ConfigError(f"{images.name}: no labels; a class's latent is made of the images of that class")
-    z = latents(method, images.pixels)
+    return summed(latents(method, images.pixels), images.labels, len(images.classes), centred)
+
+
+def summed(z: Tensor, labels: Tensor, count: int, centred: bool = False) -> Tensor:
+    """The normalised sum of the unit latents z [N, d] of each label: [count, d]."""
     z = z - z.mean(0) if centred else z
-    labels = images.labels.to(z.device)
-    sums = torch.zeros(len(images.classes), z.shape[1], device=z.device).index_add_(0, labels, z)
-    return F.normalize(sums, dim=1)
+    return F.normalize(torch.zeros(count, z.shape[1], device=z.device).index_add_(0, labels.to(z.device), z), dim=1)

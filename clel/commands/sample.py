@@ -9,9 +9,10 @@ from typing import Annotated
 
 import numpy as np
 import tyro
+from torch import Tensor
 
 from clel.commands.options import parse
-from clel.commands.towards import asked_for, drawn_towards
+from clel.commands.towards import asked_attributes, asked_for, drawn_towards
 from clel.config import require
 from clel.grid import save_grid
 from clel.run import Methods, load_config
@@ -35,10 +36,14 @@ class SampleOptions:
     """Towards classes, with CLEL: numbers or names separated by commas, or all. --n images, equally many of each."""
     like: str | None = None
     """Towards images, with CLEL: a file or folder of them. --n images, equally many of each."""
+    with_: Annotated[str, tyro.conf.arg(name="with")] = ""
+    """Towards attributes, with CLEL: red,circle for both at once, red/blue for chains of which each has one of them."""
+    without: str = ""
+    """Away from attributes: large,dark for neither."""
     weight: float = 0.05
-    """w in p(x | z) ~ exp(-E(x) + w u(x).z): how hard --classes and --like pull."""
+    """w in p(x | z) ~ exp(-E(x) + w u(x).z): how hard --classes and --like pull, and each attribute."""
     centred: bool = False
-    """Take the mean of all latents off a class's first, so that what classes share pulls nowhere."""
+    """Take the mean of all latents off a class's or an attribute's first, so that what all share pulls nowhere."""
     seed: int = 0
     """Seed of the chains."""
     checkpoint: str | None = None
@@ -52,7 +57,11 @@ def sample(arguments: list[str], methods: Methods) -> int:
     o = parse(SampleOptions, None, arguments, "clel sample", "Fresh chains from noise under a run's averaged weights.")
     require(o.out.suffix in (".png", ".npy"), f"--out is {o.out}; expected a name that ends in .png or .npy")
     require(o.n >= 1, f"--n is {o.n}; expected at least 1")
-    require(not (o.classes and o.like), "--classes and --like: give one of them")
+    composed = o.with_ or o.without
+    require(
+        sum(map(bool, (o.classes, o.like, composed))) < 2,
+        "--classes, --like, and --with or --without: give one of the three",
+    )
     require(o.checkpoint != "all", "--checkpoint is all; expected last or an iteration")
     doubt = doubts(o.run, load_config(o.run, methods)) if o.checkpoint is None else ""
     (path,) = checkpoints(o.run, o.checkpoint or "last")
@@ -62,7 +71,11 @@ def sample(arguments: list[str], methods: Methods) -> int:
     evaluate = trained.run.evaluate
     if o.steps is not None:
         evaluate = replace(evaluate, steps=o.steps)
-    z = asked_for(o.classes, o.like, trained.method, trained.images, o.centred)
+    z: Tensor | None
+    if composed:
+        z = asked_attributes(o.with_, o.without, trained.method, trained.images, o.centred)
+    else:
+        z = asked_for(o.classes, o.like, trained.method, trained.images, o.centred)
     if z is None:
         pixels, columns = draw(trained.method, o.n, evaluate, o.seed, "clel sample"), 8
     else:

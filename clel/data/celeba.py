@@ -5,8 +5,12 @@ Z. Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import torch
 
 from clel.data import sources
 from clel.data.decode import decode
@@ -17,7 +21,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 CROP, SIDE = 140, 64
-PARTITION = "list_eval_partition.txt"
+PARTITION, ATTRIBUTES = "list_eval_partition.txt", "list_attr_celeba.txt"
+NAMES = {"Male": ("Female", "Male")}
+"""What the values no and yes of an attribute are called, where that is not "not Young" and "Young"."""
 _SPLITS = {"train": "0", "test": "1"}
 
 
@@ -25,7 +31,8 @@ def load_celeba64(split: str, root: Path) -> Images:
     """The split "train" (162,770 images) or "test" (the official validation split, 19,867): uint8 [N, 3, 64, 64].
 
     Centre crop 140, then a bilinear (antialiased) resize to 64; the held-out images are CelebA's validation split. Both
-    are what CLEL's release does. No labels. Images are decoded at each call, which takes minutes on few cores.
+    are what CLEL's release does. No labels; the 40 attributes where their file lies beside the partition's. Images are
+    decoded at each call, which takes minutes on few cores.
 
     Raises:
         DataError: a missing or wrong file, or an image that is not RGB 178x218.
@@ -51,7 +58,27 @@ def load_celeba64(split: str, root: Path) -> Images:
         raise DataError(f"{path}: lacks {absent}, {count} files in all, of the split {split!r}; get it anew")
     index = {inside[file]: row for row, file in enumerate(chosen)}
     pixels = decode(tree.read(index), index, str(path), prepare)
-    return Images(pixels, None, "celeba64", split)
+    images = Images(pixels, None, "celeba64", split)
+    table = partition.with_name(ATTRIBUTES)
+    return with_attributes(images, chosen, table, digests[ATTRIBUTES]) if table.exists() else images
+
+
+def with_attributes(images: Images, files: Sequence[str], table: Path, digest: str) -> Images:
+    """The images, which are these files, with what list_attr_celeba.txt says of them: 0 for its -1, and 1.
+
+    Raises:
+        DataError: another file than the published one, or one without a line for an image.
+    """
+    text = table.read_bytes()
+    sources.verify(text, digest, str(table))
+    _, header, *lines = text.decode("ascii", "replace").splitlines()
+    names, rows = header.split(), {file: marks for file, *marks in map(str.split, filter(str.strip, lines))}
+    lacking = [file for file in files if len(rows.get(file, ())) != len(names)]
+    if lacking:
+        raise DataError(f"{table}: has no line of {len(names)} attributes for {lacking[0]}; get it anew")
+    marks = (torch.tensor([[int(mark) for mark in rows[file]] for file in files]) > 0).long()
+    values = {name: NAMES.get(name, (f"not {name}", name)) for name in names}
+    return replace(images, attributes=dict(zip(names, marks.unbind(1), strict=True)), values=values)
 
 
 def prepare(image: Image, name: str) -> Image:

@@ -28,7 +28,7 @@ class Remote:
 BY_HAND = {
     "celeba64": (
         "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (Align&Cropped Images)",
-        "img_align_celeba.zip (or the folder in it) and list_eval_partition.txt",
+        "img_align_celeba.zip (or the folder in it) and list_eval_partition.txt (for attributes list_attr_celeba.txt)",
     ),
     "imagenet32": (
         "https://patrykchrabaszcz.github.io/Imagenet32/ (an account at image-net.org is needed)",
