@@ -55,6 +55,7 @@ help: ## List the targets
 	@echo "             MINUTES=9 trains every method for so long, in the place of its preset's iterations"
 	@echo "             SET='langevin.steps=10,30; lr=0.001' for a row each, beside the default"
 	@echo "  tune:      AFRESH=1 trains what experiments/tuning.csv has too, KEEP=1 writes it; beside PROFILE, METHODS, DATASET, DEVICE, WORKERS and OUT"
+	@echo "  compositional: ASKED='red,circle,large; blue,square,dark' WEIGHT=0.1 STEPS=30 START=noise|samples CENTRED=0 SAMPLES=250 SWEEP=1, with PROFILE=smoke|quick|paper"
 	@echo "  features:  IMAGES=1500 SIDES=96,224 for features, beside SEEDS, DATASET, DEVICE and OUT"
 	@echo "  speed:     BATCH=64 ROUNDS=15 THREADS=1 SCALING=0 SIDE_BY_SIDE=1 REPORT=1 for speed-memory, beside PROFILE, METHODS, DEVICE, ENGINE and OUT"
 	@echo "             SELECT=frechet ROUNDS=5 DEVICE=cuda BASELINE=my.json LIMIT=1.2 FORCE=1 for bench, bench-save, bench-compare"
@@ -96,6 +97,11 @@ tune: $(READY) ## Train and score the declared trials of every method's settings
 MEASURED = $(PY) -m experiments $@ --profile '$(PROFILE)' --out '$(OUT)' --seeds $(SEEDS) $(if $(DATASET),--dataset '$(DATASET)') \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(RUNS_PER_GPU),--runs-per-gpu $(RUNS_PER_GPU)) \
 	$(if $(CLUSTER),--cluster '$(CLUSTER)') $(SUBMIT) $(if $(call on,PLAN),--plan) $(if $(call on,REPORT),--report)
+
+.PHONY: compositional
+compositional: $(READY) ## Compose attributes in samples of a CLEL trained without labels: results/PROFILE/compositional.md; SWEEP=1 tries settings
+	@$(MEASURED) $(if $(ASKED),--asked '$(ASKED)') $(if $(WEIGHT),--weight $(WEIGHT)) $(if $(STEPS),--steps $(STEPS)) $(if $(START),--start '$(START)') \
+		$(if $(call on,CENTRED),--centred True) $(if $(call off,CENTRED),--centred False) $(if $(SAMPLES),--samples $(SAMPLES)) $(if $(call on,SWEEP),--sweep)
 
 .PHONY: chains
 chains: $(READY) ## Study fresh chains against the replay buffer: results/chains, with PROFILE=evening -evening (docs/protocol.md)

@@ -16,18 +16,18 @@ SHAPE_VIEWS = AugmentConfig(
 
 A square crop of at least 0.8 of the area changes a radius by 1.12 at most, where the sizes differ by 1.33 and more.
 Hue and saturation are not touched: the latent holds what the views leave alone."""
-NETWORK = NetworkConfig(widths=(32, 64, 64), blocks=1, hidden=256, features=64)
-"""f and g: `tiny` with a third stage, whose units see the whole of 16x16."""
+NETWORK = NetworkConfig(widths=(16, 32, 64), blocks=1, hidden=256, features=64)
+"""f and g: three stages, half as wide as `tiny` at full resolution; the units of the last see the whole of 16x16."""
 
 
 def shapes_ebm() -> dict[str, Any]:
-    """Chains of 25 steps, each from noise, of half as many images as the contrastive batch has."""
+    """Chains of 20 steps, each from noise, of half as many images as the contrastive batch has."""
     return {
         "batch_size": 32,
-        "langevin": LangevinConfig(steps=25),
+        "langevin": LangevinConfig(steps=20),
         "buffer": BufferConfig(size=1000, restart=1.0, augmentation=NONE),
-        "lr": 1e-3,
-        "warmup": 100,
+        "lr": 2e-3,
+        "warmup": 50,
         "cooldown": 0.25,
     }
 
@@ -35,10 +35,10 @@ def shapes_ebm() -> dict[str, Any]:
 def shapes_train() -> TrainConfig:
     """The trainer's settings."""
     return TrainConfig(
-        iterations=900, ema_half_life=1_100.0, checkpoint_every=100, log_every=10, evaluate_every=0, sample_every=100
+        iterations=600, ema_half_life=1_100.0, checkpoint_every=50, log_every=10, evaluate_every=0, sample_every=100
     )
 
 
 def shapes_evaluate() -> EvaluateConfig:
     """As many steps as a chain takes in training."""
-    return EvaluateConfig(samples=500, steps=25)
+    return EvaluateConfig(samples=500, steps=20)

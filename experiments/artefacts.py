@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 
 from clel.config import choose
 from experiments import table1
+from experiments.compositional import command as compositional
 from experiments.grid import Cell
 from experiments.measured.artefact import Artefact as Measured
 from experiments.slurm.launch import Table
@@ -29,7 +30,7 @@ class Artefact(Protocol):
     def summary(self, options: Any) -> str: ...
 
 
-MEASURED: tuple[Measured[Any], ...] = ()
+MEASURED: tuple[Measured[Any], ...] = (compositional.ARTEFACT,)
 """Those that are measured on trained runs; each is a command and a target of make of its name."""
 ARTEFACTS = {"table1": cast(Artefact, table1), "tune": cast(Artefact, tune)} | {
     a.name: cast(Artefact, a) for a in MEASURED

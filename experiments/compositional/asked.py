@@ -1,0 +1,95 @@
+"""What is composed on which data set: the declared triples of attributes, and everything that is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from clel.attributes import NOT, Conjunction, conjunction, require_attributes
+from clel.config import ConfigError, require
+from clel.data import Images, sources
+from clel.data.celeba import ATTRIBUTES
+from clel.data.registry import data_root
+from clel.data.side import split_side
+
+Triple = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A data set with attributes.
+
+    Attributes:
+        preset: CLEL's for it.
+        triples: names of values as `clel.attributes.value_of` reads them; of each triple every subset is asked for.
+        table: file of its attributes, where they lie in one beside its images.
+    """
+
+    preset: str
+    triples: tuple[Triple, ...]
+    table: str | None = None
+
+
+SHAPES = Composed(
+    "shapes",
+    (
+        ("red", "circle", "dark"),
+        ("green", "large", "light"),
+        ("blue", "square", "rows"),
+        ("yellow", "triangle", "columns"),
+        ("magenta", "small", "dark"),
+        ("cyan", "cross", "large"),
+    ),
+)
+"""Every colour and shape, two of the three sizes and every background are in one of the triples."""
+CELEBA = Composed("celeba64", (("Young", "Female", "Smiling"),), ATTRIBUTES)
+"""The paper's Figure 4b."""
+DATA = {"shapes": SHAPES, "celeba64": CELEBA}
+
+
+def composed_of(dataset: str) -> Composed:
+    """What is composed on a data set, also at another side; raises ConfigError for one without attributes."""
+    plain = split_side(dataset)[0]
+    if plain not in DATA:
+        known = "shapes, shapes@16 and celeba64"
+        raise ConfigError(f"{dataset} has no attributes to compose: give DATASET one of {known}")
+    return DATA[plain]
+
+
+def require_table(dataset: str) -> None:
+    """Raise DataError where the file of a data set's attributes is not there, with where to get it; nothing is read."""
+    table = composed_of(dataset).table
+    if table is not None:
+        sources.find(split_side(dataset)[0], (table,), data_root())
+
+
+def triples_of(text: str, declared: Sequence[Triple]) -> tuple[Triple, ...]:
+    """The triples of "red,circle,large; blue,square,dark"; the declared ones where nothing is given."""
+    if not text.strip():
+        return tuple(declared)
+    found = [tuple(" ".join(value.split()) for value in part.split(",")) for part in text.split(";") if part.strip()]
+    for triple in found:
+        require(
+            len(triple) == 3 and all(triple),
+            f"ASKED: {', '.join(triple)!r} is not three attributes; give 'red,circle,large; blue,square,dark'",
+        )
+    return tuple(found)  # type: ignore[arg-type]
+
+
+def subsets(triple: Triple) -> list[tuple[str, ...]]:
+    """The triple's 8 subsets, the empty one first, then by their size, in the triple's order."""
+    return [chosen for size in range(4) for chosen in combinations(triple, size)]
+
+
+def conditions(triples: Sequence[Triple]) -> list[tuple[str, ...]]:
+    """All that is asked for: the subsets of every triple, and NOT of each of its values, each once."""
+    positive = [chosen for triple in triples for chosen in subsets(triple)]
+    every = dict.fromkeys(value for triple in triples for value in triple if not value.startswith(NOT))
+    return list(dict.fromkeys([*positive, *((f"{NOT}{value}",) for value in every)]))
+
+
+def read(asked: Sequence[str], images: Images) -> Conjunction:
+    """The conjunction of these names; raises ConfigError for a name that there is not, or a contradiction."""
+    require_attributes(images)
+    return conjunction(asked, images)
