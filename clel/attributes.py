@@ -62,8 +62,8 @@ def value_of(text: str, images: Images) -> Asked:
     require_attributes(images)
     known = {value.lower(): Asked(name, value) for name, values in images.values.items() for value in values}
     plain = " ".join(text.lower().split())
-    negated = plain not in known and plain.startswith(NOT)
-    found = choose(known, plain.removeprefix(NOT) if negated else plain, f"attribute of {images.name}")
+    negated = plain.startswith(NOT)
+    found = choose(known, plain.removeprefix(NOT), f"attribute of {images.name}")
     return replace(found, negated=negated)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CROP, SIDE = 140, 64
 PARTITION, ATTRIBUTES = "list_eval_partition.txt", "list_attr_celeba.txt"
 NAMES = {"Male": ("Female", "Male")}
-"""What the values no and yes of an attribute are called, where that is not "not Young" and "Young"."""
+"""What the values no and yes of an attribute are called, where that is not "no Young" and "Young"."""
 _SPLITS = {"train": "0", "test": "1"}
 
 
@@ -77,7 +77,7 @@ def with_attributes(images: Images, files: Sequence[str], table: Path, digest: s
     if lacking:
         raise DataError(f"{table}: has no line of {len(names)} attributes for {lacking[0]}; get it anew")
     marks = (torch.tensor([[int(mark) for mark in rows[file]] for file in files]) > 0).long()
-    values = {name: NAMES.get(name, (f"not {name}", name)) for name in names}
+    values = {name: NAMES.get(name, (f"no {name}", name)) for name in names}
     return replace(images, attributes=dict(zip(names, marks.unbind(1), strict=True)), values=values)
 
 

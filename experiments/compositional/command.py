@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,50 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines import METHODS
-from clel.config import choose, require
-from clel.data import load
 from clel.feature_choice import settled
 from clel.run import resolve
 from experiments.compositional import sweep
-from experiments.compositional.asked import Triple, composed_of, conditions, read, require_table, triples_of
+from experiments.compositional.asked import Triple, composed_of, conditions, triples_of
 from experiments.compositional.figures import heat_maps, sample_sheets
-from experiments.compositional.measure import KEPT, measure_run
+from experiments.compositional.measure import measure_run
+from experiments.compositional.options import Compositional, checked, dataset_of, drawing_of
 from experiments.compositional.rows import as_csv, bars, measured, rows_of
-from experiments.compositional.settings import CHOSEN, RULE, STARTS, TUNING_SEEDS, Drawing, Protocol, tried
+from experiments.compositional.settings import TUNING_SEEDS, Protocol, tried
 from experiments.compositional.table import by_attribute, by_number, figure_4b, probed_values
 from experiments.drawing import png
 from experiments.grid import PROFILES, Cell, seeded
 from experiments.headings import data_title
 from experiments.markup import Grid, latex_comment, titled, to_latex, to_markdown
-from experiments.measured.artefact import Artefact, Found, Measuring
+from experiments.measured.artefact import Artefact, Found
 from experiments.measured.kept import path_of
 from experiments.variants import changed
 
-DATASETS = {"smoke": "shapes@16", "quick": "shapes@16", "paper": "celeba64"}
-"""The data set of each profile that has one with attributes."""
 SMOKE = (("langevin.steps", 2), ("batch_size", 8), ("contrastive_batch_size", 8))
 """In the profile smoke each data set has the small networks of `shapes`, and these settings."""
-
-
-@dataclass(frozen=True)
-class Compositional(Measuring):
-    """Compose attributes in samples: train CLEL without labels, draw towards sums of latents, read what is shown."""
-
-    asked: str = ""
-    """Triples of attributes, 'red,circle,large; blue,square,dark'. The declared ones of the data set if not given."""
-    weight: float | None = None
-    """w of each attribute. Chosen by the sweep if not given."""
-    steps: int | None = None
-    """Langevin steps with the pull; likewise."""
-    start: str | None = None
-    """noise, or samples of the run; likewise."""
-    centred: bool | None = None
-    """Take the mean of all latents off an attribute's first; likewise."""
-    samples: int = 250
-    """Chains for each thing that is asked."""
-    sweep: bool = False
-    """Try the declared settings on runs of the seeds 100, 101, ..., which no table reports, and say which the rule
-    chooses."""
 
 
 class CompositionalArtefact(Artefact[Compositional]):
@@ -64,33 +40,7 @@ class CompositionalArtefact(Artefact[Compositional]):
     options = Compositional
 
     def completed(self, options: Compositional) -> Compositional:
-        require(
-            options.profile in DATASETS or options.dataset is not None,
-            f"profile {options.profile} has no images with attributes: give PROFILE={' or '.join(DATASETS)}",
-        )
-        require(options.samples >= 2, f"SAMPLES is {options.samples}; expected at least 2")
-        require(
-            not options.sweep or options.seeds <= len(TUNING_SEEDS),
-            f"SEEDS is {options.seeds}; a sweep has the seeds {', '.join(map(str, TUNING_SEEDS))}",
-        )
-        require(
-            not options.sweep or drawing_of(options) == CHOSEN,
-            "SWEEP=1 tries all settings: leave WEIGHT, STEPS, START and CENTRED out",
-        )
-        declared = composed_of(dataset_of(options)).triples
-        if options.start is not None:
-            choose(dict.fromkeys(STARTS), options.start, "start")
-        drawing_of(options)
-        triples = triples_of(options.asked, declared)
-        if not options.plan:
-            require_table(dataset_of(options))
-        if options.asked:
-            images = load(dataset_of(options), "train")
-            named = [[", ".join(a.words for a in read([value], images)) for value in triple] for triple in triples]
-            for triple in named:
-                read(triple, images)
-            return replace(options, asked="; ".join(", ".join(triple) for triple in named))
-        return options
+        return checked(options)
 
     def cells_of(self, options: Compositional) -> list[Cell]:
         dataset = dataset_of(options)
@@ -110,8 +60,8 @@ class CompositionalArtefact(Artefact[Compositional]):
 
     def protocols(self, options: Compositional, cell: Cell) -> Sequence[Protocol]:
         triples = triples_of(options.asked, composed_of(cell.dataset).triples)
-        drawings = tried() if options.sweep else [drawing_of(options)]
-        return [Protocol(drawing, triples, options.samples) for drawing in drawings]
+        drawings = tried(drawing_of(options).steps) if options.sweep else [drawing_of(options)]
+        return [Protocol(drawing, triples, options.samples, options.sweep) for drawing in drawings]
 
     def measure(self, cell: Cell, folder: Path, protocol: Protocol) -> dict[str, Any]:
         device = getattr(cell.run, "device", "auto")
@@ -119,7 +69,7 @@ class CompositionalArtefact(Artefact[Compositional]):
 
     def contents(self, options: Compositional, found: Sequence[Found], above: Sequence[str]) -> dict[str, str | bytes]:
         if options.sweep:
-            return sweep.contents(self.name, found, above)
+            return sweep.contents(self.name, found, drawing_of(options), above)
         triples = self.triples(options)
         lines, grids = self.about(options, found, above), self.tables(options, found)
         rows = rows_of(found, conditions(triples))
@@ -130,12 +80,12 @@ class CompositionalArtefact(Artefact[Compositional]):
             f"{self.name}.tex": latex_comment(lines) + "\n\\par\\medskip\n".join(to_latex(grid) for grid in grids),
             f"{self.name}.csv": as_csv(found),
             f"figures/{self.name}.png": png(heat_maps(rows, triples)),
-            f"figures/{self.name}_samples.png": png(sample_sheets(kept_samples(found), triples, KEPT)),
+            f"figures/{self.name}_samples.png": png(sample_sheets(kept_samples(found), triples)),
         }
 
     def words(self, options: Compositional, found: Sequence[Found]) -> list[str]:
         if options.sweep:
-            return sweep.words(found)
+            return sweep.words(found, drawing_of(options))
         triples = self.triples(options)
         rows = rows_of(found, conditions(triples))
         lines = [f"Composed attributes, {drawing_of(options).words}:"]
@@ -165,12 +115,13 @@ class CompositionalArtefact(Artefact[Compositional]):
     def about(self, options: Compositional, found: Sequence[Found], above: Sequence[str]) -> list[str]:
         """The lines above the tables."""
         held, triples, drawing = measured(found), self.triples(options), drawing_of(options)
+        declared = composed_of(dataset_of(options))
         lines = [
             f"Composed attributes: CLEL trained without labels, data set {data_title(dataset_of(options))}, profile "
             f"{options.profile}; chains on E(x) - w sum_a s_a u(x).z_a, z_a the normalised sum of the encodings of all "
             "training images with a (CLEL Section 3.4); s_a is -1 for NOT.",
             f"Drawn: {drawing.words}; {options.samples} samples of each thing asked. "
-            + ("Chosen by the sweep's rule: " + RULE + "." if drawing == CHOSEN else "As given."),
+            f"These were {declared.why if drawing == declared.drawing else 'given'}.",
         ]
         if held:
             judged = ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in held[0]["accuracy"].items())
@@ -184,17 +135,6 @@ class CompositionalArtefact(Artefact[Compositional]):
 def known(held: Sequence[Any]) -> str:
     """What h, and in brackets u, know of each attribute of the first run: "colour 0.99 (0.97), ..."."""
     return ", ".join(f"{name} {h:.2f} ({held[0]['u'][name]:.2f})" for name, h in held[0]["h"].items())
-
-
-def dataset_of(options: Compositional) -> str:
-    """The data set that is asked for, or the profile's."""
-    return options.dataset or DATASETS[options.profile]
-
-
-def drawing_of(options: Compositional) -> Drawing:
-    """The settings that are given, those that are not as the sweep chose them."""
-    given = {name: getattr(options, name) for name in ("weight", "steps", "start", "centred")}
-    return replace(CHOSEN, **{name: value for name, value in given.items() if value is not None})
 
 
 def grids_of(folder: Path, protocol: Protocol) -> Path:

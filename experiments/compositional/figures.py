@@ -39,12 +39,13 @@ def heat_maps(rows: Rows, triples: Sequence[Triple]) -> Figure:
     return figure
 
 
-def sample_sheets(kept: NDArray[np.uint8] | None, triples: Sequence[Triple], each: int) -> Figure:
+def sample_sheets(kept: NDArray[np.uint8] | None, triples: Sequence[Triple]) -> Figure:
     """A line a triple: the first samples, not chosen, where nothing, one, two and three attributes were asked for.
 
-    kept: uint8 [conditions x each, C, H, W] in the order of `conditions`, the declared values' negations last.
+    kept: uint8 [N, C, H, W], equally many of each of `conditions`, in their order.
     """
     every = conditions(triples)
+    each = 0 if kept is None else len(kept) // len(every)
     figure = Figure(figsize=(8.0, 2.3 * len(triples)), layout="constrained")
     panels = figure.subplots(len(triples), 4, squeeze=False)
     for line, triple in zip(panels, triples, strict=True):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,12 @@ from clel.data import Images, load, to_float, to_uint8
 from clel.energy import direction
 from clel.evaluation import save_samples
 from clel.log import Progress
-from clel.metrics import Gaussian, Moments, SingularCovariance, frechet_distance
+from clel.metrics import FeatureSpace, Gaussian, Moments, SingularCovariance, frechet_distance
 from clel.metrics.probes import linear_accuracy
 from clel.metrics.spaces import feature_space
 from clel.random import stream
 from clel.trained import load_trained
-from experiments.compositional.asked import conditions, read
+from experiments.compositional.asked import Triple, conditions, read
 from experiments.compositional.judge import Judge, judge_of
 from experiments.compositional.settings import Drawing, Protocol
 
@@ -31,6 +33,8 @@ BATCH = 250
 """Chains at a time, each batch with random numbers of its own."""
 PROBED = 5_000
 """Images of each split, at most, that the linear classifiers of attributes see."""
+REAL = 20_000
+"""Training images, at most, that samples are near to or not."""
 KEPT = 16
 """Samples of each thing asked that are kept for the figure."""
 
@@ -45,42 +49,68 @@ def measure_run(folder: Path, protocol: Protocol, device: str, grids: Path | Non
 
     grids: folder for an array of the first samples of each condition, in their order.
     """
-    trained = load_trained(folder, METHODS, device)
-    method, train, held_out = trained.method, trained.images, load(trained.run.dataset, "test")
-    assert isinstance(method, CLEL)
-    asked = [read(names, train) for names in conditions(protocol.triples)]
-    attributes = list(dict.fromkeys(a.attribute for one in asked for a in one))
-    judge = judge_of(train, held_out, attributes)
-    space = feature_space(trained.run.evaluate.features, train, held_out)
-    real, _ = space(train.pixels)
-    drawn = draw_all(method, train, asked, protocol, trained.run.seed)
+    held = subject(folder, protocol.triples, device)
+    train = held.train
+    asked = [read(names, train) for names in conditions(protocol.triples, protocol.whole)]
+    drawn = draw_all(held, asked, protocol)
     if grids is not None:
         save_samples(torch.cat([pixels[:KEPT] for pixels in drawn]), grids)
-    features = [space(pixels)[0] for pixels in drawn]
+    features = [held.space(pixels)[0] for pixels in drawn]
     found = []
     for one, pixels, own in zip(asked, drawn, features, strict=True):
         having = shown(one, train.attributes, train.values).all(1).cpu()
-        within = Moments.of(real[having]).gaussian if int(having.sum()) > 1 else None
+        real = held.real[having[: len(held.real)]]
+        within = Moments.of(real).gaussian if len(real) > 1 else None
         scores = {"distance": distance(own, within), "distance_unasked": distance(features[asked.index(())], within)}
-        found.append(shares(one, pixels, judge, train) | {"chance": float(having.double().mean())} | scores)
-    probed = {key: probes(method, train, held_out, attributes, key) for key in ("h", "u")}
+        found.append(shares(one, pixels, held.judge, train) | {"chance": float(having.double().mean())} | scores)
     return {
-        "judge": judge.name,
-        "accuracy": dict(judge.accuracy),
-        "attribute_of": {value: name for name in attributes for value in train.values[name]},
-        **probed,
-        "features": space.name,
+        "judge": held.judge.name,
+        "accuracy": dict(held.judge.accuracy),
+        "attribute_of": {value: name for name in held.judge.accuracy for value in train.values[name]},
+        **held.known,
+        "features": held.space.name,
         "asked": found,
     }
 
 
-def draw_all(method: CLEL, train: Images, asked: Sequence[Conjunction], protocol: Protocol, seed: int) -> list[Tensor]:
+@dataclass(frozen=True)
+class Subject:
+    """What all measurements of a run share.
+
+    Attributes:
+        real: features of training images, the first REAL of them.
+        known: {h, u}: linear accuracy of each attribute.
+    """
+
+    method: CLEL
+    train: Images
+    seed: int
+    judge: Judge
+    space: FeatureSpace
+    real: Tensor
+    known: Mapping[str, Mapping[str, float]]
+
+
+@lru_cache(maxsize=1)
+def subject(folder: Path, triples: tuple[Triple, ...], device: str) -> Subject:
+    """The run of a folder; kept for its next measurement, since a sweep has many."""
+    trained = load_trained(folder, METHODS, device)
+    method, train, held_out = trained.method, trained.images, load(trained.run.dataset, "test")
+    assert isinstance(method, CLEL)
+    attributes = list(dict.fromkeys(a.attribute for triple in triples for a in read(triple, train)))
+    judge = judge_of(train, held_out, attributes)
+    space = feature_space(trained.run.evaluate.features, train, held_out)
+    known = {key: probes(method, train, held_out, attributes, key) for key in ("h", "u")}
+    return Subject(method, train, trained.run.seed, judge, space, space(train.pixels[:REAL])[0], known)
+
+
+def draw_all(held: Subject, asked: Sequence[Conjunction], protocol: Protocol) -> list[Tensor]:
     """Samples of each condition, uint8 [samples, C, H, W] on the CPU."""
-    of = attribute_latents(method, train, protocol.drawing.centred)
+    of = attribute_latents(held.method, held.train, protocol.drawing.centred)
     progress, drawn = Progress("composed samples:", len(asked)), []
     for number, one in enumerate(asked):
-        t = protocol.drawing.weight * target(one, of, train.values)
-        drawn.append(draw(method, t, protocol.drawing, protocol.samples, seed, words(one)))
+        t = protocol.drawing.weight * target(one, of, held.train.values)
+        drawn.append(draw(held.method, t, protocol.drawing, protocol.samples, held.seed, words(one)))
         progress.show(number + 1, "conditions")
     return drawn
 

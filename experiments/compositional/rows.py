@@ -110,7 +110,7 @@ class Bar:
 
 def bars(rows: Rows, triples: Sequence[Triple]) -> list[Bar]:
     """The three bars, each over all that it can be asked of."""
-    singles = [rows[s] for s in dict.fromkeys((v,) for t in triples for v in t) if s in rows]
+    singles = [rows[s] for s in dict.fromkeys((v,) for t in triples for v in t) if s in rows and rows[s].chance]
     added = list(dict.fromkeys(pair for t in triples for pair in additions(t) if pair[0] in rows and pair[1] in rows))
     whole = [rows[t] for t in triples if t in rows]
     costs = [(before, after, value, drop(rows, before, after, value)) for before, after in added for value in before]

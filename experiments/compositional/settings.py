@@ -47,19 +47,20 @@ class Protocol:
     triples: tuple[tuple[str, str, str], ...]
     samples: int
     """Chains for each thing that is asked."""
+    whole: bool = False
+    """Whether only whole triples are asked for, as the sweep does, and not their subsets and NOT."""
     version: int = 1
     """To be raised when the code changes what the numbers are."""
 
 
-CHOSEN = Drawing(weight=0.1, steps=30)
-"""By the rule, from the tuning seeds."""
+WEIGHTS = (0.03, 0.1, 0.3, 1.0)
 
 
-def tried() -> list[Drawing]:
-    """The settings of the sweep."""
-    grid = product((0.03, 0.1, 0.3, 1.0), (30, 60), (True, False))
-    noise = [Drawing(weight, steps, "noise", centred) for weight, steps, centred in grid]
-    return noise + [Drawing(weight, 30, "samples") for weight in (0.03, 0.1, 0.3, 1.0)]
+def tried(steps: int) -> list[Drawing]:
+    """The settings of the sweep on a data set whose chains have so many steps."""
+    grid = product(WEIGHTS, (steps, 2 * steps), (True, False))
+    noise = [Drawing(weight, length, "noise", centred) for weight, length, centred in grid]
+    return noise + [Drawing(weight, steps, "samples") for weight in WEIGHTS]
 
 
 MARGIN = 0.05

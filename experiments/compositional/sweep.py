@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from experiments.compositional.rows import as_csv, mean_or_none
-from experiments.compositional.settings import CHOSEN, RULE, Drawing, best
+from experiments.compositional.settings import RULE, Drawing, best
 from experiments.markup import Grid, Header, Text
 from experiments.measured.artefact import Found, page, tex
 from experiments.numbers import number
@@ -50,21 +50,21 @@ def grid_of(scores: Scores) -> Grid:
     return Grid(headers, lines)
 
 
-def contents(name: str, found: Sequence[Found], above: Sequence[str]) -> dict[str, str | bytes]:
-    """The files of the sweep."""
+def contents(name: str, found: Sequence[Found], taken: Drawing, above: Sequence[str]) -> dict[str, str | bytes]:
+    """The files of the sweep; `taken` is what the artefact has."""
     scores = scores_of(found)
-    lines = [f"Rule: {RULE}.", *(f"Outcome: {line.strip()}." for line in words(found)), *above]
+    lines = [f"Rule: {RULE}.", *(f"Outcome: {line.strip()}." for line in words(found, taken)), *above]
     if not scores:
         return {f"{name}.md": "\n\n".join([*lines, "No run has been measured.\n"])}
     grid = grid_of(scores)
     return {f"{name}.md": page(lines, grid), f"{name}.tex": tex(lines, grid), f"{name}.csv": as_csv(found)}
 
 
-def words(found: Sequence[Found]) -> list[str]:
+def words(found: Sequence[Found], taken: Drawing) -> list[str]:
     """What the rule chooses, and what the artefact has."""
     scores = scores_of(found)
     if not scores:
         return ["nothing was measured yet"]
     chosen = best(scores)
-    same = "which is what the artefact takes" if chosen == CHOSEN else f"the artefact takes {CHOSEN.words}"
+    same = "which is what the artefact takes" if chosen == taken else f"the artefact takes {taken.words}"
     return [f"the rule chooses {chosen.words}; {same}"]

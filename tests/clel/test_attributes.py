@@ -41,16 +41,6 @@ def test_names_are_read(images: Images) -> None:
     assert words(conjunction(["red"], images, ["large"])) == "red, not large" and words(()) == "nothing"
 
 
-def test_a_value_that_is_called_not_something_is_one() -> None:
-    faces = Images(
-        torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
-        attributes={"Young": torch.tensor([0, 1])},
-        values={"Young": ("not Young", "Young")},
-    )
-    assert value_of("not young", faces) == Asked("Young", "not Young")
-    assert conjunction([], faces, ["young"]) == (Asked("Young", "Young", True),)
-
-
 @pytest.mark.parametrize(
     ("with_", "without", "message"),
     [

@@ -236,7 +236,7 @@ def test_celeba64_has_attributes_where_their_file_is(tmp_path: Path, hashes: Pub
     assert not load("celeba64", "train", tmp_path).attributes
     write(tmp_path / "celeba/list_attr_celeba.txt", table)
     train, valid = load("celeba64", "train", tmp_path), load("celeba64", "test", tmp_path)
-    assert train.values == {"Male": ("Female", "Male"), "Young": ("not Young", "Young")}
+    assert train.values == {"Male": ("Female", "Male"), "Young": ("no Young", "Young")}
     assert [train.attributes[name].tolist() for name in ("Male", "Young")] == [[0, 1], [1, 0]]
     assert valid.attributes["Male"].tolist() == [0, 1] and train.labels is None
     short = table.replace(b"000002.jpg 1  -1", b"000002.jpg 1")

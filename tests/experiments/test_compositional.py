@@ -21,11 +21,12 @@ from clel.data.shapes import ATTRIBUTES
 from clel.metrics import classifier, spaces
 from experiments.artefacts import artefact_of
 from experiments.compositional.asked import DATA, SHAPES, composed_of, conditions, read, subsets, triples_of
-from experiments.compositional.command import ARTEFACT, Compositional, drawing_of
+from experiments.compositional.command import ARTEFACT
 from experiments.compositional.judge import judge_of
 from experiments.compositional.measure import shares
+from experiments.compositional.options import Compositional, drawing_of
 from experiments.compositional.rows import as_csv, bars, drop, rows_of, share
-from experiments.compositional.settings import CHOSEN, MARGIN, Drawing, Protocol, best, tried
+from experiments.compositional.settings import MARGIN, Drawing, Protocol, best, tried
 from experiments.compositional.table import by_attribute, by_number, figure_4b, probed_values
 from experiments.measured.artefact import Found
 from experiments.published import reported
@@ -33,6 +34,7 @@ from experiments.store import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore::clel.metrics.frechet.SingularCovariance")
 TRIPLE = ("red", "circle", "dark")
+CHOSEN = SHAPES.drawing
 PROTOCOL = Protocol(CHOSEN, (TRIPLE,), 100)
 
 
@@ -94,6 +96,7 @@ def test_all_subsets_are_asked_for_once_and_each_value_negated() -> None:
         ({"profile": "evening"}, "profile evening has no images with attributes: give PROFILE=smoke or quick or paper"),
         ({"dataset": "digits"}, "digits has no attributes to compose"),
         ({"asked": "red,circle"}, "'red, circle' is not three attributes"),
+        ({"asked": "red,Red,dark"}, "red, Red, dark: expected three different attributes"),
         ({"asked": "red,circel,dark"}, "did you mean 'circle'"),
         ({"asked": "red,blue,dark"}, "red and blue: an image has one colour"),
         ({"weight": -1.0}, "WEIGHT is -1; expected 0 or more"),
@@ -124,8 +127,8 @@ def test_reported_seeds_chose_nothing() -> None:
     tuning = [cell.seed for cell in ARTEFACT.cells_of(Compositional(seeds=3, sweep=True))]
     assert seeds == [0, 1, 2] and tuning == [100, 101, 102]
     (cell,) = ARTEFACT.cells_of(Compositional())
-    assert [p.drawing for p in ARTEFACT.protocols(Compositional(sweep=True), cell)] == tried()
-    assert drawing_of(Compositional()) == CHOSEN in tried()
+    assert [p.drawing for p in ARTEFACT.protocols(Compositional(sweep=True), cell)] == tried(CHOSEN.steps)
+    assert drawing_of(Compositional()) == CHOSEN in tried(CHOSEN.steps)
     assert drawing_of(Compositional(weight=0.5, start="samples")) == replace(CHOSEN, weight=0.5, start="samples")
 
 
@@ -198,10 +201,11 @@ def walk(out: Path, **more: Any) -> tuple[Compositional, Path]:
 def quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache of its own, few images, and classifiers of three iterations."""
     monkeypatch.setenv("CLEL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(shapes, "COUNTS", {"train": 300, "test": 120})
-    monkeypatch.setattr(classifier, "ITERATIONS", 3)
+    monkeypatch.setattr(shapes, "COUNTS", {"train": 200, "test": 100})
+    monkeypatch.setattr(classifier, "ITERATIONS", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quickly")
 def test_a_walk_to_the_finished_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = "red,circle,dark"
@@ -225,15 +229,16 @@ def test_a_walk_to_the_finished_table(tmp_path: Path, capsys: pytest.CaptureFixt
     assert again is ARTEFACT and ARTEFACT.restored(ARTEFACT.stored(options), tmp_path).asked == asked
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quickly")
 def test_a_walk_through_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from experiments.compositional import command
 
-    monkeypatch.setattr(command, "tried", lambda: [Drawing(0.0, 1), Drawing(1.0, 1, "samples", False)])
+    monkeypatch.setattr(command, "tried", lambda steps: [Drawing(0.0, 1), Drawing(1.0, 1, "samples", False)])
     _, folder = walk(tmp_path, asked="red,circle,dark", sweep=True)
     page = (folder / "compositional.md").read_text()
     assert "the rule chooses" in page and "Seeds:** 100" in page and folder.name.endswith("sweep")
-    assert len(pd.read_csv(folder / "compositional.csv")) == 2 * 11
+    assert len(pd.read_csv(folder / "compositional.csv")) == 2 * 2, "nothing, and the triple"
 
 
 class FewFeatures:
@@ -245,6 +250,7 @@ class FewFeatures:
         return pixels.double().mean((2, 3)).cpu(), torch.ones(len(pixels), 1).double()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quickly")
 def test_a_walk_on_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """CelebA's preparation, preset and judge on a few made-up files."""
