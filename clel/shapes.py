@@ -16,8 +16,8 @@ SHAPE_VIEWS = AugmentConfig(
 
 A square crop of at least 0.8 of the area changes a radius by 1.12 at most, where the sizes differ by 1.33 and more.
 Hue and saturation are not touched: the latent holds what the views leave alone."""
-NETWORK = NetworkConfig(widths=(16, 32, 64), blocks=1, hidden=256, features=64)
-"""f and g: three stages, half as wide as `tiny` at full resolution; the units of the last see the whole of 16x16."""
+NETWORK = NetworkConfig(widths=(24, 48, 64), blocks=1, hidden=256, features=64)
+"""f and g: three stages, narrower than `tiny` at full resolution; the units of the last see the whole of 16x16."""
 
 
 def shapes_ebm() -> dict[str, Any]:
@@ -26,8 +26,8 @@ def shapes_ebm() -> dict[str, Any]:
         "batch_size": 32,
         "langevin": LangevinConfig(steps=20),
         "buffer": BufferConfig(size=1000, restart=1.0, augmentation=NONE),
-        "lr": 2e-3,
-        "warmup": 50,
+        "lr": 5e-4,
+        "warmup": 100,
         "cooldown": 0.25,
     }
 
@@ -35,7 +35,7 @@ def shapes_ebm() -> dict[str, Any]:
 def shapes_train() -> TrainConfig:
     """The trainer's settings."""
     return TrainConfig(
-        iterations=600, ema_half_life=1_100.0, checkpoint_every=50, log_every=10, evaluate_every=0, sample_every=100
+        iterations=800, ema_half_life=1_100.0, checkpoint_every=50, log_every=10, evaluate_every=0, sample_every=100
     )
 
 

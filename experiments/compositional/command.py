@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines import METHODS
+from clel.attributes import NOT
 from clel.feature_choice import settled
 from clel.run import resolve
 from experiments.compositional import sweep
-from experiments.compositional.asked import Triple, composed_of, conditions, triples_of
+from experiments.compositional.asked import Triple, composed_of, triples_of
 from experiments.compositional.figures import heat_maps, sample_sheets
 from experiments.compositional.measure import measure_run
 from experiments.compositional.options import Compositional, checked, dataset_of, drawing_of
@@ -59,9 +60,11 @@ class CompositionalArtefact(Artefact[Compositional]):
         return seeded(Cell(f"clel:{preset}", "CLEL", options.profile, run), seeds)
 
     def protocols(self, options: Compositional, cell: Cell) -> Sequence[Protocol]:
-        triples = triples_of(options.asked, composed_of(cell.dataset).triples)
+        declared = composed_of(cell.dataset)
+        alone = () if options.asked or options.sweep else declared.alone
+        triples = triples_of(options.asked, declared.triples)
         drawings = tried(drawing_of(options).steps) if options.sweep else [drawing_of(options)]
-        return [Protocol(drawing, triples, options.samples, options.sweep) for drawing in drawings]
+        return [Protocol(drawing, triples, alone, options.samples, options.sweep) for drawing in drawings]
 
     def measure(self, cell: Cell, folder: Path, protocol: Protocol) -> dict[str, Any]:
         device = getattr(cell.run, "device", "auto")
@@ -72,7 +75,7 @@ class CompositionalArtefact(Artefact[Compositional]):
             return sweep.contents(self.name, found, drawing_of(options), above)
         triples = self.triples(options)
         lines, grids = self.about(options, found, above), self.tables(options, found)
-        rows = rows_of(found, conditions(triples))
+        rows = rows_of(found)
         if not rows:
             return {f"{self.name}.md": "\n\n".join([*map(titled, lines), "No run has been measured.\n"])}
         return {
@@ -80,14 +83,14 @@ class CompositionalArtefact(Artefact[Compositional]):
             f"{self.name}.tex": latex_comment(lines) + "\n\\par\\medskip\n".join(to_latex(grid) for grid in grids),
             f"{self.name}.csv": as_csv(found),
             f"figures/{self.name}.png": png(heat_maps(rows, triples)),
-            f"figures/{self.name}_samples.png": png(sample_sheets(kept_samples(found), triples)),
+            f"figures/{self.name}_samples.png": png(sample_sheets(kept_samples(found), list(rows), triples)),
         }
 
     def words(self, options: Compositional, found: Sequence[Found]) -> list[str]:
         if options.sweep:
             return sweep.words(found, drawing_of(options))
         triples = self.triples(options)
-        rows = rows_of(found, conditions(triples))
+        rows = rows_of(found)
         lines = [f"Composed attributes, {drawing_of(options).words}:"]
         for triple in triples:
             if triple in rows:
@@ -108,8 +111,9 @@ class CompositionalArtefact(Artefact[Compositional]):
         held, triples = measured(found), self.triples(options)
         if not held:
             return []
-        rows = rows_of(found, conditions(triples))
-        probed = probed_values(held, triples)
+        rows = rows_of(found)
+        values = [v for words in rows for v in words if not v.startswith(NOT)]
+        probed = probed_values(held, values)
         return [by_number(rows, triples, held[0]["features"]), by_attribute(rows, triples, probed), figure_4b(rows)]
 
     def about(self, options: Compositional, found: Sequence[Found], above: Sequence[str]) -> list[str]:
@@ -127,7 +131,7 @@ class CompositionalArtefact(Artefact[Compositional]):
             judged = ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in held[0]["accuracy"].items())
             lines.append(f"Judge: {held[0]['judge']}; right on held-out images: {judged}.")
             lines.append(f"h and u: linear accuracy on held-out images, {known(held)}.")
-            outcomes = "; ".join(bar.outcome for bar in bars(rows_of(found, conditions(triples)), triples))
+            outcomes = "; ".join(bar.outcome for bar in bars(rows_of(found), triples))
             lines.append(f"Bars: {outcomes}.")
         return [*lines, *above]
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from experiments.compositional.asked import Triple, conditions, subsets
+from experiments.compositional.asked import Triple, subsets
 from experiments.compositional.rows import Rows, share
 from experiments.samples import sheet
 
@@ -39,12 +39,13 @@ def heat_maps(rows: Rows, triples: Sequence[Triple]) -> Figure:
     return figure
 
 
-def sample_sheets(kept: NDArray[np.uint8] | None, triples: Sequence[Triple]) -> Figure:
+def sample_sheets(
+    kept: NDArray[np.uint8] | None, every: Sequence[tuple[str, ...]], triples: Sequence[Triple]
+) -> Figure:
     """A line a triple: the first samples, not chosen, where nothing, one, two and three attributes were asked for.
 
-    kept: uint8 [N, C, H, W], equally many of each of `conditions`, in their order.
+    kept: uint8 [N, C, H, W], equally many of each of `every` condition, in their order.
     """
-    every = conditions(triples)
     each = 0 if kept is None else len(kept) // len(every)
     figure = Figure(figsize=(8.0, 2.3 * len(triples)), layout="constrained")
     panels = figure.subplots(len(triples), 4, squeeze=False)

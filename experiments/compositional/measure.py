@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from clel.metrics.probes import linear_accuracy
 from clel.metrics.spaces import feature_space
 from clel.random import stream
 from clel.trained import load_trained
-from experiments.compositional.asked import Triple, conditions, read
+from experiments.compositional.asked import conditions, read
 from experiments.compositional.judge import Judge, judge_of
 from experiments.compositional.settings import Drawing, Protocol
 
@@ -49,9 +50,9 @@ def measure_run(folder: Path, protocol: Protocol, device: str, grids: Path | Non
 
     grids: folder for an array of the first samples of each condition, in their order.
     """
-    held = subject(folder, protocol.triples, device)
+    held = subject(folder, (*protocol.triples, protocol.alone), device)
     train = held.train
-    asked = [read(names, train) for names in conditions(protocol.triples, protocol.whole)]
+    asked = [read(names, train) for names in conditions(protocol.triples, protocol.alone, protocol.whole)]
     drawn = draw_all(held, asked, protocol)
     if grids is not None:
         save_samples(torch.cat([pixels[:KEPT] for pixels in drawn]), grids)
@@ -92,12 +93,12 @@ class Subject:
 
 
 @lru_cache(maxsize=1)
-def subject(folder: Path, triples: tuple[Triple, ...], device: str) -> Subject:
-    """The run of a folder; kept for its next measurement, since a sweep has many."""
+def subject(folder: Path, values: tuple[tuple[str, ...], ...], device: str) -> Subject:
+    """The run of a folder, and what is known of these values; kept, since a sweep asks for it often."""
     trained = load_trained(folder, METHODS, device)
     method, train, held_out = trained.method, trained.images, load(trained.run.dataset, "test")
     assert isinstance(method, CLEL)
-    attributes = list(dict.fromkeys(a.attribute for triple in triples for a in read(triple, train)))
+    attributes = list(dict.fromkeys(a.attribute for text in chain.from_iterable(values) for a in read((text,), train)))
     judge = judge_of(train, held_out, attributes)
     space = feature_space(trained.run.evaluate.features, train, held_out)
     known = {key: probes(method, train, held_out, attributes, key) for key in ("h", "u")}

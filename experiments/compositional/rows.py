@@ -50,14 +50,13 @@ def measured(found: Iterable[Found]) -> list[Mapping[str, Any]]:
     return [one.values for one in found if one.values is not None]
 
 
-def rows_of(found: Sequence[Found], asked: Iterable[tuple[str, ...]]) -> Rows:
-    """A row for each condition that was measured on a run, by its words."""
-    rows = {}
-    for words in asked:
-        own = [c for values in measured(found) for c in values["asked"] if tuple(c["words"]) == words]
-        if own:
-            rows[words] = _row(words, own)
-    return rows
+def rows_of(found: Sequence[Found]) -> Rows:
+    """A row for each condition that was measured, by its words and in the order that they were asked in."""
+    every: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for values in measured(found):
+        for condition in values["asked"]:
+            every.setdefault(tuple(condition["words"]), []).append(condition)
+    return {words: _row(words, own) for words, own in every.items()}
 
 
 def _row(words: tuple[str, ...], own: Sequence[Mapping[str, Any]]) -> Row:

@@ -45,6 +45,8 @@ class Protocol:
 
     drawing: Drawing
     triples: tuple[tuple[str, str, str], ...]
+    alone: tuple[str, ...]
+    """Values that are asked for by themselves, beside the triples."""
     samples: int
     """Chains for each thing that is asked."""
     whole: bool = False

@@ -52,7 +52,7 @@ def numbered(rows: Rows, triples: Sequence[Triple]) -> list[tuple[str, list[Row]
     """The measured rows by the number of attributes that they ask for, with NOT of one last."""
     asked = dict.fromkeys(chosen for triple in triples for chosen in subsets(triple))
     groups = [[rows[a] for a in asked if len(a) == size and a in rows] for size in range(4)]
-    groups.append([row for words, row in rows.items() if words not in asked])
+    groups.append([row for words, row in rows.items() if len(words) == 1 and words[0].startswith(NOT)])
     return [(name, own) for name, own in zip(NUMBERS, groups, strict=True) if own]
 
 
@@ -81,7 +81,7 @@ def _line(name: str, own: Sequence[Row], rows: Rows, triples: Sequence[Triple]) 
 
 
 def by_attribute(rows: Rows, triples: Sequence[Triple], probed: Mapping[str, tuple[str, float]]) -> Grid:
-    """A row for each declared value: what h knows of it, and the share of samples that show it as more is asked for.
+    """A row for each value that is asked for: what h knows, and the share of samples that show it.
 
     probed: attribute and its linear accuracy from h, by value.
     """
@@ -93,8 +93,7 @@ def by_attribute(rows: Rows, triples: Sequence[Triple], probed: Mapping[str, tup
     headers = [Header(("",)), Header(("h knows the", "attribute"), (knows,)), Header(("real", "images"))]
     headers += [Header((name,), group="share of samples") for name in ("nothing", "it alone", "one more", "two more")]
     lines = []
-    for value in dict.fromkeys(value for triple in triples for value in triple):
-        attribute, accuracy = probed[value]
+    for value, (attribute, accuracy) in probed.items():
         alone = rows.get((value,))
         more = [
             [a for triple in triples for _, a in additions(triple) if value in a and len(a) == size] for size in (2, 3)
@@ -105,10 +104,10 @@ def by_attribute(rows: Rows, triples: Sequence[Triple], probed: Mapping[str, tup
     return Grid(headers, lines, notes.texts)
 
 
-def probed_values(measured: Sequence[Mapping[str, Any]], triples: Sequence[Triple]) -> dict[str, tuple[str, float]]:
-    """Attribute, and its linear accuracy from h over the runs, of each declared value."""
+def probed_values(measured: Sequence[Mapping[str, Any]], values: Sequence[str]) -> dict[str, tuple[str, float]]:
+    """Attribute, and its linear accuracy from h over the runs, of each value."""
     found = {}
-    for value in dict.fromkeys(value for triple in triples for value in triple):
+    for value in dict.fromkeys(values):
         name = measured[0]["attribute_of"][value.removeprefix(NOT)]
         found[value] = (name, fmean(m["h"][name] for m in measured))
     return found

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from clel import cli
 from clel.attributes import shown
 from clel.config import ConfigError
 from clel.data import DataError, Images, shapes
@@ -33,9 +34,9 @@ from experiments.published import reported
 from experiments.store import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore::clel.metrics.frechet.SingularCovariance")
-TRIPLE = ("red", "circle", "dark")
+TRIPLE = ("red", "small", "dark")
 CHOSEN = SHAPES.drawing
-PROTOCOL = Protocol(CHOSEN, (TRIPLE,), 100)
+PROTOCOL = Protocol(CHOSEN, (TRIPLE,), (), 100)
 
 
 def real(n: int = 600) -> Images:
@@ -60,13 +61,13 @@ def made_up(shares_of: dict[tuple[str, ...], Sequence[float]], chance: float = 0
     asked = []
     for words in conditions([TRIPLE]):
         each = list(shares_of.get(words, [0.5] * len(words)))
-        values = {value: 0.25 for name in ("shape", "colour", "background") for value in ATTRIBUTES[name]}
+        values = {value: 0.25 for name in ("size", "colour", "background") for value in ATTRIBUTES[name]}
         values |= {w: e for w, e in zip(words, each, strict=True) if w in values}
         asked.append(
             {"words": list(words), "samples": 100, "each": each, "all": float(np.prod(each)), "values": values}
             | {"legible": 0.9, "chance": chance if len(words) == 3 else 0.25, "distance": 1.0, "distance_unasked": 2.0}
         )
-    known = {"shape": 0.9, "colour": 1.0, "background": 1.0}
+    known = {"size": 0.9, "colour": 1.0, "background": 1.0}
     names = {value: name for name in known for value in ATTRIBUTES[name]}
     return {"judge": "made up", "accuracy": known, "h": known, "u": known, "features": "f", "asked": asked} | {
         "attribute_of": names
@@ -79,15 +80,16 @@ def test_every_declared_triple_can_be_had() -> None:
         assert len(read(triple, images)) == 3
         assert len({a.attribute for a in read(triple, images)}) == 3
     values = {value for triple in SHAPES.triples for value in triple}
-    assert set(ATTRIBUTES["colour"]) | set(ATTRIBUTES["shape"]) | set(ATTRIBUTES["background"]) <= values
-    assert not values & set(ATTRIBUTES["position"]), "which crops and flips erase"
+    assert values == {*ATTRIBUTES["colour"], *ATTRIBUTES["size"], *ATTRIBUTES["background"]}
+    assert not values & set(SHAPES.alone) and read(SHAPES.alone[:1], images)
 
 
 def test_all_subsets_are_asked_for_once_and_each_value_negated() -> None:
-    every = conditions([TRIPLE, ("red", "square", "dark")])
+    every = conditions([TRIPLE, ("red", "square", "dark")], ["top", "red"])
     assert len(every) == len(set(every)) and every[0] == ()
     assert set(subsets(TRIPLE)) <= set(every) and ("not red",) in every and ("not square",) in every
-    assert len(every) == 8 + 4 + 4  # of the second triple, its subsets with square
+    assert len(every) == 8 + 4 + 4 + 1, "of the second triple its subsets with square, NOT of four, and top"
+    assert conditions([TRIPLE], ["top"], whole=True) == [(), TRIPLE]
 
 
 @pytest.mark.parametrize(
@@ -150,20 +152,20 @@ def test_real_images_show_what_they_have() -> None:
 
 def test_bars_count_what_reaches_them() -> None:
     good = made_up({(v,): [0.9] for v in TRIPLE} | {a: [0.85] * len(a) for a in subsets(TRIPLE) if len(a) > 1})
-    outcome = [(bar.reached, bar.of) for bar in bars(rows_of([found_of(good)], conditions([TRIPLE])), [TRIPLE])]
+    outcome = [(bar.reached, bar.of) for bar in bars(rows_of([found_of(good)]), [TRIPLE])]
     assert outcome == [(3, 3), (12, 12), (1, 1)]  # one value before in 6 additions, two before in 3
-    bad = made_up({("red",): [0.5], ("red", "circle"): [0.3, 0.9], TRIPLE: [0.2, 0.2, 0.2]})
-    rows = rows_of([found_of(bad)], conditions([TRIPLE]))
-    assert drop(rows, ("red",), ("red", "circle"), "red") == pytest.approx(0.2)
+    bad = made_up({("red",): [0.5], ("red", "small"): [0.3, 0.9], TRIPLE: [0.2, 0.2, 0.2]})
+    rows = rows_of([found_of(bad)])
+    assert drop(rows, ("red",), ("red", "small"), "red") == pytest.approx(0.2)
     alone, added, all_three = bars(rows, [TRIPLE])
     assert (alone.reached, alone.of) == (0, 3), "three times a base rate of 0.25 is 0.75"
-    assert (added.reached, added.of) == (6, 12) and added.worst == "red, circle, dark: circle by 0.70"
+    assert (added.reached, added.of) == (6, 12) and added.worst == "red, small, dark: small by 0.70"
     assert all_three.reached == 0 and "0.8" in all_three.outcome
 
 
 def test_tables_of_several_runs() -> None:
     found = [found_of(made_up({TRIPLE: [0.9] * 3}), 0), found_of(made_up({TRIPLE: [0.7] * 3}), 1), found_of(None, 2)]
-    rows = rows_of(found, conditions([TRIPLE]))
+    rows = rows_of(found)
     assert rows[TRIPLE].n == 2 and rows[TRIPLE].each == pytest.approx((0.8,) * 3)
     assert rows[TRIPLE].all == pytest.approx((0.9**3 + 0.7**3) / 2)
     assert share(rows, TRIPLE, "not red") == pytest.approx(0.2)
@@ -176,7 +178,7 @@ def test_tables_of_several_runs() -> None:
     ]
     assert table.rows[3][2].text == "0.80" and table.rows[3][6].text == "1.00 (2.00)"
     held = [one.values for one in found if one.values]
-    attributes = by_attribute(rows, [TRIPLE], probed_values(held, [TRIPLE]))
+    attributes = by_attribute(rows, [TRIPLE], probed_values(held, TRIPLE))
     assert len(attributes.headers) <= 7 and attributes.rows[0][0].text == "red (colour)"
     assert attributes.rows[1][1].text == "0.90" and attributes.rows[0][6].text == "0.80"
     csv = pd.read_csv(io.StringIO(as_csv(found)))
@@ -225,6 +227,15 @@ def test_a_walk_to_the_finished_table(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (folder / "compositional.md").read_text() == page and list(tmp_path.glob("runs/*/measured/*.json")) == kept
     with pytest.raises(ConfigError, match="has compositional of other options"):
         ARTEFACT.main(replace(options, weight=0.5))
+    # the same run by the command line; of alternatives each chain has one
+    (run,) = (path.parent.parent for path in kept)
+    ask = ["sample", str(run), "--n", "4", "--steps", "1", "--out", str(tmp_path / "x.npy")]
+    assert cli.main([*ask, "--with", "red/blue,circle", "--without", "large"]) == 0
+    said = capsys.readouterr().err
+    assert "a mixture of chains" in said and "red, circle, not large | blue, circle, not large" in said
+    assert np.load(tmp_path / "x.npy").shape == (4, 3, 16, 16)
+    assert cli.main([*ask, "--with", "red,blue"]) == 2
+    assert "red and blue: an image has one colour; for one or the other write red/blue" in capsys.readouterr().err
     again = artefact_of(ARTEFACT.stored(options))
     assert again is ARTEFACT and ARTEFACT.restored(ARTEFACT.stored(options), tmp_path).asked == asked
 
