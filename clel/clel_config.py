@@ -14,6 +14,8 @@ from clel.langevin import BufferConfig
 from clel.networks import NETWORKS, EncoderConfig, NetworkConfig, Normalisation
 from clel.quick import DIGIT_VIEWS, quick_ebm, quick_evaluate, quick_train
 from clel.settings import Recipe, TrainConfig
+from clel.shapes import NETWORK as SHAPES_NETWORK
+from clel.shapes import SHAPE_VIEWS, shapes_ebm, shapes_evaluate, shapes_train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +86,21 @@ class CLELConfig(EBMConfig):
 
 
 def clel_recipes() -> dict[str, Recipe]:
-    """quick (digits), evening (16x16, and with the paper's chains), small (the paper's ablation setting), paper (Base),
-    and the steps of Table 1b up to large."""
+    """quick (digits), shapes (attributes to compose), evening (16x16, and with the paper's chains), small (the paper's
+    ablation setting), paper (Base), and the steps of Table 1b up to large."""
     quick = CLELConfig(
         network=NETWORKS["tiny"],
         encoder=EncoderConfig("tiny", hidden=256, features=64),
         views=DIGIT_VIEWS,
         beta=0.003,
         **quick_ebm(),
+    )
+    shapes = CLELConfig(
+        network=SHAPES_NETWORK,
+        encoder=EncoderConfig("tiny", hidden=256, features=64),
+        views=SHAPE_VIEWS,
+        beta=0.01,
+        **shapes_ebm(),
     )
     encoder = EncoderConfig("tiny", hidden=512)
     evening = CLELConfig(network=NETWORK, encoder=encoder, **evening_ebm())
@@ -102,6 +111,7 @@ def clel_recipes() -> dict[str, Recipe]:
     paper = TrainConfig()
     return {
         "quick": Recipe(quick, quick_train(), quick_evaluate(), "clel-base"),
+        "shapes": Recipe(shapes, shapes_train(), shapes_evaluate(), None),
         "evening": Recipe(evening, evening_train(), evening_evaluate(), "clel-base"),
         "evening-persistent": Recipe(replace(evening, **persistent()), evening_train(), evening_evaluate(), None),
         "small": Recipe(

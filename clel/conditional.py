@@ -93,14 +93,24 @@ class ClassifierGuidedEnergy:
 
 @torch.no_grad()
 def guided_chains(
-    method: LangevinEBM, energy: Energy, n: int, guidance: Guidance, generator: torch.Generator
+    method: LangevinEBM,
+    energy: Energy,
+    n: int,
+    guidance: Guidance,
+    generator: torch.Generator,
+    start: Tensor | None = None,
 ) -> Tensor:
     """n Langevin chains on a guided energy -> images [N, C, H, W] in [0, 1]. `guidance.weight` is the energy's matter.
+
+    start: n images that the chains begin at, whatever `guidance.start` says.
 
     Raises:
         ConfigError: a buffer with fewer chains than n, or a method whose authors disturb no chains.
     """
-    if guidance.start == "buffer":
+    if start is not None:
+        require(len(start) == n, f"start has {len(start)} images for {n} chains")
+        x = start
+    elif guidance.start == "buffer":
         held = method.chains()
         require(len(held) >= n, f"the replay buffer has {len(held)} chains; asked for {n} at a time")
         x = held[torch.randperm(len(held), generator=generator, device=held.device)[:n]].to(method.device)
@@ -120,7 +130,11 @@ def guided_chains(
 
 @torch.no_grad()
 def sample_towards(
-    method: CLEL, towards: Tensor, generator: torch.Generator, guidance: Guidance | None = None
+    method: CLEL,
+    towards: Tensor,
+    generator: torch.Generator,
+    guidance: Guidance | None = None,
+    start: Tensor | None = None,
 ) -> Tensor:
     """Langevin chains on E(x) - w u(x).t: t [N, d] -> images [N, C, H, W] in [0, 1]; w = `guidance.weight`.
 
@@ -129,7 +143,7 @@ def sample_towards(
     guidance, d = guidance or Guidance(), method.config.network.features
     require(towards.ndim == 2 and towards.shape[1] == d, f"towards is {tuple(towards.shape)}; expected [N, {d}]")
     energy = GuidedEnergy(method.frozen_energy(), guidance.weight * towards.to(method.device))
-    return guided_chains(method, energy, len(towards), guidance, generator)
+    return guided_chains(method, energy, len(towards), guidance, generator, start)
 
 
 @torch.no_grad()
@@ -155,8 +169,10 @@ def class_latents(method: CLEL, images: Images, centred: bool = False) -> Tensor
     """
     if images.labels is None:
         raise ConfigError(f"{images.name}: no labels; a class's latent is made of the images of that class")
-    z = latents(method, images.pixels)
+    return summed(latents(method, images.pixels), images.labels, len(images.classes), centred)
+
+
+def summed(z: Tensor, labels: Tensor, count: int, centred: bool = False) -> Tensor:
+    """The normalised sum of the unit latents z [N, d] of each label: [count, d]."""
     z = z - z.mean(0) if centred else z
-    labels = images.labels.to(z.device)
-    sums = torch.zeros(len(images.classes), z.shape[1], device=z.device).index_add_(0, labels, z)
-    return F.normalize(sums, dim=1)
+    return F.normalize(torch.zeros(count, z.shape[1], device=z.device).index_add_(0, labels.to(z.device), z), dim=1)

@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 from clel.config import choose
 from experiments import table1
 from experiments.ablations.command import Ablations
+from experiments.compositional import command as compositional
 from experiments.conditional.command import CONDITIONAL
 from experiments.conditional.sweep import SWEEP
 from experiments.grid import Cell
@@ -33,7 +34,7 @@ class Artefact(Protocol):
     def summary(self, options: Any) -> str: ...
 
 
-MEASURED: tuple[Measured[Any], ...] = (CONDITIONAL, SWEEP, Ood(), Ablations())
+MEASURED: tuple[Measured[Any], ...] = (CONDITIONAL, SWEEP, compositional.ARTEFACT, Ood(), Ablations())
 """Those that are measured on trained runs; each is a command and a target of make of its name."""
 ARTEFACTS = {"table1": cast(Artefact, table1), "tune": cast(Artefact, tune)} | {
     a.name: cast(Artefact, a) for a in MEASURED

@@ -63,6 +63,7 @@ VARIABLES = {
     "ROUNDS": Variable("measured rounds of each benchmark; for conditional parts of the steps", "whole"),
     "DISTURBED": Variable("1 disturbs guided chains between rounds", "switch"),
     "EACH": Variable("chains a class", "whole"),
+    "ASKED": Variable("triples of attributes: 'red,circle,large; blue,square,dark'"),
     "SETS": Variable("sets of images out of distribution, with commas; all that are there if not given"),
     "PREPARATION": Variable("how images are prepared: suite, or as the code of clel, igebm, icd or jem does it"),
     "BETA": Variable("beta of E(x, h(x))", "number"),
@@ -165,6 +166,17 @@ TARGETS = {
     ),
     "conditional-sweep": experiment(
         "Choose the settings of make conditional on other seeds", "conditional-sweep", MEASURED | own("EACH", "KEEP")
+    ),
+    "compositional": experiment(
+        "Attributes composed in samples of a CLEL trained without labels",
+        "compositional",
+        MEASURED | own("ASKED", "WEIGHT", "STEPS", "START", "CENTRED", "SAMPLES"),
+    ),
+    "compositional-sweep": experiment(
+        "Choose the settings of make compositional on other seeds",
+        "compositional",
+        MEASURED | own("ASKED", "SAMPLES"),
+        "--sweep",
     ),
     "ood": experiment(
         "Images out of distribution told by the energies of every method's runs",

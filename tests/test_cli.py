@@ -231,7 +231,9 @@ def test_sample_towards_classes_and_images(run: Path, tmp_path: Path, capsys: py
     for more, message in [
         (["--classes", "12"], "unknown class of digits '12'"),
         (["--like", str(tmp_path / "small.png")], "this model has [1, 8, 8]"),
-        (["--classes", "all", "--like", "x.png"], "give one of them"),
+        (["--classes", "all", "--like", "x.png"], "give one of the three"),
+        (["--classes", "all", "--without", "red"], "give one of the three"),
+        (["--with", "red"], "digits has no attributes to compose"),
     ]:
         assert main([*ask, *more]) == 2
         assert message in capsys.readouterr().err

@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 
 import numpy as np
 import tyro
+from torch import Tensor
 
 from clel.commands.options import parse
-from clel.commands.towards import asked_for, drawn_towards
+from clel.commands.towards import asked_attributes, asked_for, drawn_towards
 from clel.conditional import Guidance
 from clel.config import require
 from clel.files import refuse_unwritable, write_atomically
@@ -39,10 +40,14 @@ class SampleOptions:
     """Towards classes, with CLEL: numbers or names separated by commas, or all. --n images, equally many of each."""
     like: str | None = None
     """Towards images, with CLEL: a file or folder of them. --n images, equally many of each."""
+    with_: Annotated[str, tyro.conf.arg(name="with")] = ""
+    """Towards attributes, with CLEL: red,circle for both at once, red/blue for chains of which each has one of them."""
+    without: str = ""
+    """Away from attributes: large,dark for neither."""
     weight: float = 0.05
-    """w in p(x | z) ~ exp(-E(x) + w u(x).z): how hard --classes and --like pull."""
+    """w in p(x | z) ~ exp(-E(x) + w u(x).z): how hard --classes and --like pull, and each attribute."""
     centred: bool = False
-    """Take the mean of all latents off a class's first, so that what classes share pulls nowhere."""
+    """Take the mean of all latents off a class's or an attribute's first, so that what all share pulls nowhere."""
     start: Literal["noise", "buffer"] = "noise"
     """Where chains towards something begin: uniform noise, or the replay buffer of training."""
     rounds: int = 1
@@ -62,7 +67,11 @@ def sample(arguments: list[str], methods: Methods) -> int:
     o = parse(SampleOptions, None, arguments, "clel sample", "Fresh chains from noise under a run's averaged weights.")
     require(o.out.suffix in (".png", ".npy"), f"--out is {o.out}; expected a name that ends in .png or .npy")
     require(o.n >= 1, f"--n is {o.n}; expected at least 1")
-    require(not (o.classes and o.like), "--classes and --like: give one of them")
+    composed = o.with_ or o.without
+    require(
+        sum(map(bool, (o.classes, o.like, composed))) < 2,
+        "--classes, --like, and --with or --without: give one of the three",
+    )
     require(o.checkpoint != "all", "--checkpoint is all; expected last or an iteration")
     run = load_config(o.run, methods)
     doubt = doubts(o.run, run) if o.checkpoint is None else ""
@@ -74,7 +83,11 @@ def sample(arguments: list[str], methods: Methods) -> int:
     evaluate = trained.run.evaluate
     if o.steps is not None:
         evaluate = replace(evaluate, steps=o.steps)
-    z = asked_for(o.classes, o.like, trained.method, trained.images, o.centred)
+    z: Tensor | None
+    if composed:
+        z = asked_attributes(o.with_, o.without, trained.method, trained.images, o.centred)
+    else:
+        z = asked_for(o.classes, o.like, trained.method, trained.images, o.centred)
     if z is None:
         pixels, columns = draw(trained.method, o.n, evaluate, o.seed, "clel sample"), 8
     else:

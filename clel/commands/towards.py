@@ -1,12 +1,14 @@
-"""What clel sample is asked to go towards: classes of the training images, or images like which it is to draw."""
+"""What clel sample is asked to go towards: classes, attributes of the training images, or images like which to draw."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from clel.attributes import alternatives, attribute_latents, target, words
 from clel.clel import CLEL
 from clel.conditional import Guidance, class_latents, latents, sample_towards
 from clel.config import choose, require
@@ -25,11 +27,33 @@ def asked_for(classes: str, like: str | None, method: Method, images: Images, ce
     """
     if not classes and like is None:
         return None
-    require(isinstance(method, CLEL), f"{method.title} has no encoder; --classes and --like are for CLEL")
-    assert isinstance(method, CLEL)
+    method = with_encoder(method)
     if like is not None:
         return latents(method, pictures(like))
     return class_latents(method, images, centred)[[number(name.strip(), images) for name in named(classes, images)]]
+
+
+def asked_attributes(with_: str, without: str, method: Method, images: Images, centred: bool) -> Tensor:
+    """The sums of latents [K, d] of the K conjunctions that --with and --without name; K > 1 is a mixture of chains.
+
+    Raises:
+        ConfigError: a method without an encoder, images without attributes, or a contradiction.
+    """
+    method, asked = with_encoder(method), alternatives(with_, without, images)
+    if len(asked) > 1:
+        parts = " | ".join(map(words, asked))
+        print(f"a mixture of chains, equally many towards each of: {parts}", file=sys.stderr)
+    of = attribute_latents(method, images, centred)
+    return torch.stack([target(one, of, images.values) for one in asked])
+
+
+def with_encoder(method: Method) -> CLEL:
+    """The method, where it is CLEL; raises ConfigError for another, which has no latents to go towards."""
+    require(
+        isinstance(method, CLEL), f"{method.title} has no encoder; --classes, --like, --with and --without are for CLEL"
+    )
+    assert isinstance(method, CLEL)
+    return method
 
 
 def pictures(like: str) -> Tensor:

@@ -5,10 +5,13 @@ Z. Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import torch
 
 from clel.data import sources
 from clel.data.decode import decode
@@ -19,7 +22,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 CROP, SIDE = 140, 64
-PARTITION = "list_eval_partition.txt"
+PARTITION, ATTRIBUTES = "list_eval_partition.txt", "list_attr_celeba.txt"
+NAMES = {"Male": ("Female", "Male")}
+"""What the values no and yes of an attribute are called, where that is not "no Young" and "Young"."""
 _SPLITS = {"train": "0", "test": "1"}
 
 
@@ -29,7 +34,8 @@ def load_celeba(
     """The split "train" (162,770 images) or "test" (the official validation split, 19,867): uint8 [N, 3, side, side].
 
     Centre crop 140, then a bilinear (antialiased) resize; the held-out images are CelebA's validation split. With side
-    64 both are what CLEL's release does. No labels. Images are decoded at each call, which takes minutes on few cores.
+    64 both are what CLEL's release does. No labels; the 40 attributes where their file lies beside the partition's.
+    Images are decoded at each call, which takes minutes on few cores.
 
     Args:
         name: of the images.
@@ -68,7 +74,26 @@ def load_celeba(
         return prepare(image, side)
 
     pixels = decode(tree.read(index), index, str(path), prepared)
-    return Images(pixels, None, name, split)
+    images, table = Images(pixels, None, name, split), partition.with_name(ATTRIBUTES)
+    return with_attributes(images, chosen, table, digests[ATTRIBUTES]) if table.exists() else images
+
+
+def with_attributes(images: Images, files: Sequence[str], table: Path, digest: str) -> Images:
+    """The images, which are these files, with what list_attr_celeba.txt says of them: 0 for its -1, and 1.
+
+    Raises:
+        DataError: another file than the published one, or one without a line for an image.
+    """
+    text = table.read_bytes()
+    sources.verify(text, digest, str(table))
+    _, header, *lines = text.decode("ascii", "replace").splitlines()
+    names, rows = header.split(), {file: marks for file, *marks in map(str.split, filter(str.strip, lines))}
+    lacking = [file for file in files if len(rows.get(file, ())) != len(names)]
+    if lacking:
+        raise DataError(f"{table}: has no line of {len(names)} attributes for {lacking[0]}; get it anew")
+    marks = (torch.tensor([[int(mark) for mark in rows[file]] for file in files]) > 0).long()
+    values = {name: NAMES.get(name, (f"no {name}", name)) for name in names}
+    return replace(images, attributes=dict(zip(names, marks.unbind(1), strict=True)), values=values)
 
 
 def central(image: Image, side: int) -> Image:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -47,6 +47,7 @@ class Images:
         name, split: where it is from, such as ("digits", "train").
         classes: names of the classes, in label order; empty without labels.
         attributes: further int64 [N] labels by name (the shapes data set has shape, colour, size, ...).
+        values: names of the values of each attribute, in the order of its labels.
 
     Raises:
         DataError: pixels or labels of another kind, or no image at all.
@@ -58,6 +59,7 @@ class Images:
     split: str = "train"
     classes: tuple[str, ...] = ()
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         p = self.pixels
@@ -101,7 +103,7 @@ class Images:
         """The same images with pixels and labels on `device`."""
         labels = None if self.labels is None else self.labels.to(device)
         attributes = {k: v.to(device) for k, v in self.attributes.items()}
-        return Images(self.pixels.to(device), labels, self.name, self.split, self.classes, attributes)
+        return replace(self, pixels=self.pixels.to(device), labels=labels, attributes=attributes)
 
     def batch(self, indices: Tensor) -> Tensor:
         """The pixels uint8 [n, C, H, W] of images by their indices int64 [n], which are on the CPU."""

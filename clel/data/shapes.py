@@ -54,7 +54,8 @@ def load_shapes(split: str) -> Images:
     generator = stream("cpu", 0, "shapes", split)
     n = COUNTS[split]
     attributes = {name: torch.randint(len(values), (n,), generator=generator) for name, values in ATTRIBUTES.items()}
-    return Images(render(attributes, generator), attributes["shape"], "shapes", split, ATTRIBUTES["shape"], attributes)
+    pixels, kinds = render(attributes, generator), ATTRIBUTES["shape"]
+    return Images(pixels, attributes["shape"], "shapes", split, kinds, attributes, ATTRIBUTES)
 
 
 def render(attributes: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:

@@ -27,7 +27,7 @@ class Remote:
 
 _CELEBA = (
     "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (Align&Cropped Images)",
-    "img_align_celeba.zip (or the folder in it) and list_eval_partition.txt",
+    "img_align_celeba.zip (or the folder in it) and list_eval_partition.txt (for attributes list_attr_celeba.txt)",
 )
 BY_HAND = {
     "celeba64": _CELEBA,

@@ -226,6 +226,27 @@ def test_celeba64_is_the_release_s_crop_and_splits(tmp_path: Path, hashes: Publi
             assert (pixels.permute(1, 2, 0).numpy() == np.asarray(crop)).all()
 
 
+def test_celeba64_has_attributes_where_their_file_is(tmp_path: Path, hashes: Publish) -> None:
+    faces, partition = celeba()
+    rows = [f"{name} {1 if i % 2 else -1}  {-1 if i == 1 else 1}" for i, name in enumerate(faces)]
+    table = "\n".join([str(len(faces)), "Male Young ", *rows, ""]).encode()
+    hashes({"list_eval_partition.txt": partition, "list_attr_celeba.txt": table})
+    write(tmp_path / "celeba/list_eval_partition.txt", partition)
+    for name, values in faces.items():
+        write(tmp_path / "celeba/img_align_celeba" / name, encode(values))
+    assert not load("celeba64", "train", tmp_path).attributes
+    write(tmp_path / "celeba/list_attr_celeba.txt", table)
+    train, valid = load("celeba64", "train", tmp_path), load("celeba64", "test", tmp_path)
+    assert train.values == {"Male": ("Female", "Male"), "Young": ("no Young", "Young")}
+    assert [train.attributes[name].tolist() for name in ("Male", "Young")] == [[0, 1], [1, 0]]
+    assert valid.attributes["Male"].tolist() == [0, 1] and train.labels is None
+    short = table.replace(b"000002.jpg 1  -1", b"000002.jpg 1")
+    hashes({"list_eval_partition.txt": partition, "list_attr_celeba.txt": short})
+    write(tmp_path / "celeba/list_attr_celeba.txt", short)
+    with pytest.raises(DataError, match=r"has no line of 2 attributes for 000002\.jpg"):
+        load("celeba64", "train", tmp_path)
+
+
 def test_celeba64_refusals(tmp_path: Path, hashes: Publish) -> None:
     faces, partition = celeba()
     hashes({"list_eval_partition.txt": partition, "img_align_celeba.zip": b"published"})

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from clel.data import DataError, Images, load
-from clel.data.recognise import recognise
+from clel.data.recognise import legible, recognise
 from clel.data.shapes import ATTRIBUTES, PALETTE, RADII, coverage, render
+from clel.data.side import averaged
 from clel.random import stream
 
 
@@ -28,10 +29,20 @@ def test_what_it_holds(held_out: Images) -> None:
         assert (count - 5000 / k).abs().max() < 5 * (5000 / k * (1 - 1 / k)) ** 0.5
 
 
-def test_every_attribute_of_every_image_is_read_back(held_out: Images) -> None:
-    read = recognise(held_out.pixels)
+@pytest.mark.parametrize("side", [32, 16])
+def test_every_attribute_of_every_image_is_read_back(held_out: Images, side: int) -> None:
+    pixels = held_out.pixels if side == 32 else averaged(held_out, side).pixels
+    read = recognise(pixels)
     wrong = {name: int((read[name] != values).sum()) for name, values in held_out.attributes.items()}
     assert wrong == dict.fromkeys(ATTRIBUTES, 0)
+    assert float(legible(pixels).min()) > 0.98
+
+
+def test_an_image_without_a_shape_is_not_legible() -> None:
+    grey = torch.full((1, 3, 16, 16), 90, dtype=torch.uint8)
+    noise = torch.randint(0, 256, (50, 3, 16, 16), dtype=torch.uint8, generator=stream("cpu", 0, "noise"))
+    assert float(legible(grey)) == 0 and float(legible(noise).max()) < 0.8
+    recognise(grey)  # an answer all the same
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)

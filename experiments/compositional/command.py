@@ -1,0 +1,163 @@
+"""make compositional: attributes composed with AND and NOT by a CLEL that never saw a label of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines import METHODS
+from clel.attributes import NOT
+from clel.feature_choice import settled
+from clel.run import resolve
+from experiments.compositional import sweep
+from experiments.compositional.asked import Triple, composed_of, triples_of
+from experiments.compositional.figures import heat_maps, sample_sheets
+from experiments.compositional.measure import measure_run
+from experiments.compositional.options import Compositional, checked, dataset_of, drawing_of
+from experiments.compositional.rows import as_csv, bars, measured, rows_of
+from experiments.compositional.settings import TUNING_SEEDS, Protocol, tried
+from experiments.compositional.table import by_attribute, by_number, figure_4b, probed_values
+from experiments.drawing import png
+from experiments.grid import PROFILES, Cell, seeded
+from experiments.headings import data_title
+from experiments.markup import Grid, latex_comment, titled, to_latex, to_markdown
+from experiments.measured.artefact import Artefact, Found
+from experiments.measured.kept import path_of
+from experiments.variants import changed
+
+SMOKE = (("langevin.steps", 2), ("batch_size", 8), ("contrastive_batch_size", 8))
+"""In the profile smoke each data set has the small networks of `shapes`, and these settings."""
+
+
+class CompositionalArtefact(Artefact[Compositional]):
+    """See the module."""
+
+    name = "compositional"
+    options = Compositional
+
+    def completed(self, options: Compositional) -> Compositional:
+        return checked(options)
+
+    def cells_of(self, options: Compositional) -> list[Cell]:
+        dataset = dataset_of(options)
+        small = options.profile == "smoke"
+        preset = "shapes" if small else composed_of(dataset).preset
+        run: Any = resolve(METHODS, "clel", preset, dataset=dataset, device=options.device)
+        if small:
+            cut = PROFILES["smoke"]
+            run = changed(run, SMOKE)
+            features = "classifier" if dataset.startswith("shapes") else "auto"
+            evaluate = replace(run.evaluate, features=features, **dict(cut.cut_evaluate))
+            length = {**dict(cut.cut_train), "evaluate_every": 0, "sample_every": 0}
+            run = replace(run, train=replace(run.train, **length), evaluate=evaluate)
+        run = replace(run, evaluate=settled(run.evaluate, dataset))
+        seeds = TUNING_SEEDS[: options.seeds] if options.sweep else range(options.seeds)
+        return seeded(Cell(f"clel:{preset}", "CLEL", options.profile, run), seeds)
+
+    def protocols(self, options: Compositional, cell: Cell) -> Sequence[Protocol]:
+        declared = composed_of(cell.dataset)
+        alone = () if options.asked or options.sweep else declared.alone
+        triples = triples_of(options.asked, declared.triples)
+        drawings = tried(drawing_of(options).steps) if options.sweep else [drawing_of(options)]
+        return [Protocol(drawing, triples, alone, options.samples, options.sweep) for drawing in drawings]
+
+    def measure(self, cell: Cell, folder: Path, protocol: Protocol) -> dict[str, Any]:
+        device = getattr(cell.run, "device", "auto")
+        return measure_run(folder, protocol, device, grids_of(folder, protocol))
+
+    def contents(self, options: Compositional, found: Sequence[Found], above: Sequence[str]) -> dict[str, str | bytes]:
+        if options.sweep:
+            return sweep.contents(self.name, found, drawing_of(options), above)
+        triples = self.triples(options)
+        lines, grids = self.about(options, found, above), self.tables(options, found)
+        rows = rows_of(found)
+        if not rows:
+            return {f"{self.name}.md": "\n\n".join([*map(titled, lines), "No run has been measured.\n"])}
+        return {
+            f"{self.name}.md": "\n\n".join([*map(titled, lines), *(to_markdown(grid) for grid in grids)]),
+            f"{self.name}.tex": latex_comment(lines) + "\n\\par\\medskip\n".join(to_latex(grid) for grid in grids),
+            f"{self.name}.csv": as_csv(found),
+            f"figures/{self.name}.png": png(heat_maps(rows, triples)),
+            f"figures/{self.name}_samples.png": png(sample_sheets(kept_samples(found), list(rows), triples)),
+        }
+
+    def words(self, options: Compositional, found: Sequence[Found]) -> list[str]:
+        if options.sweep:
+            return sweep.words(found, drawing_of(options))
+        triples = self.triples(options)
+        rows = rows_of(found)
+        lines = [f"Composed attributes, {drawing_of(options).words}:"]
+        for triple in triples:
+            if triple in rows:
+                row = rows[triple]
+                lines.append(f"  {', '.join(triple):<32}{row.all:>6.2f} all at once, {row.chance:.3f} by chance")
+        return lines + [f"  {bar.outcome}" for bar in bars(rows, triples)]
+
+    def folder(self, options: Compositional) -> Path:
+        own = super().folder(options)
+        return own.with_name(f"{own.name}-{self.name}-sweep") if options.sweep else own
+
+    def command(self, options: Compositional) -> str:
+        again = super().command(options)
+        sweep = again.replace(f"make {self.name}", f"make {self.name}-sweep", 1).replace(" SWEEP=1", "", 1)
+        return sweep if options.sweep else again
+
+    def triples(self, options: Compositional) -> tuple[Triple, ...]:
+        """The triples that are asked for."""
+        return triples_of(options.asked, composed_of(dataset_of(options)).triples)
+
+    def tables(self, options: Compositional, found: Sequence[Found]) -> list[Grid]:
+        """The tables of what was measured; none before anything was."""
+        held, triples = measured(found), self.triples(options)
+        if not held:
+            return []
+        rows = rows_of(found)
+        values = [v for words in rows for v in words if not v.startswith(NOT)]
+        probed = probed_values(held, values)
+        return [by_number(rows, triples, held[0]["features"]), by_attribute(rows, triples, probed), figure_4b(rows)]
+
+    def about(self, options: Compositional, found: Sequence[Found], above: Sequence[str]) -> list[str]:
+        """The lines above the tables."""
+        held, triples, drawing = measured(found), self.triples(options), drawing_of(options)
+        declared = composed_of(dataset_of(options))
+        lines = [
+            f"Composed attributes: CLEL trained without labels, data set {data_title(dataset_of(options))}, profile "
+            f"{options.profile}; chains on E(x) - w sum_a s_a u(x).z_a, z_a the normalised sum of the encodings of all "
+            "training images with a (CLEL Section 3.4); s_a is -1 for NOT.",
+            f"Drawn: {drawing.words}; {options.samples} samples of each thing asked. "
+            f"These were {declared.why if drawing == declared.drawing else 'given'}.",
+        ]
+        if held:
+            judged = ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in held[0]["accuracy"].items())
+            lines.append(f"Judge: {held[0]['judge']}; right on held-out images: {judged}.")
+            lines.append(f"h and u: linear accuracy on held-out images, {known(held)}.")
+            outcomes = "; ".join(bar.outcome for bar in bars(rows_of(found), triples))
+            lines.append(f"Bars: {outcomes}.")
+        return [*lines, *above]
+
+
+def known(held: Sequence[Any]) -> str:
+    """What h, and in brackets u, know of each attribute of the first run: "colour 0.99 (0.97), ..."."""
+    return ", ".join(f"{name} {h:.2f} ({held[0]['u'][name]:.2f})" for name, h in held[0]["h"].items())
+
+
+def grids_of(folder: Path, protocol: Protocol) -> Path:
+    """The folder of the samples that a measurement keeps."""
+    return path_of(folder, "compositional", protocol).with_suffix("")
+
+
+def kept_samples(found: Sequence[Found]) -> NDArray[np.uint8] | None:
+    """The samples that the first measured run kept; None where they are gone."""
+    for one in found:
+        path = grids_of(one.run.folder, one.protocol) / "samples.npy"
+        if one.values is not None and path.exists():
+            return np.asarray(np.load(path))
+    return None
+
+
+ARTEFACT = CompositionalArtefact()
