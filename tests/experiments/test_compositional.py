@@ -129,8 +129,8 @@ def test_reported_seeds_chose_nothing() -> None:
     tuning = [cell.seed for cell in ARTEFACT.cells_of(Compositional(seeds=3, sweep=True))]
     assert seeds == [0, 1, 2] and tuning == [100, 101, 102]
     (cell,) = ARTEFACT.cells_of(Compositional())
-    assert [p.drawing for p in ARTEFACT.protocols(Compositional(sweep=True), cell)] == tried(CHOSEN.steps)
-    assert drawing_of(Compositional()) == CHOSEN in tried(CHOSEN.steps)
+    assert [p.drawing for p in ARTEFACT.protocols(Compositional(sweep=True), cell)] == tried(cell.measured.steps)
+    assert drawing_of(Compositional()) == CHOSEN in tried(cell.measured.steps)
     assert drawing_of(Compositional(weight=0.5, start="samples")) == replace(CHOSEN, weight=0.5, start="samples")
 
 
