@@ -23,6 +23,9 @@ from experiments.references import REFERENCES, ReferenceRun
 from experiments.study.settings import ChainsRun
 from experiments.variants import Changes, Setting, changed, combinations, keys, label, refuse_unknown, value_of, words
 
+MOST_SEEDS = 10_000
+"""Of a row; more are a slip of the hand, and would fill the memory before anything is trained."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -140,8 +143,8 @@ def table1_cells(
             seed.
     """
     chosen = choose(PROFILES, profile, "profile")
-    if seeds < 1:
-        raise ConfigError(f"seeds is {seeds}; expected at least 1")
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise ConfigError(f"seeds is {seeds}; expected at least 1, and {MOST_SEEDS:,} at most")
     require(minutes is None or minutes > 0, f"MINUTES is {minutes}; expected minutes of training, more than 0")
     dataset = at_side(dataset or chosen.dataset, chosen.side)
     length = {} if minutes is None else {"minutes": minutes}

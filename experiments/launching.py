@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clel.config import require
 from experiments.grid import Cell
 from experiments.launch import run_here
 from experiments.local import run_local
@@ -33,6 +34,11 @@ class Launching:
     """local: workers on this machine. debug: one after the other in this process. slurm: job arrays (docs/slurm.md)."""
     slurm: SlurmOptions = field(default_factory=SlurmOptions)
     """Resources and sbatch parameters, for the cluster slurm."""
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "runs_per_gpu"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"{name} is {value}; expected at least 1")
 
 
 def run_on_this_machine(cells: Sequence[Cell], runs: Path, options: Launching) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clel.config import ConfigError, differences
+from clel.config import ConfigError, differences, require
 from clel.data.registry import data_root, located
 from clel.data.side import split_side
 from clel.files import write_atomically
@@ -38,6 +38,8 @@ class Meaning:
 
     def refuse_another(self, folder: Path) -> None:
         """Raise ConfigError, with both, where the folder has a table of this kind that is another one."""
+        for place in (folder, *folder.parents):
+            require(not place.is_file(), f"{place} is a file; OUT=... names a folder, made where it is missing")
         way = "Nothing was replaced: give another OUT=..., or move that folder away"
         there = _read(folder, way).get(self.kind)
         if there is not None and there != self.given:

@@ -26,6 +26,7 @@ from clel.metrics.cache import cache_root
 from clel.reference import is_statistics, load_statistics
 from clel.run import choose_device, resolve
 from clel.target import open_target
+from experiments.__main__ import main as experiments
 from experiments.external import load_external
 
 FID = ["--features", "classifier", "--device", "cpu"]
@@ -181,3 +182,27 @@ def test_no_download_is_asked_for_where_none_is_needed(capsys: pytest.CaptureFix
     assert main(["fid", "digits:test", "digits", "--device", "cpu"]) == 2
     error = capsys.readouterr().err
     assert "--features lite0" in error and "classifier" in error, error
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--workers", "-1"], "workers is -1; expected at least 1"),
+        (["--workers", "0"], "workers is 0; expected at least 1"),
+        (["--runs-per-gpu", "0"], "runs_per_gpu is 0; expected at least 1"),
+        (["--seeds", "1000000000"], "expected at least 1, and 10,000 at most"),
+        (["--methods", ","], "which names none; leave it out for all"),
+        (["--out", "a-file"], "a-file is a file; OUT=... names a folder"),
+    ],
+)
+@pytest.mark.parametrize("command", ["table1", "tune", "ood"])
+def test_options_of_tables_are_checked_first(
+    command: str, given: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if command == "tune" and given[0] == "--seeds":
+        return
+    Path("a-file").write_text("")
+    assert experiments([command, "--profile", "smoke", "--device", "cpu", *given]) == 2
+    said = capsys.readouterr().err
+    assert message in said, said
+    assert [path.name for path in Path().iterdir()] == ["a-file"]

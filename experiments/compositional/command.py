@@ -63,7 +63,7 @@ class CompositionalArtefact(Artefact[Compositional]):
         declared = composed_of(cell.dataset)
         alone = () if options.asked or options.sweep else declared.alone
         triples = triples_of(options.asked, declared.triples)
-        drawings = tried(drawing_of(options).steps) if options.sweep else [drawing_of(options)]
+        drawings = tried(cell.measured.steps) if options.sweep else [drawing_of(options)]
         return [Protocol(drawing, triples, alone, options.samples, options.sweep) for drawing in drawings]
 
     def measure(self, cell: Cell, folder: Path, protocol: Protocol) -> dict[str, Any]:

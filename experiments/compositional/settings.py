@@ -55,7 +55,7 @@ class Protocol:
     """To be raised when the code changes what the numbers are."""
 
 
-WEIGHTS = (0.03, 0.1, 0.3, 1.0)
+WEIGHTS = (0.01, 0.03, 0.1, 0.3)
 
 
 def tried(steps: int) -> list[Drawing]:

@@ -129,8 +129,8 @@ def test_reported_seeds_chose_nothing() -> None:
     tuning = [cell.seed for cell in ARTEFACT.cells_of(Compositional(seeds=3, sweep=True))]
     assert seeds == [0, 1, 2] and tuning == [100, 101, 102]
     (cell,) = ARTEFACT.cells_of(Compositional())
-    assert [p.drawing for p in ARTEFACT.protocols(Compositional(sweep=True), cell)] == tried(CHOSEN.steps)
-    assert drawing_of(Compositional()) == CHOSEN in tried(CHOSEN.steps)
+    assert [p.drawing for p in ARTEFACT.protocols(Compositional(sweep=True), cell)] == tried(cell.measured.steps)
+    assert drawing_of(Compositional()) == CHOSEN in tried(cell.measured.steps)
     assert drawing_of(Compositional(weight=0.5, start="samples")) == replace(CHOSEN, weight=0.5, start="samples")
 
 
@@ -194,7 +194,8 @@ def test_the_papers_figure_is_printed_as_published() -> None:
 
 
 def walk(out: Path, **more: Any) -> tuple[Compositional, Path]:
-    options = Compositional(profile="smoke", cluster="debug", samples=6, device="cpu", out=out, **more)
+    given = {"samples": 6, **more}
+    options = Compositional(profile="smoke", cluster="debug", device="cpu", out=out, **given)
     assert ARTEFACT.main(options) == 0
     return options, ARTEFACT.folder(options)
 
@@ -270,7 +271,7 @@ def test_a_walk_on_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("CLEL_DATA", str(tmp_path / "data"))
     write_celeba(tmp_path / "data" / "celeba64", monkeypatch)
     monkeypatch.setitem(spaces.FEATURES, "lite0", lambda *_: FewFeatures())
-    _, folder = walk(tmp_path, dataset="celeba64")
+    _, folder = walk(tmp_path, dataset="celeba64", samples=2)
     page = (folder / "compositional.md").read_text()
     assert "classifier-v1, one an attribute; right on held-out images: Young " in page.replace("\\", "")
     assert "| nothing | 0.80<sup>a</sup> |" in page or "| nothing | 0.80 |" in page

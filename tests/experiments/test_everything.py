@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 import tyro
 
+from baselines import METHODS, SUBJECT
+from clel.ebm import LangevinEBM
+from clel.method import Method
+from clel.run import Run
 from experiments.__main__ import COMMANDS
+from experiments.conditional.command import CONDITIONAL, ConditionalOptions
 from experiments.everything import ARTEFACTS, All, main
+from experiments.ood.command import Ood, OodOptions
 from experiments.slurm.options import SlurmOptions
 
 
@@ -55,3 +61,10 @@ def test_an_interruption_is_of_all(tmp_path: Path) -> None:
     run = Recorder({"conditional": 130})
     assert main(All(out=tmp_path), run) == 130
     assert list(run.orders) == ["table1", "conditional"]
+
+
+def test_a_method_stands_where_it_offers_what_is_needed() -> None:
+    stand = {cell.run.method for cell in Ood().cells_of(OodOptions(profile="smoke")) if isinstance(cell.run, Run)}
+    assert stand == {name for name, method in METHODS.items() if method.energy is not Method.energy}
+    guided = {c.run.method for c in CONDITIONAL.cells_of(ConditionalOptions()) if isinstance(c.run, Run)}
+    assert all(issubclass(METHODS[name], LangevinEBM) for name in guided) and SUBJECT in guided
