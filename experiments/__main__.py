@@ -20,6 +20,7 @@ from experiments.artefacts import MEASURED
 from experiments.borrowed import command as borrowed
 from experiments.engines import command as engines
 from experiments.features import command as features
+from experiments.launching import refuse
 from experiments.slurm import again, commands
 from experiments.slurm.clients import SchedulerError
 from experiments.speed import bench
@@ -57,7 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options, run = choose(COMMANDS, arguments[0], "experiment")
         with shown_notices():
-            return run(tyro.cli(options, args=arguments[1:], prog=f"python -m experiments {arguments[0]}"))
+            given: Any = tyro.cli(options, args=arguments[1:], prog=f"python -m experiments {arguments[0]}")
+            refuse(given)
+            return run(given)
     except (Busy, CheckpointError, ConfigError, DataError, SchedulerError, OSError) as error:
         print(f"experiments: {error}", file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from clel.config import require
 from experiments.grid import Cell
@@ -35,10 +36,15 @@ class Launching:
     slurm: SlurmOptions = field(default_factory=SlurmOptions)
     """Resources and sbatch parameters, for the cluster slurm."""
 
-    def __post_init__(self) -> None:
-        for name in ("workers", "runs_per_gpu"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, f"{name} is {value}; expected at least 1")
+
+def refuse(options: Any) -> None:
+    """Raise ConfigError for options of any command that cannot be meant, whatever it does with them."""
+    for name in ("workers", "runs_per_gpu"):
+        value = getattr(options, name, None)
+        require(value is None or value >= 1, f"{name} is {value}; expected at least 1")
+    methods = getattr(options, "methods", "")
+    wanted = [name for name in methods.split(",") if name.strip()]
+    require(bool(wanted) or not methods.strip(), f"METHODS is {methods!r}, which names none; leave it out for all")
 
 
 def run_on_this_machine(cells: Sequence[Cell], runs: Path, options: Launching) -> None:
