@@ -27,7 +27,7 @@ from clel.files import write_atomically
 from clel.interrupt import Interrupted
 from clel.length import lasting
 from clel.lock import locked
-from clel.log import Notice, plain
+from clel.log import plain
 from clel.method import Method
 from clel.metrics import SingularCovariance
 from clel.metrics.spaces import feature_space
@@ -103,7 +103,6 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
             run = timed(run, methods, images)
             record["config"] = to_dict(run)
             method = build(run, methods, images.spec, device)
-            say_long_warmup(run)
             refuse_large_batch(method.images_per_step, images)
         if not ended:
             # a failure is forgotten once the run is taken up again
@@ -153,14 +152,6 @@ def _look_at(run: Run[Any], folder: Path, methods: Methods) -> None:
     refuse_rounds(kind, run.config, run.evaluate)
     if untrained(folder):
         kind.require_inputs(run.config)
-
-
-def say_long_warmup(run: Run[Any]) -> None:
-    """Warn where the learning rate would never reach what was asked for."""
-    warmup, iterations = getattr(lasting(run).config, "warmup", 0), lasting(run).train.iterations
-    if isinstance(warmup, int) and warmup >= iterations > 0:
-        text = f"the learning rate warms up over {warmup:,} iterations, and training has {iterations:,}"
-        warnings.warn(f"{text}: it stays below lr to the end. Lower --config.warmup", Notice, stacklevel=2)
 
 
 def refuse_large_batch(batch: int, images: Images) -> None:
@@ -226,9 +217,6 @@ def measure(
     evaluations = evaluate(subject, real, run.evaluate)
     first = evaluations.get("fresh") or next(iter(evaluations.values()))
     values = metrics(evaluations)
-    if values.get("classes_fresh") == 1 and len(trained.images.classes) > 1:
-        text = "all fresh samples of which the classifier is sure are of one class of the data"
-        warnings.warn(f"{folder.name}: collapsed: {text} (classes_fresh is 1)", Notice, stacklevel=2)
     if checkpoint is None:
         write_atomically(folder / "samples.png", (folder / first["folder"] / "samples.png").read_bytes())
     return {"metrics": values, "protocol": first["protocol"], "evaluations": evaluations}

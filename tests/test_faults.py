@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ from PIL import Image
 from baselines import METHODS
 from clel import cli, provenance
 from clel.cli import main
+from clel.commands.train import collapsed, long_warmup
 from clel.config import ConfigError
 from clel.data import DataError, load, open_samples
-from clel.execute import refuse_large_batch, say_long_warmup
+from clel.execute import refuse_large_batch
 from clel.log import Notice
 from clel.metrics import classifier_space
 from clel.metrics.cache import cache_root
@@ -164,14 +164,13 @@ def test_what_does_not_fit_is_refused_first(tmp_path: Path) -> None:
         load("y.npz")
 
 
-def test_a_warm_up_that_never_ends_is_said() -> None:
+def test_a_warm_up_that_never_ends_and_a_collapse_are_said() -> None:
     run = resolve(METHODS, "clel", "quick")
     short = replace(run, train=replace(run.train, iterations=run.config.warmup))
-    with pytest.warns(Notice, match=f"warms up over {run.config.warmup} iterations, and training has"):
-        say_long_warmup(short)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        say_long_warmup(run)
+    assert f"warms up over {run.config.warmup} iterations, and training has" in long_warmup(short)
+    assert long_warmup(run) == ""
+    assert "of one class" in collapsed({"metrics": {"classes_fresh": 1}})
+    assert collapsed({"metrics": {"classes_fresh": 2}}) == collapsed({"metrics": {}}) == ""
 
 
 def load_some(n: int) -> Any:

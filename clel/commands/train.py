@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import field, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from clel.config import ConfigError, require, to_dict
 from clel.data import DataError, load
 from clel.execute import execute
 from clel.feature_choice import settled
+from clel.length import lasting
 from clel.run import Methods, Run, build, check_engine, choose_method, engines, resolve, with_engine
 
 OUT = tyro.conf.arg(help="The run's folder; runs/<name of the run> if not given. An interrupted run in it goes on.")
@@ -61,9 +63,29 @@ def train(arguments: list[str], methods: Methods) -> int:
         except (ConfigError, DataError) as error:
             print(f"note: a real run would stop here: {error}", file=sys.stderr)
         return 0
+    if said := long_warmup(chosen):
+        print(f"warning: {said}", file=sys.stderr)
     record = execute(chosen, options.out or Path("runs") / chosen.name, methods)
     print(json.dumps({k: record[k] for k in ("name", "status", "reason", "metrics", "training")}, indent=1))
+    if said := collapsed(record):
+        print(f"warning: {said}", file=sys.stderr)
     return {"ok": 0, "diverged": 3}.get(record["status"], 1)
+
+
+def long_warmup(run: Run[Any]) -> str:
+    """What to say where the learning rate never reaches what was asked for; empty where it does."""
+    warmup, iterations = getattr(lasting(run).config, "warmup", 0), lasting(run).train.iterations
+    if not isinstance(warmup, int) or warmup < iterations:
+        return ""
+    text = f"the learning rate warms up over {warmup:,} iterations, and training has {iterations:,}"
+    return f"{text}: it stays below lr to the end. Lower --config.warmup"
+
+
+def collapsed(record: Mapping[str, Any]) -> str:
+    """What to say where all samples that a classifier is sure of are of one class; empty otherwise."""
+    if record["metrics"].get("classes_fresh") != 1:
+        return ""
+    return "collapsed: all fresh samples of which the classifier is sure are of one class of the data"
 
 
 def _engine_option(run: Run[Any]) -> Any:
