@@ -161,10 +161,10 @@ def test_presets_that_reproduce_the_paper_have_it_and_quick_has_its_own() -> Non
     for name in ("clel", "plain"):
         for preset, recipe in METHODS[name].recipes().items():
             # chains of evening start from noise and are not augmented; its views are the paper's
-            own = ("quick", "evening")
+            own = ("quick", "shapes", "evening")
             assert recipe.config.buffer.augmentation.style == ("simclr" if preset in own else "kornia"), (name, preset)
             if name == "clel":
-                assert recipe.config.views.style == ("simclr" if preset == "quick" else "kornia"), preset
+                assert recipe.config.views.style == ("simclr" if preset in ("quick", "shapes") else "kornia"), preset
     assert {"small", "paper", "multiscale", "multiscale-256", "large", "celeba64"} < METHODS["clel"].recipes().keys()
 
 
