@@ -121,7 +121,7 @@ def test_a_data_set_by_name(server: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_data_sets_that_need_a_person(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"list_eval_partition\.txt at https://mmlab"):
+    with pytest.raises(DataError, match=r"list_attr_celeba\.txt\) at https://mmlab"):
         download("celeba64", tmp_path)
     with pytest.raises(ConfigError, match="did you mean 'svhn'"):
         download("svnh", tmp_path)
