@@ -1,4 +1,4 @@
-# Every target of experiments/variables.py, where the variables are explained and checked; `make help` prints them.
+# Programs are in experiments/targets.py, their variables, explained and checked, in variables.py; `make help` prints both.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 

@@ -11,7 +11,8 @@ from clel.config import choose, require
 from experiments.grid import PROFILES
 from experiments.launching import CLUSTERS
 from experiments.measured.artefact import Measuring
-from experiments.variables import TARGETS, arguments
+from experiments.targets import TARGETS
+from experiments.variables import arguments
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import torch
 
 from experiments.__main__ import COMMANDS
 from experiments.speed import cuda
-from experiments.variables import CHOICES, TARGETS, VARIABLES, VariableError, arguments, typed_in
+from experiments.targets import TARGETS
+from experiments.variables import CHOICES, VARIABLES, VariableError, arguments, typed_in
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -415,7 +415,7 @@ def test_options() -> None:
     assert command(options) == "make speed-memory PROFILE=small METHODS=clel, plain DEVICE=cuda:0 BATCH=8 THREADS=3"
     assert command(SpeedMemory(scaling=False)) == "make speed-memory SCALING=0"
     assert command(SpeedMemory(out=Path("results/here"))) == "make speed-memory"
-    with pytest.raises(ConfigError, match="device is 'mps'; expected auto, cpu, cuda"):
+    with pytest.raises(ConfigError, match="device is 'mps'"):
         known_device("mps")
     with pytest.raises(ConfigError, match="rounds is 1"):
         effort_of(replace(options, rounds=1))
