@@ -19,7 +19,8 @@ import torch
 
 from clel.allocator import tune_allocator
 from clel.config import ConfigError, differences, from_dict, identity, to_dict
-from clel.data import DataError, Images, load
+from clel.data import Images, load
+from clel.data.images import refuse_large_batch
 from clel.evaluate import SPLITS, brief, measure_images, refuse_few_samples
 from clel.evaluation import Subject, evaluate, metrics
 from clel.feature_choice import settled
@@ -103,7 +104,7 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
             run = timed(run, methods, images)
             record["config"] = to_dict(run)
             method = build(run, methods, images.spec, device)
-            refuse_large_batch(method.images_per_step, images)
+            refuse_large_batch(method.images_per_step, len(images))
         if not ended:
             # a failure is forgotten once the run is taken up again
             (folder / "record.json").unlink(missing_ok=True)
@@ -152,15 +153,6 @@ def _look_at(run: Run[Any], folder: Path, methods: Methods) -> None:
     refuse_rounds(kind, run.config, run.evaluate)
     if untrained(folder):
         kind.require_inputs(run.config)
-
-
-def refuse_large_batch(batch: int, images: Images) -> None:
-    """Raise DataError, before anything else is made for a training, where a batch is larger than the data set."""
-    if batch > len(images):
-        raise DataError(
-            f"a batch of {batch} images was asked of a data set of {len(images)}; lower batch_size "
-            "(--config.batch-size)"
-        )
 
 
 def _trained(
@@ -216,7 +208,6 @@ def measure(
     subject = Subject(trained.method, trained.checkpoint, folder, run.seed, origin)
     evaluations = evaluate(subject, real, run.evaluate)
     first = evaluations.get("fresh") or next(iter(evaluations.values()))
-    values = metrics(evaluations)
     if checkpoint is None:
         write_atomically(folder / "samples.png", (folder / first["folder"] / "samples.png").read_bytes())
-    return {"metrics": values, "protocol": first["protocol"], "evaluations": evaluations}
+    return {"metrics": metrics(evaluations), "protocol": first["protocol"], "evaluations": evaluations}

@@ -11,6 +11,7 @@ from clel.config import require
 from experiments.grid import Cell
 from experiments.launch import run_here
 from experiments.local import run_local
+from experiments.naming import names
 from experiments.slurm.options import SlurmOptions
 
 CLUSTERS = ("local", "debug", "slurm")
@@ -43,8 +44,9 @@ def refuse(options: Any) -> None:
         value = getattr(options, name, None)
         require(value is None or value >= 1, f"{name} is {value}; expected at least 1")
     methods = getattr(options, "methods", "")
-    wanted = [name for name in methods.split(",") if name.strip()]
-    require(bool(wanted) or not methods.strip(), f"METHODS is {methods!r}, which names none; leave it out for all")
+    require(
+        bool(names(methods)) or not methods.strip(), f"METHODS is {methods!r}, which names none; leave it out for all"
+    )
 
 
 def run_on_this_machine(cells: Sequence[Cell], runs: Path, options: Launching) -> None:

@@ -19,7 +19,7 @@ from clel.cli import main
 from clel.commands.train import collapsed, long_warmup
 from clel.config import ConfigError
 from clel.data import DataError, load, open_samples
-from clel.execute import refuse_large_batch
+from clel.data.images import refuse_large_batch
 from clel.log import Notice
 from clel.metrics import classifier_space
 from clel.metrics.cache import cache_root
@@ -154,7 +154,7 @@ def test_what_an_interrupted_command_leaves(
 
 def test_what_does_not_fit_is_refused_first(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a batch of 64 images was asked of a data set of 10"):
-        refuse_large_batch(64, load_some(10))
+        refuse_large_batch(64, 10)
     a, b = np.zeros((4, 8, 8, 3), np.uint8), np.zeros((4, 4, 4, 3), np.uint8)
     np.savez("x.npz", images=a, images_test=b)
     with pytest.raises(DataError, match="expected the same"):
@@ -171,10 +171,6 @@ def test_a_warm_up_that_never_ends_and_a_collapse_are_said() -> None:
     assert long_warmup(run) == ""
     assert "of one class" in collapsed({"metrics": {"classes_fresh": 1}})
     assert collapsed({"metrics": {"classes_fresh": 2}}) == collapsed({"metrics": {}}) == ""
-
-
-def load_some(n: int) -> Any:
-    return type(load("digits"))(load("digits").pixels[:n])
 
 
 def test_no_download_is_asked_for_where_none_is_needed(capsys: pytest.CaptureFixture[str]) -> None:

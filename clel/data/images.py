@@ -142,6 +142,14 @@ def to_uint8(x: Tensor) -> Tensor:
     return (x * 256).floor().clamp(0, 255).to(torch.uint8)
 
 
+def refuse_large_batch(batch: int, n: int) -> None:
+    """Raise DataError where a batch is larger than the data set of n images."""
+    if batch > n:
+        raise DataError(
+            f"a batch of {batch} images was asked of a data set of {n}; lower batch_size (--config.batch-size)"
+        )
+
+
 def batch_indices(n: int, batch: int, iteration: int, seed: int) -> Tensor:
     """Indices int64 [batch] of iteration t: epochs of floor(n / batch) batches, each epoch its own permutation.
 
@@ -150,10 +158,7 @@ def batch_indices(n: int, batch: int, iteration: int, seed: int) -> Tensor:
     Raises:
         DataError: a batch larger than the data set.
     """
-    if batch > n:
-        raise DataError(
-            f"a batch of {batch} images was asked of a data set of {n}; lower batch_size (--config.batch-size)"
-        )
+    refuse_large_batch(batch, n)
     epoch, position = divmod(iteration, n // batch)
     permutation = _permutation(n, seed, epoch)
     return permutation[position * batch : (position + 1) * batch]

@@ -16,8 +16,7 @@ from experiments.ablations.rows import STUDIES, cells_of, chosen, studies
 from experiments.ablations.table import about, study_grid, words
 from experiments.drawing import png
 from experiments.grid import Cell
-from experiments.markup import latex_comment, titled, to_latex, to_markdown
-from experiments.measured.artefact import Artefact, Found, Measuring
+from experiments.measured.artefact import Artefact, Found, Measuring, sections
 from experiments.ood.sets import available
 from experiments.store import load_cells
 
@@ -76,11 +75,11 @@ class Ablations(Artefact[AblationsOptions]):
         frame = results(own, found, self.speed(options))
         lines = [*about(frame, found, found[0].cell.title, against_of(options)), *above]
         grids = {study.question: study_grid(study, frame, found) for study in own}
-        parts = [part for heading, grid in grids.items() for part in (f"## {heading}", to_markdown(grid))]
+        text, latex = sections(lines, grids)
         runs = by_run(found)
         return {
-            "ablations.md": "\n\n".join([*map(titled, lines), *parts]),
-            "ablations.tex": latex_comment(lines) + "\n\\medskip\n\n".join(map(to_latex, grids.values())),
+            "ablations.md": text,
+            "ablations.tex": latex,
             "ablations.csv": frame.to_csv(index=False, lineterminator="\n"),
             "ablations_runs.csv": runs.to_csv(index=False, lineterminator="\n"),
             "figures/ablations.png": png(ablations_figure(own, frame, runs, SUBJECT)),

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import product
 
 from clel.config import choose, require
+from experiments.tune.grids import Trying
 
 STARTS = ("noise", "samples")
 """Where chains start: uniform noise, or samples of the run, which are chains that nothing pulled."""
-TUNING_SEEDS = (100, 101, 102)
+TUNING_SEEDS = Trying().seeds
 """Of the runs that settings are chosen on; tables count from 0."""
 
 

@@ -17,7 +17,7 @@ from experiments.conditional.figures import sweep_figure
 from experiments.conditional.judge import judge_names
 from experiments.conditional.measure import Conditional, measure_run
 from experiments.conditional.settings import KEPT, ROWS, Line, as_csv, best, read, tried
-from experiments.conditional.table import sweep_grid, sweep_lines
+from experiments.conditional.table import least_share, sweep_grid, sweep_lines
 from experiments.drawing import png
 from experiments.grid import Cell, seeded, table1_cells
 from experiments.measured.artefact import Artefact, Found, Measuring, page, tex
@@ -94,9 +94,6 @@ def line_of(one: Found) -> Line:
     """A measurement as a line of the sweep."""
     assert one.values is not None
     guidance = one.protocol.guidance
-    shares = [
-        c["recall_matched"] / c["recall_unconditional"] for c in one.values["classes"] if c["recall_unconditional"]
-    ]
     return Line(
         one.cell.profile,
         one.cell.dataset,
@@ -106,7 +103,7 @@ def line_of(one: Found) -> Line:
         guidance.steps,
         guidance.centred,
         one.values["accuracy"],
-        min(shares, default=0.0),
+        least_share(one.values) or 0.0,
         str(one.run.part("provenance").get("finished")),
     )
 

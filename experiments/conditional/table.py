@@ -23,21 +23,24 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 def about(found: Sequence[Found], above: Sequence[str], swept: bool) -> list[str]:
     """The lines above the table, "Name: text"."""
     first = found[0]
-    judges = {
-        f"{one.values['judge']} ({one.values['judge_accuracy']:.3f} of held-out images right)"
-        for one in found
-        if one.values
-    }
     settings = "; ".join(f"{own[0].cell.title}: {in_words(own[0].protocol)}" for own in trained(found))
     why = "chosen by make conditional-sweep on other seeds" if swept else "not chosen by a sweep of this profile"
     return [
         f"Conditional: classes drawn without conditional training, data set {data_title(first.cell.dataset)}, profile "
         f"{first.cell.profile}. CLEL by E(x) − w u(x)·z with z the normalised sum of its encodings of the class's "
         "training images; the plain EBM by E(x) − w log p(y | x) of a classifier trained with labels.",
-        f"Judge: {'; '.join(sorted(judges)) or 'nothing was judged yet'}; it took no part in training or in settings.",
+        f"Judge: {judges(found)}; it took no part in training or in settings.",
         f"Settings: {settings}; {why}. {first.protocol.each} chains a class.",
         *above,
     ]
+
+
+def judges(found: Sequence[Found]) -> str:
+    """Who judged, and how well each judges held-out images."""
+    named = {
+        f"{v['judge']} ({v['judge_accuracy']:.3f} of held-out images right)" for v in (f.values for f in found) if v
+    }
+    return "; ".join(sorted(named)) or "none yet"
 
 
 def in_words(protocol: Any) -> str:
@@ -144,17 +147,12 @@ def complete(found: Sequence[Found]) -> str:
 def sweep_lines(found: Sequence[Found], above: Sequence[str]) -> list[str]:
     """The lines above the sweep's table."""
     first = found[0]
-    judges = {
-        f"{one.values['judge']} ({one.values['judge_accuracy']:.3f} of held-out images right)"
-        for one in found
-        if one.values
-    }
     return [
         f"Sweep: settings of conditional sampling, data set {data_title(first.cell.dataset)}, profile "
         f"{first.cell.profile}, {first.protocol.each} chains a class.",
         f"Rule: of the settings with which every class keeps {RECALL:.0%} of the recall of unconditional samples, in "
         "the mean over the seeds, the one whose images are most often of the class asked for.",
-        f"Judge: {'; '.join(sorted(judges)) or 'none yet'}, not the table's; recall with respect to training images.",
+        f"Judge: {judges(found)}, not the table's; recall with respect to training images.",
         *above,
     ]
 

@@ -237,6 +237,13 @@ def page(lines: Sequence[str], grid: Grid) -> str:
     return "\n\n".join([*map(titled, lines), to_markdown(grid)])
 
 
+def sections(lines: Sequence[str], grids: Mapping[str, Grid]) -> tuple[str, str]:
+    """Several tables, each under its heading in Markdown, below the lines; and in LaTeX, one after the other."""
+    parts = [part for heading, grid in grids.items() for part in (f"## {heading}", to_markdown(grid))]
+    text = "\n\n".join([*map(titled, lines), *parts])
+    return text, latex_comment(lines) + "\n\\medskip\n\n".join(map(to_latex, grids.values()))
+
+
 def tex(lines: Sequence[str], grid: Grid) -> str:
     """The same in LaTeX, the lines as comments."""
     return latex_comment(lines) + to_latex(grid)

@@ -12,8 +12,7 @@ from clel.config import choose, require
 from clel.method import Method
 from experiments.drawing import png
 from experiments.grid import PROFILES, Cell, table1_cells
-from experiments.markup import latex_comment, titled, to_latex, to_markdown
-from experiments.measured.artefact import Artefact, Found, Measuring, by_row, trained
+from experiments.measured.artefact import Artefact, Found, Measuring, by_row, sections, trained
 from experiments.naming import names
 from experiments.ood import measure
 from experiments.ood.figures import betas_figure, blurs_figure, energies_figure
@@ -94,10 +93,10 @@ class Ood(Artefact[OodOptions]):
             "Each set": sets_grid(found, frame, titles),
             "What papers report": reported_grid(),
         }
-        parts = [part for heading, grid in grids.items() for part in (f"## {heading}", to_markdown(grid))]
+        text, latex = sections(lines, grids)
         return {
-            "ood.md": "\n\n".join([*map(titled, lines), *parts]),
-            "ood.tex": latex_comment(lines) + "\n\\medskip\n\n".join(map(to_latex, grids.values())),
+            "ood.md": text,
+            "ood.tex": latex,
             "ood.csv": frame.to_csv(index=False),
             "figures/ood_energies.png": png(energies_figure(rows)),
             "figures/ood_beta.png": png(betas_figure(rows)),
