@@ -37,6 +37,11 @@ class InPieces:
         parts = [checkpoint(piece, p, use_reentrant=False, preserve_rng_state=False) for p in x.split(self.images)]
         return torch.cat(parts)
 
+    @property
+    def energy_head(self) -> nn.Module | None:
+        """The live network's (see `EnergyNetwork`): it takes features, which are small, of the whole batch."""
+        return self.view.original.energy_head  # type: ignore[return-value]
+
 
 def divisible(network: nn.Module) -> bool:
     """Whether no layer of the network mixes the images of a batch. What functions do in its forward is not seen."""

@@ -78,6 +78,20 @@ def test_no_activation_is_kept() -> None:
     assert max(saved, default=0) < activation // 4
 
 
+@pytest.mark.parametrize("energy", ["norm", "head"])
+def test_the_plain_ebm_in_pieces_has_the_same_loss(energy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = PlainEBM.recipe("quick").config
+    config = replace(config, engine="float32", network=replace(config.network, energy=energy))  # type: ignore[type-var]
+    whole, parts = (PlainEBM.build(config, SPEC, 0) for _ in range(2))
+    parts.widest = 32 * 8 * 8
+    switches = replace(parts.switches, training_piece=16 * 4 * parts.widest)
+    monkeypatch.setattr(PlainEBM, "switches", switches)
+    assert isinstance(parts.trained_network(), InPieces)
+    x = torch.rand(whole.images_per_step, *SPEC.shape, generator=torch.Generator().manual_seed(1))
+    expected, found = (m.training_step(x, torch.Generator().manual_seed(2)) for m in (whole, parts))
+    torch.testing.assert_close(found["loss"], expected["loss"], rtol=1e-4, atol=1e-5)
+
+
 def clel(engine: str, piece: int, monkeypatch: pytest.MonkeyPatch) -> CLEL:
     """Quick's, with batches of 64 + 64 images, of which the largest activation has 32 x 8 x 8 values."""
     method = CLEL.build(replace(CLEL.recipe("quick").config, engine=engine), SPEC, 0)  # type: ignore[type-var]
