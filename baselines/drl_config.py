@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from baselines.drl_network import DRLNetworkConfig
+from clel.bounds import require_ranges
 from clel.config import LENGTH, require
 from clel.evening import evening_evaluate, evening_train
 from clel.full import full_evaluate
@@ -28,9 +29,7 @@ class RecoveryChain:
     """Factor of the chain's noise in sampling. [authors' README: 0.99]"""
 
     def __post_init__(self) -> None:
-        require(self.steps >= 0, f"steps is {self.steps}; expected 0 or more")
-        require(self.step_variance > 0, f"step_variance is {self.step_variance}; expected a positive number")
-        require(self.noise >= 0 and self.sample_noise >= 0, "noise and sample_noise are 0 or more")
+        require_ranges(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +58,10 @@ class RecoveryConfig:
     """Number format of the network while chains run; images, noise and energies stay float32. [this suite]"""
 
     def __post_init__(self) -> None:
-        require(self.batch_size >= 1, f"batch_size is {self.batch_size}; expected at least 1")
+        require_ranges(self)
         require(
             2 <= self.levels <= 251, f"levels is {self.levels}; expected 2 to 251, the states of DDPM's half schedule"
         )
-        require(self.lr > 0, f"lr is {self.lr}; expected a positive number")
-        require(0 <= self.cooldown <= 1, f"cooldown is {self.cooldown}; expected a share of the iterations")
 
 
 def half_life(decay: float, batch: int) -> float:

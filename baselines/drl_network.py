@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import register_parametrization
 
+from clel.bounds import require_ranges
 from clel.config import require
 from clel.data import ImageSpec
 
@@ -33,12 +34,8 @@ class DRLNetworkConfig:
     """Negative slope of the leaky ReLU. [authors' code]"""
 
     def __post_init__(self) -> None:
+        require_ranges(self)
         require(self.width >= 4 and self.width % 2 == 0, f"width is {self.width}; expected an even number from 4 on")
-        require(
-            len(self.multipliers) > 0 and min(self.multipliers) > 0,
-            f"multipliers is {self.multipliers}; expected positive numbers",
-        )
-        require(self.blocks >= 1, f"blocks is {self.blocks}; expected at least 1")
 
 
 def sinusoids(t: Tensor, dimension: int) -> Tensor:

@@ -60,12 +60,6 @@ class IGEBMConfig(EBMConfig):
     clip: bool = field(default=False, metadata=ADDED)
     """Clamp each element of the gradient to +-(3 sqrt(v) + 0.1), v Adam's mean square so far. [authors' code: yes]"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 <= self.dropout < 1, f"dropout is {self.dropout}; expected 0 <= p < 1")
-        require(self.init_std > 0, f"init_std is {self.init_std}; expected a positive number")
-        require(len(self.widths) > 0 and self.blocks > 0, "widths and blocks must not be empty")
-
 
 class Block(nn.Module):
     """act(pool(s conv2(dropout(act(conv1(x + a))) + b) + bypass(x))): s a learned scale and a, b learned biases, a

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from clel.config import LENGTH, require
+from clel.bounds import require_ranges
+from clel.config import LENGTH
 from clel.langevin import input_gradient
 
 
@@ -27,8 +28,7 @@ class NoiseLangevinConfig:
     """eta: the noise added has this variance. [VAEBM: 8e-5 on CIFAR-10]"""
 
     def __post_init__(self) -> None:
-        require(self.steps >= 0, f"steps is {self.steps}; expected 0 or more")
-        require(self.step_size > 0, f"step_size is {self.step_size}; expected a positive number")
+        require_ranges(self)
 
 
 def noise_langevin(
@@ -61,9 +61,7 @@ class NoiseBufferConfig:
     """Iterations over which that probability rises from 0. [authors' command: 5,000]"""
 
     def __post_init__(self) -> None:
-        require(self.size >= 1, f"size is {self.size}; expected at least 1")
-        require(0 <= self.probability <= 1, f"probability is {self.probability}; expected a probability")
-        require(self.anneal >= 0, f"anneal is {self.anneal}; expected iterations, 0 or more")
+        require_ranges(self)
 
 
 def split_noise(eps: Tensor, shapes: list[tuple[int, int, int]]) -> list[Tensor]:

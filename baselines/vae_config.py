@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from baselines.vae_network import VAENetworkConfig
+from clel.bounds import require_ranges
 from clel.config import ADDED, LENGTH, require
 
 
@@ -46,14 +47,8 @@ class VAESettings:
     """Keep each cell's input alone and compute its activations again on the way back. [this suite]"""
 
     def __post_init__(self) -> None:
-        require(
-            self.lr > 0 and self.lr_end >= 0, f"lr is {self.lr} and lr_end {self.lr_end}; expected positive numbers"
-        )
-        require(self.warmup >= 0 and self.kl_warmup >= 0, "warmup and kl_warmup are iterations, 0 or more")
-        require(0 <= self.kl_least <= 1, f"kl_least is {self.kl_least}; expected a number from 0 to 1")
-        require(self.spectral >= 0 and self.weight_decay >= 0, "spectral and weight_decay are 0 or more")
+        require_ranges(self)
         require(self.draws >= 1, f"draws is {self.draws}; expected at least 1")
-        require(self.temperature >= 0, f"temperature is {self.temperature}; expected 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.vae_latents import log_normal, soft_clamp
+from clel.bounds import require_ranges
 from clel.config import require
 from clel.data import to_uint8
 
@@ -35,6 +36,7 @@ class DecoderConfig:
     """Least log standard deviation, in [-1, 1] units: below it sigma does not fall. [NVAE: -5; VAEBM's chains: -2]"""
 
     def __post_init__(self) -> None:
+        require_ranges(self)
         require(self.components >= 1, f"components is {self.components}; expected at least 1")
         require(
             self.components == 1 or self.kind == "logistic",

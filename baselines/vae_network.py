@@ -17,6 +17,7 @@ from baselines.spectral import remember_singular_vectors
 from baselines.vae_cells import DecoderCell, EncoderCell, conv
 from baselines.vae_decoder import DecoderConfig
 from baselines.vae_latents import absolute_posterior, prior, residual_posterior
+from clel.bounds import require_ranges
 from clel.config import require
 from clel.data import ImageSpec
 
@@ -49,7 +50,7 @@ class VAENetworkConfig:
     """The distribution of an image given the latents."""
 
     def __post_init__(self) -> None:
-        require(len(self.groups) > 0 and min(self.groups) > 0, f"groups is {self.groups}; expected positive numbers")
+        require_ranges(self)
         require(self.width >= 4 and self.width % 4 == 0, f"width is {self.width}; expected a multiple of 4")
         require(self.halvings >= 0, f"halvings is {self.halvings}; expected 0 or more")
         counts = (self.latents, self.outer_cells, self.cells, self.expansion)

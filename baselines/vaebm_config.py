@@ -8,6 +8,7 @@ from typing import Literal
 from baselines.noise_langevin import NoiseBufferConfig, NoiseLangevinConfig
 from baselines.vae_config import VAESettings
 from baselines.vaebm_network import EnergyConfig
+from clel.bounds import require_ranges
 from clel.config import ADDED, LOGISTICS, require
 
 
@@ -50,7 +51,7 @@ class VAEBMConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vae_content", self.vae_content.strip().lower())
-        require(self.batch_size >= 1, f"batch_size is {self.batch_size}; expected at least 1")
+        require_ranges(self)
         require(self.vae_batch_size >= 2, f"vae_batch_size is {self.vae_batch_size}; batch norm takes at least 2")
         decoder = self.vae.network.decoder.kind
         require(decoder == "gaussian", f"vae.network.decoder.kind is {decoder!r}; VAEBM's noise needs gaussian")
@@ -63,8 +64,6 @@ class VAEBMConfig:
             f"vae_share is {self.vae_share} and vae_run {self.vae_run!r}: the share is 0 exactly where vae_run and "
             "vae_content name a VAE that is loaded",
         )
-        require(self.lr > 0, f"lr is {self.lr}; expected a positive number")
-        require(self.spectral >= 0 and self.weight_decay >= 0, "spectral and weight_decay are 0 or more")
 
     @property
     def loads(self) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from baselines.spectral import convolutions, remember_singular_vectors
 from baselines.vae_cells import conv
+from clel.bounds import require_ranges
 from clel.config import require
 from clel.data import ImageSpec
 
@@ -35,8 +36,7 @@ class EnergyConfig:
     """Numbers of the blocks that end by halving the image. [authors' code]"""
 
     def __post_init__(self) -> None:
-        require(self.width >= 1, f"width is {self.width}; expected at least 1")
-        require(len(self.blocks) > 0 and min(self.blocks) > 0, f"blocks is {self.blocks}; expected positive numbers")
+        require_ranges(self)
         known = set(range(len(self.blocks)))
         require(set(self.halved) <= known, f"halved is {self.halved}; expected numbers of blocks, {sorted(known)}")
 

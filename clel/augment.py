@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clel.bounds import require_ranges
 from clel.config import ADDED, require
 
 
@@ -42,6 +43,7 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         low, high = self.crop_scale
+        require_ranges(self)
         require(0 < low <= high <= 1, f"crop_scale is {self.crop_scale}; expected 0 < low <= high <= 1")
         require(0 < self.crop_ratio[0] <= self.crop_ratio[1], f"crop_ratio is {self.crop_ratio}; expected low <= high")
         for name in ("flip", "jitter_probability", "grey", "apply"):

@@ -70,7 +70,6 @@ class CLELConfig(EBMConfig):
             "the EBM's images are the first of the contrastive batch",
         )
         require(self.temperature > 0, f"temperature is {self.temperature}; expected a positive number")
-        require(self.beta >= 0, f"beta is {self.beta}; expected 0 or more")
         require(
             not (self.objective == "byol" and self.generated_negatives),
             "objective byol has no negatives; set generated_negatives to false first",
@@ -79,7 +78,6 @@ class CLELConfig(EBMConfig):
             self.generated_negatives or self.negative_latents == "mode",
             "negative_latents says how generated negatives are made, and generated_negatives is false",
         )
-        require(0 <= self.byol_decay < 1, f"byol_decay is {self.byol_decay}; expected 0 to 1, without 1")
         require(
             self.objective == "byol" or self.byol_decay == 0.996, "byol_decay is of objective byol; leave it as it is"
         )

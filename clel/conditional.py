@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clel.bounds import require_ranges
 from clel.chain_energy import ChainEnergy
 from clel.clel import CLEL
 from clel.config import ConfigError, require
@@ -48,6 +49,7 @@ class Guidance:
     disturbed: bool = False
 
     def __post_init__(self) -> None:
+        require_ranges(self)
         require(self.weight >= 0, f"weight is {self.weight}; expected 0 or more")
         require(self.steps is None or self.steps >= 1, f"steps is {self.steps}; expected at least 1")
         require(self.rounds >= 1, f"rounds is {self.rounds}; expected at least 1")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from clel.augment import NONE
+from clel.bounds import require_ranges
 from clel.chain_energy import ChainEnergy, HandGradient
 from clel.config import LENGTH, require, to_dict
 from clel.data import ImageSpec
@@ -48,14 +49,11 @@ class EBMConfig:
     switch of clel/engine.py that pays; images, noise and energies stay float32. [this suite]"""
 
     def __post_init__(self) -> None:
-        require(self.batch_size >= 1, f"batch_size is {self.batch_size}; expected at least 1")
+        require_ranges(self)
         require(
             self.batch_size <= self.buffer.size,
             f"batch_size {self.batch_size} is more than buffer.size {self.buffer.size}; raise buffer.size",
         )
-        require(self.lr > 0, f"lr is {self.lr}; expected a positive number")
-        require(0 <= self.cooldown <= 1, f"cooldown is {self.cooldown}; expected a share of the iterations, 0 to 1")
-        require(self.alpha >= 0, f"alpha is {self.alpha}; expected 0 or more")
 
 
 class LangevinEBM(Method):

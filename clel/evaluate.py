@@ -53,6 +53,13 @@ def refuse_few_samples(
         require(
             size > least, f"{name} is {size} images; a Frechet distance in {least} dimensions takes more than {least}"
         )
+    k = max(config.neighbours, config.density_neighbours)
+    for name, n in (*sizes.items(), ("the reference", real.n)):
+        require(
+            n is None or n > k,
+            f"evaluate.neighbours is {config.neighbours}, density_neighbours {config.density_neighbours}; "
+            f"{name} is {n} images, and a set takes more than {k}",
+        )
 
 
 def refuse_extrapolation(name: str, n: int, real: Reference) -> None:

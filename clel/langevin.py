@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from clel.augment import NONE, AugmentConfig, augment
+from clel.bounds import require_ranges
 from clel.config import require
 from clel.energy import Energy
 
@@ -33,11 +34,9 @@ class LangevinConfig:
     """Add the noise before the gradient is taken, at the noisy point. [IGEBM and Improved CD do; CLEL does not]"""
 
     def __post_init__(self) -> None:
-        require(self.steps >= 0, f"steps is {self.steps}; expected 0 or more")
+        require_ranges(self)
         clip = self.gradient_clip
         require(clip is None or clip > 0, f"gradient_clip is {clip}; expected a positive number, or none")
-        require(self.step_size > 0, f"step_size is {self.step_size}; expected a positive number")
-        require(self.noise >= 0, f"noise is {self.noise}; expected 0 or more")
 
 
 def input_gradient(energy: Energy, x: Tensor) -> Tensor:
@@ -116,8 +115,7 @@ class BufferConfig:
     """Augmentation of the drawn chains before they run on. [CLEL Appendix B: a random t ~ T every 60 steps]"""
 
     def __post_init__(self) -> None:
-        require(self.size > 0, f"size is {self.size}; expected at least 1")
-        require(0 <= self.restart <= 1, f"restart is {self.restart}; expected a probability")
+        require_ranges(self)
 
 
 class ReplayBuffer(nn.Module):

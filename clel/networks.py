@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from clel.bounds import require_ranges
 from clel.config import ADDED, LOGISTICS, require
 from clel.data import ImageSpec
 from clel.pretrained import frozen_backbone
@@ -42,9 +43,9 @@ class NetworkConfig:
     """E(x): norm, 1/2 |f(x)|^2; head, an MLP of f(x) with one output, and the norm of f is free. [CLEL footnote 1]"""
 
     def __post_init__(self) -> None:
-        require(len(self.widths) > 0 and min(self.widths) > 0, f"widths is {self.widths}; expected positive numbers")
-        require(self.blocks > 0 and self.towers > 0, "blocks and towers must be at least 1")
-        require(self.hidden > 0 and self.features > 1, "hidden must be at least 1 and features at least 2")
+        require_ranges(self)
+        require(self.towers > 0, f"towers is {self.towers}; expected at least 1")
+        require(self.features > 1, f"features is {self.features}; expected at least 2")
         for name, known in (("projection", ("mlp", "linear", "none")), ("energy", ("norm", "head"))):
             given = getattr(self, name)
             require(given in known, f"{name} is {given!r}; expected one of {', '.join(known)}")
@@ -219,7 +220,8 @@ class EncoderConfig:
             bool(self.weights) == bool(self.content),
             f"weights is {self.weights!r} and content {self.content!r}: a file and its SHA-256 (sha256sum), or neither",
         )
-        require(min(self.width, self.hidden, self.features) >= 1, "width, hidden and features are at least 1")
+        require_ranges(self)
+        require(self.features >= 1, f"features is {self.features}; expected at least 1")
 
 
 class Encoder(nn.Module):

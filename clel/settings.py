@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from clel.bounds import require_ranges
 from clel.config import ADDED, LENGTH, LOGISTICS, choose, require
 from clel.metrics.spaces import AUTO, FEATURES
 from clel.protocol import PROTOCOLS
@@ -50,6 +51,7 @@ class TrainConfig:
     """Iterations that `minutes` came to where the run was started; 0 before they were measured, which is done once."""
 
     def __post_init__(self) -> None:
+        require_ranges(self)
         require(self.iterations >= 1, f"iterations is {self.iterations}; expected at least 1")
         require(self.ema_half_life >= 0, f"ema_half_life is {self.ema_half_life}; expected images, 0 for no average")
         require(self.checkpoint_every >= 1, f"checkpoint_every is {self.checkpoint_every}; expected at least 1")
@@ -100,8 +102,8 @@ class EvaluateConfig:
     1 for no further than `steps`. [this suite]"""
 
     def __post_init__(self) -> None:
+        require_ranges(self)
         require(self.samples >= 1 and self.batch >= 1, "samples and batch are at least 1")
-        require(self.steps >= 0, f"steps is {self.steps}; expected 0 or more")
         require(self.rounds >= 1, f"rounds is {self.rounds}; expected at least 1")
         require(len(self.protocols) == len(set(self.protocols)) >= 1, "protocols names at least one, each once")
         for name in self.protocols:
@@ -113,7 +115,8 @@ class EvaluateConfig:
         require(
             AUTO not in spaces or len(spaces) == 1, f"features {AUTO} chooses further spaces itself; leave them out"
         )
-        require(self.neighbours >= 1 and self.density_neighbours >= 1, "a number of neighbours is at least 1")
+        for name in ("neighbours", "density_neighbours"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; expected at least 1")
         require(self.kid_subset >= 2, f"kid_subset is {self.kid_subset}; expected at least 2")
         require(self.sampling_seeds >= 1, f"sampling_seeds is {self.sampling_seeds}; expected at least 1")
         require(self.beyond >= 1, f"beyond is {self.beyond}; expected times steps, 1 for no further")

@@ -169,11 +169,11 @@ def _show(workers: Sequence[Worker], done: int, total: int, runs: Path) -> None:
         text = worker.cell.run_name.rsplit("-", 1)[0]
         if train is not None:
             iteration = _iteration(runs / worker.cell.run_name)
-            total = _iterations(runs / worker.cell.run_name, train)
-            text += f" {iteration}/{total or '?'}"
+            length = _iterations(runs / worker.cell.run_name, train)
+            text += f" {iteration}/{length or '?'}"
             gained = iteration - worker.began_at
-            if gained > 0 and total:
-                left = (total - iteration) * (time.monotonic() - worker.started) / gained
+            if gained > 0 and length:
+                left = (length - iteration) * (time.monotonic() - worker.started) / gained
                 text += f" left {duration(left)}"
         parts.append(text)
     line = f"runs {done}/{total} done | " + " | ".join(parts)

@@ -6,6 +6,7 @@ import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from clel.commands.train import collapsed, long_warmup
 from clel.config import ConfigError
 from clel.data import DataError, load, open_samples
 from clel.data.images import refuse_large_batch
+from clel.evaluate import refuse_few_samples
 from clel.log import Notice
 from clel.metrics import classifier_space
 from clel.metrics.cache import cache_root
@@ -201,3 +203,30 @@ def test_options_of_tables_are_checked_first(
     said = capsys.readouterr().err
     assert message in said, said
     assert [path.name for path in Path().iterdir()] == ["a-file"]
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong", "said"),
+    [
+        ("clel", {"lr": float("inf")}, "lr is inf; expected finite numbers"),
+        ("clel", {"lr": 20.0}, "lr is 20.0; expected a learning rate above 0, at most 10"),
+        ("clel", {"encoder_momentum": 1.0}, "encoder_momentum is 1.0; expected 0 to 1, without 1"),
+        ("igebm", {"betas": (0.5, 1.5)}, "betas is .*; expected 0 to 1, without 1"),
+        ("igebm", {"widths": ()}, "widths is empty; expected one number or more"),
+        ("vae", {"kl_warmup": -1}, "kl_warmup is -1; expected 0 or more"),
+        ("recovery_likelihood", {"warmup": -5}, "warmup is -5; expected 0 or more"),
+    ],
+)
+def test_numbers_that_cannot_be_meant(method: str, wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        replace(METHODS[method].recipe("quick").config, **wrong)
+
+
+def test_neighbours_beyond_the_samples_and_few_images_for_a_classifier() -> None:
+    real = SimpleNamespace(spaces=(SimpleNamespace(dimension=64),), further={}, n=450)
+    few = replace(METHODS["clel"].recipe("quick").evaluate, neighbours=500)
+    with pytest.raises(ConfigError, match=r"neighbours is 500, .*; the reference is 450 images"):
+        refuse_few_samples(few, None, None, real)  # type: ignore[arg-type]
+    digits = load("digits")
+    with pytest.raises(DataError, match="64 images; a classifier's 64 features take more than as many"):
+        classifier_space(replace(digits, pixels=digits.pixels[:64], labels=digits.labels[:64]))  # type: ignore[index]

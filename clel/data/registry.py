@@ -17,6 +17,7 @@ from clel.data.folder import load_folder, load_pair, pair
 from clel.data.idx import load_idx
 from clel.data.imagenet32 import load_imagenet32
 from clel.data.images import DataError, Images
+from clel.data.limits import refuse_unsound
 from clel.data.shapes import load_shapes
 from clel.data.side import averaged, split_side
 from clel.data.svhn import load_svhn
@@ -104,7 +105,10 @@ def located(name: str | Path, root: Path | None = None) -> Path | None:
     root = data_root() if root is None else root
     plain = split_side(str(name))[0]
     candidates = [*_candidates(name, root), *(_candidates(plain, root) if plain != str(name) else ())]
-    return next((p for p in candidates if p.exists() or pair(p)), None)
+    found = next((p for p in candidates if p.exists() or pair(p)), None)
+    if found is not None:
+        refuse_unsound(found)
+    return found
 
 
 def _candidates(name: str | Path, root: Path) -> tuple[Path, ...]:

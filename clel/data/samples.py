@@ -11,6 +11,7 @@ from clel.data.array_files import open_npy, open_npz, open_pt
 from clel.data.arrays_in import LAYOUTS, array_samples
 from clel.data.image_files import file_samples
 from clel.data.images import DataError
+from clel.data.limits import refuse_unsound
 from clel.data.registry import SPLITS, data_root, is_name, load, names
 from clel.data.streamed import Samples
 from clel.data.tree import ARCHIVE_SUFFIXES
@@ -72,10 +73,17 @@ def named_split(text: str | Path, root: Path | None = None) -> tuple[str, str] |
 
 
 def existing(name: str | Path, root: Path | None = None) -> Path | None:
-    """The file or folder of that name, in the working directory or else under `root`; None where there is none."""
+    """The file or folder of that name, in the working directory or else under `root`; None where there is none.
+
+    Raises:
+        DataError: a pipe or a device, or an archive that declares too much (`limits`).
+    """
     root = data_root() if root is None else root
     places = (Path(name).expanduser(), root / name) if str(name) else ()
-    return next((path for path in places if path.exists()), None)
+    found = next((path for path in places if path.exists()), None)
+    if found is not None:
+        refuse_unsound(found)
+    return found
 
 
 def _parse(text: str, root: Path) -> tuple[str, str | None]:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from clel.data.images import DataError
+from clel.data.limits import Declared
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 ARCHIVE_SUFFIXES = (".zip", *TAR_SUFFIXES)
@@ -97,8 +98,12 @@ class FolderTree(Tree):
         above = above | {os.path.realpath(folder)}
         for entry in os.scandir(folder):
             name = prefix + entry.name
-            if not entry.is_dir():
+            if entry.is_file():
                 yield name, False
+            elif not entry.is_dir():
+                kind = "a link to nothing" if entry.is_symlink() else "a pipe, socket or device"
+                if not entry.name.startswith("."):
+                    raise DataError(f"{entry.path}: {kind}; accepted: files and folders")
             elif os.path.realpath(entry.path) not in above:
                 yield name, True
                 if not entry.name.startswith("."):
@@ -114,7 +119,9 @@ class ZipTree(Tree):
 
     def _entries(self) -> Iterator[tuple[str, bool]]:
         with zipfile.ZipFile(self.path) as archive:
+            declared = Declared(self.path)
             for info in archive.infolist():
+                declared.add(info.file_size)
                 yield info.filename, info.is_dir()
 
     def _contents(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -142,8 +149,10 @@ class TarTree(Tree):
     """A tar archive, compressed or not, read front to back: going back in a compressed one would start over."""
 
     def _entries(self) -> Iterator[tuple[str, bool]]:
+        declared = Declared(self.path)
         with tarfile.open(self.path, "r|*", tarinfo=_Member) as archive:
             for member in archive:
+                declared.add(member.size)
                 if not (member.isfile() or member.isdir()):
                     raise DataError(f"{self.path}: {member.name!r} is a link or a device; accepted: files and folders")
                 yield member.name, member.isdir()

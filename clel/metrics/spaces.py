@@ -39,7 +39,7 @@ def _classifier(train: Images, held_out: Images | None, cache: Path | None) -> F
     try:
         return classifier_space(train, held_out, cache)
     except DataError as error:
-        advice = "Without them take features that need none: evaluate.features lite0 or inception-clean"
+        advice = "Otherwise take features that need no classifier: evaluate.features lite0 or inception-clean"
         raise DataError(f"{error}. {advice}") from None
 
 

@@ -1,0 +1,42 @@
+"""What hyper-parameters can be: finite, and those of a name that several methods have within one range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from clel.config import require
+
+Accepts = Callable[[Any], bool]
+
+_RATE: tuple[Accepts, str] = (lambda v: 0 < v <= 10, "a learning rate above 0, at most 10")
+_COUNT: tuple[Accepts, str] = (lambda v: v >= 1, "at least 1")
+_WEIGHT: tuple[Accepts, str] = (lambda v: v >= 0, "0 or more")
+_BELOW_ONE: tuple[Accepts, str] = (lambda v: 0 <= v < 1, "0 to 1, without 1")
+_SHARE: tuple[Accepts, str] = (lambda v: 0 <= v <= 1, "0 to 1")
+
+RANGES: dict[str, tuple[Accepts, str]] = {
+    **dict.fromkeys(("lr", "encoder_lr"), _RATE),
+    **dict.fromkeys(("betas", "encoder_momentum", "dropout", "byol_decay"), _BELOW_ONE),
+    **dict.fromkeys(("alpha", "beta", "noise", "sample_noise", "spectral", "temperature", "lr_end"), _WEIGHT),
+    **dict.fromkeys(("weight_decay", "encoder_weight_decay", "steps"), _WEIGHT),
+    **dict.fromkeys(("warmup", "kl_warmup", "anneal"), _WEIGHT),
+    **dict.fromkeys(("batch_size", "widths", "blocks", "width", "hidden", "size", "groups", "multipliers"), _COUNT),
+    **dict.fromkeys(("cooldown", "slope", "restart", "probability", "kl_least"), _SHARE),
+    **dict.fromkeys(("step_size", "step_variance", "init_std"), (lambda v: v > 0, "a number above 0")),
+}
+"""By a field's name, what is accepted of its value, or of each of its values."""
+
+
+def require_ranges(config: Any) -> None:
+    """Raise ConfigError where a number of the dataclass `config` is not finite, or outside its name's range."""
+    for field in fields(config):
+        value = getattr(config, field.name)
+        numbers = [v for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, int | float)]
+        finite = all(math.isfinite(v) for v in numbers)
+        require(finite, f"{field.name} is {value}; expected finite numbers")
+        accepts, words = RANGES.get(field.name, (math.isfinite, ""))
+        require(all(map(accepts, numbers)), f"{field.name} is {value}; expected {words}")
+        require(value != () or field.name not in RANGES, f"{field.name} is empty; expected one number or more")
