@@ -37,7 +37,6 @@ class DecoderConfig:
 
     def __post_init__(self) -> None:
         require_ranges(self)
-        require(self.components >= 1, f"components is {self.components}; expected at least 1")
         require(
             self.components == 1 or self.kind == "logistic",
             f"components is {self.components} with a {self.kind} decoder; only kind logistic has more than one",

@@ -52,9 +52,7 @@ class VAENetworkConfig:
     def __post_init__(self) -> None:
         require_ranges(self)
         require(self.width >= 4 and self.width % 4 == 0, f"width is {self.width}; expected a multiple of 4")
-        require(self.halvings >= 0, f"halvings is {self.halvings}; expected 0 or more")
-        counts = (self.latents, self.outer_cells, self.cells, self.expansion)
-        require(min(counts) >= 1, "latents, outer_cells, cells and expansion are at least 1")
+        require(0 <= self.halvings <= 16, f"halvings is {self.halvings}; expected 0 to 16")
 
 
 class Group(nn.Module):

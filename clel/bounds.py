@@ -13,6 +13,7 @@ Accepts = Callable[[Any], bool]
 
 _RATE: tuple[Accepts, str] = (lambda v: 0 < v <= 10, "a learning rate above 0, at most 10")
 _COUNT: tuple[Accepts, str] = (lambda v: v >= 1, "at least 1")
+_SIZE: tuple[Accepts, str] = (lambda v: 1 <= v <= 2**16, "1 to 65,536")
 _WEIGHT: tuple[Accepts, str] = (lambda v: v >= 0, "0 or more")
 _BELOW_ONE: tuple[Accepts, str] = (lambda v: 0 <= v < 1, "0 to 1, without 1")
 _SHARE: tuple[Accepts, str] = (lambda v: 0 <= v <= 1, "0 to 1")
@@ -23,11 +24,15 @@ RANGES: dict[str, tuple[Accepts, str]] = {
     **dict.fromkeys(("alpha", "beta", "noise", "sample_noise", "spectral", "temperature", "lr_end"), _WEIGHT),
     **dict.fromkeys(("weight_decay", "encoder_weight_decay", "steps"), _WEIGHT),
     **dict.fromkeys(("warmup", "kl_warmup", "anneal"), _WEIGHT),
-    **dict.fromkeys(("batch_size", "widths", "blocks", "width", "hidden", "size", "groups", "multipliers"), _COUNT),
+    **dict.fromkeys(("batch_size", "size"), _COUNT),
+    **dict.fromkeys(("widths", "blocks", "width", "hidden", "features", "towers", "multipliers"), _SIZE),
+    **dict.fromkeys(("groups", "latents", "cells", "outer_cells", "expansion", "components"), _SIZE),
     **dict.fromkeys(("cooldown", "slope", "restart", "probability", "kl_least"), _SHARE),
     **dict.fromkeys(("step_size", "step_variance", "init_std"), (lambda v: v > 0, "a number above 0")),
 }
 """By a field's name, what is accepted of its value, or of each of its values."""
+MOST = 2**31 - 1
+"""The largest whole number: nothing here is counted further, and beyond it kernels do not count at all."""
 
 
 def require_ranges(config: Any) -> None:
@@ -37,6 +42,8 @@ def require_ranges(config: Any) -> None:
         numbers = [v for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, int | float)]
         finite = all(math.isfinite(v) for v in numbers)
         require(finite, f"{field.name} is {value}; expected finite numbers")
+        whole = all(abs(v) <= MOST for v in numbers if isinstance(v, int))
+        require(whole, f"{field.name} is {value}; expected at most {MOST:,}")
         accepts, words = RANGES.get(field.name, (math.isfinite, ""))
         require(all(map(accepts, numbers)), f"{field.name} is {value}; expected {words}")
         require(value != () or field.name not in RANGES, f"{field.name} is empty; expected one number or more")

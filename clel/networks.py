@@ -44,7 +44,6 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         require_ranges(self)
-        require(self.towers > 0, f"towers is {self.towers}; expected at least 1")
         require(self.features > 1, f"features is {self.features}; expected at least 2")
         for name, known in (("projection", ("mlp", "linear", "none")), ("energy", ("norm", "head"))):
             given = getattr(self, name)
@@ -221,7 +220,6 @@ class EncoderConfig:
             f"weights is {self.weights!r} and content {self.content!r}: a file and its SHA-256 (sha256sum), or neither",
         )
         require_ranges(self)
-        require(self.features >= 1, f"features is {self.features}; expected at least 1")
 
 
 class Encoder(nn.Module):

@@ -1,0 +1,1 @@
+"""Bad input and kills by the hundred, drawn from a seed: python -m tests.fuzz --help."""
