@@ -12,6 +12,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from clel.metrics.cache import cache_root, kept_if_possible
 
 MINE = "clel"
 KEY = len("-0123456789ab.npz")  # of a file's name: the hash of images and feature space
+
+_BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -153,10 +156,17 @@ def is_statistics(path: Path) -> bool:
 def has_images_too(path: Path) -> bool:
     """Whether a file of statistics holds images beside them, as some tools write both."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return any(file[key].ndim in (3, 4) for key in file.files)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return any(array.ndim in (3, 4) for array in _arrays(path).values())
+    except _BROKEN:
         return False
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    """The arrays of an .npz, or of a dict that torch.save wrote."""
+    if path.suffix in (".pt", ".pth"):
+        return _tensors(path)
+    with np.load(path, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
 
 
 def _tensors(path: Path) -> dict[str, Any]:
@@ -189,12 +199,8 @@ def load_statistics(path: Path, space: FeatureSpace) -> Reference:
         DataError: no such arrays, of another dimension, not finite, or made in another feature space.
     """
     try:
-        if path.suffix in (".pt", ".pth"):
-            arrays = _tensors(path)
-        else:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        arrays = _arrays(path)
+    except _BROKEN as error:
         raise DataError(f"{path}: cannot be read as statistics: {error}; remove it to have it made again") from None
     if not {"mu", "sigma"} <= arrays.keys():
         raise DataError(f"{path}: holds {', '.join(sorted(arrays)) or 'nothing'}; statistics have mu and sigma")

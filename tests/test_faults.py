@@ -64,6 +64,8 @@ def test_statistics_of_other_tools(capsys: pytest.CaptureFixture[str], cache: Pa
     torch.save({"mu": mu, "sigma": sigma}, "stats.pt")
     assert open_target("stats.pt").file == Path("stats.pt")
     assert torch.equal(load_statistics(Path("stats.pt"), space).gaussian.mean, mu)
+    assert main(["fid", "stats.pt", "digits", *FID]) == 2
+    assert "holds statistics, not images" in capsys.readouterr().err
     torch.save({"mu": mu, "images": mu}, "other.pt")
     assert not is_statistics(Path("other.pt"))
     np.savez("both.npz", images=load("digits", "test").pixels.numpy(), mu=mu.numpy(), sigma=sigma.numpy())
