@@ -144,6 +144,11 @@ TARGETS = {
     ),
     "readme": experiment("Put the project's own Table 1 into README.md", "readme", {}),
     "data": Target("Download and check a data set", ("clel.data",), {"DATASET": ""}, ("DATASET",)),
+    "fuzz": Target(
+        "Bad input and kills by the hundred: counted, and what fell short",
+        ("tests.fuzz",),
+        own("INPUTS", "KILLS", "SEED"),
+    ),
     "weights": Target("Download and check weights of feature spaces", ("clel.metrics",), own("FEATURES")),
 }
 """By name."""

@@ -95,6 +95,9 @@ VARIABLES = {
     "PARALLEL": Variable("runs of an array at once", "whole"),
     "REQUEUES": Variable("times that a run is requeued at most", "whole"),
     "NOTICE": Variable("seconds before the limit at which a run saves its state", "whole"),
+    "INPUTS": Variable("bad inputs that are tried", "whole"),
+    "KILLS": Variable("trainings that are killed and go on", "whole"),
+    "SEED": Variable("seed of what is tried", "whole"),
 }
 
 CHOICES = {"RATES", "CENTRED"}

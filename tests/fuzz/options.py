@@ -72,7 +72,7 @@ def commands(draw: random.Random, run: Path, samples: Path) -> Iterator[Try]:
 def variables(draw: random.Random, place: Path) -> Iterator[Try]:
     """make TARGET NAME=VALUE: refused, or handed on as it was typed, up to where the program would begin."""
     while True:
-        target, name = draw.choice(sorted(TARGETS)), draw.choice([*VARIABLES, "SEED", "DEVICES", "X"])
+        target, name = draw.choice(sorted(TARGETS)), draw.choice([*VARIABLES, "DEVICES", "X"])
         value = draw.choice(VALUES) if draw.random() < 0.7 else draw.choice(SHELL).format(place / "touched")
         yield f"make {target} {name}={value}", lambda t=target, n=name, v=value: _variable(t, n, v, place)  # type: ignore[misc]
 
