@@ -16,7 +16,7 @@ from types import FrameType
 import torch
 
 from clel.config import require
-from clel.log import duration
+from clel.log import counted, duration
 from clel.record import read_record
 from clel.run import choose_device, save_config
 from clel.settings import TrainConfig
@@ -53,7 +53,7 @@ def run_local(
     pending = sorted((c for c in cells if not finished(c, runs)), key=cost, reverse=True)
     skipped = len(cells) - len(pending)
     if skipped:
-        print(f"{skipped} of {len(cells)} runs are finished already", file=sys.stderr)
+        print(f"finished already: {skipped} of {counted(len(cells), 'run')}", file=sys.stderr)
     if not pending:
         return 0
     workers, gpus = places(choose_device(device), workers, runs_per_gpu)

@@ -17,7 +17,7 @@ from experiments.slurm.clients import SchedulerError
 from experiments.slurm.launch import placed
 from experiments.slurm.options import PARALLEL, SlurmOptions
 from experiments.slurm.preflight import check_data, check_slurm, check_weights, check_writable
-from experiments.slurm.resources import ONE_GPU, Needs, arrays, beyond_one_gpu, load_needs, needs_of, too_large
+from experiments.slurm.resources import ONE_GPU, Array, Needs, arrays, beyond_one_gpu, load_needs, needs_of, too_large
 from experiments.slurm.scheduler import max_array_size, require_slurm
 
 USUAL_SIZE = 1001
@@ -51,13 +51,18 @@ def checked(
         require_slurm()
     except SchedulerError as error:
         return [f"partitions, resources and data were not checked: {error}"]
-    wanted = [array.resources for array in arrays(pending, options, needs, max(1, len(pending)))]
+    from experiments.slurm.submit import try_out  # submitit is only needed here
+
+    def takeable(array: Array) -> None:
+        check_slurm([array.resources])
+        try_out(array, array_size()[0], runs.parent / "sweeps", options)
 
     def placeable() -> None:
         for cell in pending:
             placed(cell, options, needs)
 
-    looks: list[Callable[[], None]] = [partial(check_slurm, [resources]) for resources in wanted]
+    wanted = arrays(pending, options, needs, max(1, len(pending)))
+    looks: list[Callable[[], None]] = [partial(takeable, array) for array in wanted]
     looks += [placeable, partial(check_weights, cells), partial(check_data, cells, runs, look_only=True)]
     looks += [partial(check_writable, runs.parent, look_only=True)]
     found = []
@@ -67,7 +72,10 @@ def checked(
         except (SchedulerError, ConfigError, DataError) as error:
             found += [f"  - {line}" for line in str(error).splitlines()]
     if not found:
-        return ["checked, as the submission will: partitions, resources, data and OUT"]
+        return [
+            "checked, as the submission will: partitions, resources, data and OUT; and all that sbatch is given, by "
+            "sbatch itself (--test-only). Limits of how many jobs a user may have show when they are met"
+        ]
     return ["as it is, the submission would be refused:", *dict.fromkeys(found)]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clel.log import duration
+from clel.log import counted, duration
 from experiments.json_lines import json_lines
 from experiments.slurm import attempts
 from experiments.slurm.clients import SchedulerError
@@ -56,7 +56,9 @@ class Report:
             lines.append("  ".join([*cells, row[7][:120]]).rstrip())
         counts = Counter(s.verdict.state for s in self.standings)
         total = ", ".join(f"{number} {state}" for state, number in counts.most_common())
-        return "\n".join([*lines, f"{len(self.standings)} runs: {total}", *([self.trouble] if self.trouble else [])])
+        return "\n".join(
+            [*lines, f"{counted(len(self.standings), 'run')}: {total}", *([self.trouble] if self.trouble else [])]
+        )
 
 
 def report(sweep: Sweep, latest: Mapping[str, Job], finished: Callable[[str], bool]) -> Report:

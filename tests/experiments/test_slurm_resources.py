@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pytest
 from baselines import METHODS
 from clel.config import ConfigError
 from experiments.grid import PROFILES, Cell, table1_cells
-from experiments.slurm import plan
+from experiments.slurm import plan, submit
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.options import SlurmOptions
 from experiments.slurm.resources import ANY, UNTRAINED, Needs, Resources, arrays, load_needs, needs_of, resources_of
+from tests.experiments.slurm_fakes import FakeSlurm
 
 NEEDS = load_needs()
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +87,7 @@ def test_parameters_of_sbatch(text: str, expected: dict[str, object]) -> None:
     [
         ({"sbatch": "partition=gpu"}, "give PARTITION="),
         ({"sbatch": "time=10"}, "give LIMIT_MINUTES="),
-        ({"sbatch": "array=0-3"}, "sets by itself"),
+        ({"sbatch": "array=0-3"}, "launcher's own"),
         ({"sbatch": "=x"}, "expected name=value"),
         ({"limit_minutes": 0}, "LIMIT_MINUTES is 0"),
         ({"memory": -1.0}, "MEMORY is -1"),
@@ -176,6 +178,8 @@ def test_the_plan_makes_the_checks_of_the_submission_and_changes_nothing(
     monkeypatch.setattr(plan, "check_slurm", refuse)
     monkeypatch.setattr(plan, "array_size", lambda: (1001, "here"))
     monkeypatch.setenv("CLEL_DATA", str(tmp_path))
+    sbatch = FakeSlurm(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{sbatch.folder}:{os.environ['PATH']}")
     out = tmp_path / "out"
     fine = plan.describe(cells("quick"), out / "runs", SlurmOptions())
     assert fine.count("checked, as the submission will") == 1 and not out.exists()
@@ -185,4 +189,22 @@ def test_the_plan_makes_the_checks_of_the_submission_and_changes_nothing(
     found = text.split("refused:\n")[1]
     for problem in ("no node with 16 GB", "give GPUS=0 as well", "make weights", "make data DATASET=cifar10"):
         assert problem in found
-    assert not out.exists()
+    # what only sbatch itself can tell
+    wrong = plan.describe(cells("quick"), out / "runs", SlurmOptions(sbatch="gres=wrong"))
+    assert "as it is, the submission would be refused:\n  - sbatch, asked on trial for default partition" in wrong
+    assert "GB, 120 min: Invalid generic resource (gres)" in wrong and "checked, as" not in wrong
+    assert not out.exists() and not sbatch.scripts()
+
+
+def test_a_trial_that_sbatch_takes_for_a_job_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sbatch = FakeSlurm(tmp_path / "bin")
+    sbatch.put("sbatch", ["cp $1 $(dirname $0)/7.sh; echo 7"])
+    monkeypatch.setenv("PATH", f"{sbatch.folder}:{os.environ['PATH']}")
+    (array,) = arrays(
+        cells("quick", rows=("plain",)), SlurmOptions(gpus=0, cpus=1, memory=1, limit_minutes=9), NEEDS, 99
+    )
+    with pytest.raises(SchedulerError, match=r"knows no trial .*took job 7, which does nothing: scancel 7"):
+        submit.try_out(array, 2, tmp_path, SlurmOptions())
+    script = sbatch.scripts()[7]
+    assert "#SBATCH --test-only\n" in script and "#SBATCH --array=0-1%2\n" in script
+    assert script.splitlines()[-1].endswith(" true")
