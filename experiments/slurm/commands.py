@@ -14,11 +14,9 @@ from experiments.slurm.again import sweep_report
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.scheduler import cancel as cancel_jobs
 from experiments.slurm.scheduler import job_states
+from experiments.slurm.states import ENDED
 from experiments.slurm.sweep import all_sweeps, choose_sweep, job_log, latest_jobs
 from experiments.slurm.traces import FINAL, recorded, tail
-
-ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL")
-"""States of a job that will not run again; a preempted one may."""
 
 
 @dataclass(frozen=True)

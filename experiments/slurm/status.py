@@ -13,7 +13,8 @@ from clel.log import counted, duration
 from experiments.json_lines import json_lines
 from experiments.slurm import attempts
 from experiments.slurm.clients import SchedulerError
-from experiments.slurm.evidence import Evidence, Verdict, gather, judge
+from experiments.slurm.evidence import Evidence, Verdict, gather, judge, last_word
+from experiments.slurm.memory import recall, remember
 from experiments.slurm.scheduler import job_states
 from experiments.slurm.states import JobState
 from experiments.slurm.sweep import Job, Sweep
@@ -67,12 +68,16 @@ def report(sweep: Sweep, latest: Mapping[str, Job], finished: Callable[[str], bo
     latest: the last job of each run, over all sweeps. finished: whether a run has the result that its table asks for.
     """
     ids = [latest[run].id for run in sweep.runs if run in latest and not finished(run)]
-    states: Mapping[str, JobState] = {}
+    states: dict[str, JobState] = {}
     trouble = ""
     try:
         states = job_states(ids) if ids else {}
+        remember(sweep.folder, states)
     except SchedulerError as error:
-        trouble = f"{error}\nThe states above are from the runs' own files; unknown means that they do not tell."
+        says = "The states above are from the runs' own files and what Slurm said before; unknown: these do not tell."
+        trouble = f"{error}\n{says}"
+    known = recall(sweep.folder)
+    states |= {job: last_word(known[job], states.get(job)) for job in ids if job in known}
     return Report(
         [standing(sweep.run_folders / run, finished(run), latest.get(run), states) for run in sweep.runs], trouble
     )

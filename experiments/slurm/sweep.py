@@ -1,7 +1,7 @@
 """A sweep: runs that were submitted together for one table, and what must be remembered of their jobs.
 
 OUT/sweeps/<name>/sweep.json    this; replaced as a whole        code/<hash>/    the code that its jobs run
-                  jobs/         submitit's files, Slurm's logs
+                  jobs/         submitit's files, Slurm's logs                  states.json       see memory.py
 """
 
 from __future__ import annotations
