@@ -7,10 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from clel.log import counted, duration
-from experiments.json_lines import json_lines
 from experiments.slurm import attempts
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.evidence import Evidence, Verdict, gather, judge, last_word
@@ -18,10 +16,7 @@ from experiments.slurm.memory import recall, remember
 from experiments.slurm.scheduler import job_states
 from experiments.slurm.states import JobState
 from experiments.slurm.sweep import Job, Sweep
-from experiments.slurm.traces import tail
-
-WINDOW = 100_000
-"""Bytes at the end of a log that are looked at."""
+from experiments.slurm.traces import last_logged, tail
 
 
 @dataclass(frozen=True)
@@ -110,7 +105,7 @@ def pace(folder: Path) -> tuple[str, str]:
         total = json.loads((folder / "config.json").read_text())["train"]["iterations"]
     except (OSError, ValueError, KeyError, TypeError):
         return "", ""
-    lines = [line for line in _log(folder / "log.jsonl") if line.get("kind") == "train"]
+    lines = [line for line in last_logged(folder) if line.get("kind") == "train"]
     if not lines:
         return f"0/{total}", ""
     first, last = lines[0], lines[-1]
@@ -119,10 +114,6 @@ def pace(folder: Path) -> tuple[str, str]:
     if done >= total:
         return f"{done}/{total}", "measuring"
     return f"{done}/{total}", duration((total - done) * seconds / steps) if steps > 0 else ""
-
-
-def _log(path: Path) -> list[dict[str, Any]]:
-    return json_lines(tail(path, 200, WINDOW).splitlines())
 
 
 def _node(e: Evidence) -> str:
