@@ -57,6 +57,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60:,} h {minutes % 60:02d} min"
 
 
+def counted(number: int, what: str) -> str:
+    """1 run, 2 runs: a number with what it counts, a noun that ends in s where there are several."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 class Log:
     """log.jsonl of one run, rewound to `iteration` when a run goes back there, so that it reads as if undisturbed."""
 

@@ -18,6 +18,7 @@ from clel.threads import wait_asleep
 from experiments import everything, latex, readme, table1
 from experiments.artefacts import MEASURED
 from experiments.borrowed import command as borrowed
+from experiments.cell import BUSY
 from experiments.engines import command as engines
 from experiments.features import command as features
 from experiments.launching import refuse
@@ -50,7 +51,9 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one experiment; returns the exit status: 0 done, 1 something failed, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
+    """Run one experiment; returns the exit status: 0 done, 1 something failed, 2 bad input, 75 other processes
+    are at work on what is missing, 130 Ctrl-C, 143 SIGTERM.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: python -m experiments {{{','.join(COMMANDS)}}} [options]; --help after a name explains them")
@@ -61,7 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
             given: Any = tyro.cli(options, args=arguments[1:], prog=f"python -m experiments {arguments[0]}")
             refuse(given)
             return run(given)
-    except (Busy, CheckpointError, ConfigError, DataError, SchedulerError, OSError) as error:
+    except Busy as busy:
+        print(f"experiments: {busy}", file=sys.stderr)
+        return BUSY
+    except (CheckpointError, ConfigError, DataError, SchedulerError, OSError) as error:
         print(f"experiments: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:

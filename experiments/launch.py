@@ -8,6 +8,8 @@ from pathlib import Path
 
 from clel.data import DataError, load
 from clel.execute import reference_of, stands
+from clel.lock import Busy, look
+from clel.log import counted
 from clel.record import FINAL, read_record
 from clel.run import choose_device, save_config
 from experiments.external import ExternalRun, changed
@@ -70,19 +72,43 @@ def check_records(cells: Sequence[Cell], runs: Path, images: str, look_only: boo
             (runs / cell.run_name / "record.json").unlink()
 
 
+def elsewhere(cell: Cell, runs: Path) -> bool:
+    """Whether another process has the cell's run, which is said."""
+    seen = look(runs / cell.run_name)
+    if seen.held:
+        print(f"{cell.run_name}: being trained elsewhere, by {seen}", file=sys.stderr)
+    return seen.held
+
+
+def refuse_to_wait(left: Sequence[Cell], cells: Sequence[Cell], runs: Path) -> None:
+    """Raise Busy where other processes have cells that were left to them: a table now would have dashes for results."""
+    names = [cell.run_name for cell in left if not finished(cell, runs)]
+    if names:
+        raise Busy(
+            f"of {counted(len(cells), 'run')} other processes have {len(names)}: {', '.join(names)}. All else is done, "
+            "and no table was written: the last of these processes to end makes it, or the same command after that"
+        )
+
+
 def run_here(cells: Sequence[Cell], runs: Path) -> None:
     """Execute every cell that has no standing record in this process, one after the other; for debugging.
 
     Raises:
+        Busy: other processes have some of them; the others are done.
         KeyboardInterrupt: on Ctrl-C or SIGTERM, with the state saved.
     """
     from experiments.cell import STOPPED, main  # not needed by other launchers, and they by it
 
+    left = []
     for cell in cells:
         if finished(cell, runs):
+            continue
+        if elsewhere(cell, runs):
+            left.append(cell)
             continue
         save_config(cell.run, runs / cell.run_name)
         status = main(runs / cell.run_name)
         print(f"{cell.run_name}: exit status {status}", file=sys.stderr)
         if status in STOPPED:
             raise KeyboardInterrupt(STOPPED[status])
+    refuse_to_wait(left, cells, runs)

@@ -16,12 +16,13 @@ from types import FrameType
 import torch
 
 from clel.config import require
-from clel.log import duration
+from clel.log import counted, duration
 from clel.record import read_record
 from clel.run import choose_device, save_config
 from clel.settings import TrainConfig
+from experiments.cell import BUSY
 from experiments.grid import Cell
-from experiments.launch import cost, finished
+from experiments.launch import cost, elsewhere, finished, refuse_to_wait
 from experiments.store import read_log
 
 
@@ -48,12 +49,13 @@ def run_local(
     threads: on networks this small, single-threaded runs side by side do more than one run with all cores.
 
     Raises:
+        Busy: other processes have some of them; the others are done.
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once every worker saved its state and left.
     """
     pending = sorted((c for c in cells if not finished(c, runs)), key=cost, reverse=True)
     skipped = len(cells) - len(pending)
     if skipped:
-        print(f"{skipped} of {len(cells)} runs are finished already", file=sys.stderr)
+        print(f"finished already: {skipped} of {counted(len(cells), 'run')}", file=sys.stderr)
     if not pending:
         return 0
     workers, gpus = places(choose_device(device), workers, runs_per_gpu)
@@ -61,6 +63,7 @@ def run_local(
     workers, threads = shares(len(cells), workers, gpus)
     slots: list[Worker | None] = [None] * workers
     failures, done, shown = 0, 0, 0.0
+    left: list[Cell] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)
@@ -70,20 +73,30 @@ def run_local(
         while pending or any(slots):
             for place, worker in enumerate(slots):
                 if worker is not None and worker.process.poll() is not None:
-                    done += 1
-                    failures += _ended(worker, runs)
                     slots[place] = None
+                    if worker.process.returncode == BUSY:
+                        pending.insert(0, worker.cell)  # looked at again below: another process has it, or had
+                    else:
+                        done += 1
+                        failures += _ended(worker, runs)
                 if slots[place] is None and pending:
-                    slots[place] = _start(pending.pop(0), runs, threads, gpus[place % len(gpus)] if gpus else None)
+                    cell = pending.pop(0)
+                    if finished(cell, runs):  # by another process
+                        done += 1
+                    elif elsewhere(cell, runs):
+                        left.append(cell)
+                    else:
+                        slots[place] = _start(cell, runs, threads, gpus[place % len(gpus)] if gpus else None)
             if time.monotonic() - shown > (1 if sys.stderr.isatty() else 10):
                 shown = time.monotonic()
-                _show([w for w in slots if w is not None], done, len(cells) - skipped, runs)
+                _show([w for w in slots if w is not None], done, len(pending), runs)
             time.sleep(0.1)
     except KeyboardInterrupt:
         _stop([w for w in slots if w is not None])
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)
+    refuse_to_wait(left, cells, runs)
     return failures
 
 
@@ -162,7 +175,7 @@ def _iterations(folder: Path, train: TrainConfig) -> int:
     return int(json.loads((folder / "config.json").read_text())["train"]["measured_iterations"])
 
 
-def _show(workers: Sequence[Worker], done: int, total: int, runs: Path) -> None:
+def _show(workers: Sequence[Worker], done: int, waiting: int, runs: Path) -> None:
     parts = []
     for worker in workers:
         train = getattr(worker.cell.run, "train", None)
@@ -176,7 +189,7 @@ def _show(workers: Sequence[Worker], done: int, total: int, runs: Path) -> None:
                 left = (length - iteration) * (time.monotonic() - worker.started) / gained
                 text += f" left {duration(left)}"
         parts.append(text)
-    line = f"runs {done}/{total} done | " + " | ".join(parts)
+    line = f"runs {done}/{done + len(workers) + waiting} done | " + " | ".join(parts)
     print(f"\r\033[K{line}" if sys.stderr.isatty() else line, end="" if sys.stderr.isatty() else "\n", file=sys.stderr)
     sys.stderr.flush()
 

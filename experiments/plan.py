@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from clel.data import DataError, ImageSpec, load
-from clel.log import duration
+from clel.log import counted, duration
 from clel.run import Run, choose_device
+from experiments.disk import disk, in_all
 from experiments.estimate import estimate
 from experiments.grid import Cell
 from experiments.launch import finished
@@ -26,7 +27,7 @@ def describe(
     device: str = "auto",
     runs_per_gpu: int | None = None,
 ) -> str:
-    """The plan as text: a line a row with its runs, how many are finished, and estimates of time and memory.
+    """The plan as text: a line a row with its runs, how many are finished, and estimates of time, memory and disk.
 
     Measured with the threads that each worker will have; `workers`, `device`, `runs_per_gpu` as run_local takes them.
     """
@@ -43,30 +44,35 @@ def describe(
 def _describe(cells: Sequence[Cell], runs: Path, workers: int, threads: int, runs_per_gpu: int) -> str:
     rows = by_row(cells)
     wide = max(20, 2 + max(map(len, rows), default=0))
-    lines = [f"{'row':<{wide}}{'runs':>5}{'done':>6}{'iterations':>12}{'time a run':>20}{'MB a run':>10}"]
-    total = 0.0
+    lines = [
+        f"{'row':<{wide}}{'runs':>5}{'done':>6}{'iterations':>12}{'time a run':>20}{'MB a run':>10}{'MB on disk':>12}"
+    ]
+    total, written = 0.0, []
     slower, known = slowed(runs_per_gpu, runs.parent, cells[0].profile if cells else "")
     for row, members in rows.items():
         done = sum(finished(cell, runs) for cell in members)
         run = members[0].run
         line = f"{row:<{wide}}{len(members):>5}{done:>6}"
         if isinstance(run, Run):
-            guess = estimate(run, _spec(run.dataset))
+            spec = spec_of(run.dataset)
+            guess, space = estimate(run, spec), disk(run, spec)
             iterations, seconds = guess.iterations, guess.seconds * slower
             if run.train.minutes:  # beside others a run does less in them
                 iterations, seconds = round(iterations / slower), seconds - 60 * run.train.minutes * (slower - 1)
             total += seconds * (len(members) - done)
-            line += f"{iterations:>12}{duration(seconds):>20}{guess.memory / 1e6:>10.0f}"
+            written += [space] * (len(members) - done)
+            line += f"{iterations:>12}{duration(seconds):>20}{guess.memory / 1e6:>10.0f}{space.kept / 1e6:>12.0f}"
             there = memory_of(choose_device(run.device))
             if guess.memory * runs_per_gpu > there:
                 line += f"  DOES NOT FIT: {there / 1e9:.0f} GB are there"
         lines.append(line)
     left = f"{duration(total)} of work on this machine, about {duration(total / workers)} with {workers} at a time"
     left += known
-    each = f"{threads} thread{'' if threads == 1 else 's'}, as each run will have"
+    each = f"{counted(threads, 'thread')}, as each run will have"
     note = f"estimated from one small training step of a stage and sampling, on {each}; memory without interpreter and "
     note += "libraries"
-    return "\n".join([*lines, "", left, note, f"runs would go to {runs}; nothing was run"])
+    room = [in_all(written, workers, runs)] if written else []
+    return "\n".join([*lines, "", left, note, *room, f"runs would go to {runs}; nothing was run"])
 
 
 def slowed(runs_per_gpu: int, out: Path, profile: str) -> tuple[float, str]:
@@ -106,7 +112,7 @@ def by_row(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
     return rows
 
 
-def _spec(dataset: str) -> ImageSpec:
+def spec_of(dataset: str) -> ImageSpec:
     """The data set's spec; where it is not there, that of 32x32 colour images, since a plan must not need the data."""
     try:
         return load(dataset, "train").spec

@@ -19,6 +19,7 @@ import pandas as pd
 from baselines import METHODS
 from clel.config import ConfigError, essential, identity
 from clel.execute import stands
+from clel.lock import look
 from clel.run import as_run
 from clel.schema import LABELS, WHOLE, fault
 from clel.settings import EvaluateConfig, TrainConfig
@@ -173,6 +174,8 @@ def _load(run_dir: Path) -> Run:
     if not path.is_file():
         started = run_dir.is_dir() and any(run_dir.iterdir())
         status, reason = ("unfinished", "no record yet") if started else ("missing", "not run")
+        if started and look(run_dir).held:
+            reason = "a process is at work on it"
         return Run(name, status, reason, folder=run_dir)
     try:
         record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)

@@ -82,7 +82,8 @@ def collect(options: Collect) -> int:
         print(path)
     print(artefact.summary(wanted))
     if missing:
-        print(f"{len(missing)} of {len(cells)} runs have no result: {', '.join(missing)}", file=sys.stderr)
+        have = "has" if len(missing) == 1 else "have"
+        print(f"{len(missing)} of {len(cells)} runs {have} no result: {', '.join(missing)}", file=sys.stderr)
     return 1 if missing else 0
 
 

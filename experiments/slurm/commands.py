@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clel.config import ConfigError
+from clel.log import counted
 from experiments.naming import OUT
 from experiments.slurm import attempts
 from experiments.slurm.again import sweep_report
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.scheduler import cancel as cancel_jobs
 from experiments.slurm.scheduler import job_states
+from experiments.slurm.states import ENDED
 from experiments.slurm.sweep import all_sweeps, choose_sweep, job_log, latest_jobs
-from experiments.slurm.traces import tail
+from experiments.slurm.traces import FINAL, recorded, tail
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,12 @@ def status(options: Status) -> int:
     sweep = choose_sweep(options.out, options.sweep)
     print(f"sweep {sweep.name}")
     print(sweep_report(sweep, options.out))
+    for array in sweep.arrays:
+        if not array["job"]:
+            print(
+                f"sbatch took a job of no number at {array['submitted']} and printed {array['said']!r}: "
+                f"squeue --me --name={array['name']} shows whether it is there"
+            )
     return 0
 
 
@@ -86,28 +94,40 @@ def cancel(options: Cancel) -> int:
     beside = [run for run, jobs in sweep.jobs.items() if jobs[-1] in ids and run not in runs]
     if beside:
         raise ConfigError(f"{runs[0]} shares its job with {', '.join(beside)}: make cancel stops the whole sweep")
-    ids += [] if options.run else sweep.collect
-    over = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"}
-    states = job_states(ids) if ids else {}
-    ids = [job for job in ids if states[job].state not in over and job not in sweep.cancelled]
+    tables = [] if options.run else sweep.collect
     latest = latest_jobs(all_sweeps(options.out))
-    foreign = sorted({latest[run].sweep for run in runs if run in latest} - {sweep.name})
+    others = {latest[run].id: latest[run].sweep for run in runs if run in latest and latest[run].sweep != sweep.name}
+    asked = [*ids, *tables, *others]
+    states = job_states(asked) if asked else {}
+    foreign = sorted({others[job] for job in others if states[job].state in ("PENDING", "RUNNING")})
     if foreign:
         print(f"some of its runs have jobs of other sweeps, which stay: make cancel SWEEP={', '.join(foreign)}")
-    if not ids:
+    unfinished = [run for run in runs if recorded(sweep.run_folders / run)[0] not in FINAL]
+    wanted = {sweep.jobs[run][-1] for run in unfinished if run in sweep.jobs}
+    over = {job for job in asked if states[job].state in ENDED} | set(sweep.cancelled)
+    ids = [job for job in ids if job not in over and (job in wanted or states[job].state != "UNKNOWN")]
+    # a job that Slurm has forgotten waits for nothing once no run is left
+    tables = [job for job in tables if job not in over and (ids or states[job].state != "UNKNOWN")]
+    if not ids and not tables:
         print("nothing to cancel: no job of its own is waiting or running")
         return 0
     known = list(sweep.cancelled)
     # before, lest it be forgotten where this process ends in between
-    sweep.cancelled += ids
+    sweep.cancelled += [*ids, *tables]
     sweep.save()
     try:
-        cancel_jobs(ids)
+        cancel_jobs([*ids, *tables])
     except SchedulerError:
         sweep.cancelled = known
         sweep.save()
         raise
-    print(f"cancelled {len(ids)} jobs: {', '.join(ids)}. make resume submits their runs again")
+    if ids:
+        left = sum(run in unfinished and jobs[-1] in ids for run, jobs in sweep.jobs.items())
+        again = f"make resume submits {'it' if left == 1 else 'them'} again"
+        print(f"cancelled {counted(len(ids), 'job')} of {counted(left, 'run')}: {', '.join(ids)}. {again}")
+    if tables:
+        makes = "job that makes" if len(tables) == 1 else "jobs that make"
+        print(f"cancelled {len(tables)} {makes} the table: {', '.join(tables)}. {sweep.command} makes it")
     return 0
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from clel.lock import Look, look
+from clel.log import duration
 from clel.record import FINAL
 from experiments.slurm import attempts
 from experiments.slurm.attempts import Attempt
@@ -21,6 +22,10 @@ SETTLING = 600.0
 """Seconds after its submission in which a job that Slurm does not know may still be on its way."""
 FORGOTTEN = ("neither the controller", "accounting still has it")
 """How the reason of an UNKNOWN job begins where the controller answered and has no such job (scheduler.py)."""
+
+
+SILENT = "Slurm does not answer; it is what was known before"
+"""Why a state stands that nobody confirms."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def judge(e: Evidence) -> Verdict:
     if e.job is not None and slurm == "PENDING":
         return Verdict("pending", e.state.reason if e.state else "")
     if e.job is not None and slurm == "RUNNING":
-        return Verdict("running", "" if e.lock.held else "no sign of life of its process: it starts, or is gone")
+        return Verdict("running", "" if e.lock.held else _without_a_sign(e, e.job))
     if e.lock.held:
         return Verdict("running", f"by {e.lock}")
     if e.job is None:
@@ -94,8 +99,32 @@ def judge(e: Evidence) -> Verdict:
     if slurm == "UNKNOWN":
         return _unknown(e, e.job)
     if slurm == "CANCELLED" or e.job.cancelled:
-        return Verdict("cancelled")
+        return Verdict("cancelled", SILENT if e.state is not None and e.state.reason == SILENT else "")
     return _ended(e, slurm)
+
+
+def last_word(known: JobState, now: JobState | None) -> JobState:
+    """What counts of a job that had ended when Slurm last told: its state now, where there is one; else that one."""
+    if now is not None and now.state != "UNKNOWN":
+        return now
+    return known if _forgotten(now) else replace(known, reason=SILENT)
+
+
+def _forgotten(state: JobState | None) -> bool:
+    """Whether Slurm answered, and has no such job."""
+    return state is not None and state.reason.startswith(FORGOTTEN)
+
+
+def _without_a_sign(e: Evidence, job: Job) -> str:
+    """Why the process of a job that runs may hold no lock."""
+    last = e.attempts[-1] if e.attempts and e.attempts[-1].job == job.id else None
+    if last is None or last.how == attempts.REQUEUED:
+        return "its job has begun, and the run starts"
+    if last.how is not None:
+        return f"its process has ended ({last.how}), and so will its job"
+    if e.since < SETTLING:
+        return "it starts"
+    return f"no sign of life of its process, which started {duration(e.since)} ago on {last.node}"
 
 
 def _without_a_job(e: Evidence) -> Verdict:
@@ -106,10 +135,10 @@ def _without_a_job(e: Evidence) -> Verdict:
 
 def _unknown(e: Evidence, job: Job) -> Verdict:
     """Slurm has no word on the job, or gave none."""
-    if job.cancelled:
-        return Verdict("cancelled")
     mine = [attempt for attempt in e.attempts if attempt.job == job.id]
-    forgotten = e.state is not None and e.state.reason.startswith(FORGOTTEN)
+    forgotten = _forgotten(e.state)
+    if job.cancelled:
+        return Verdict("cancelled", "" if forgotten else SILENT)
     if not mine:
         if forgotten and e.age > SETTLING:
             return Verdict("lost", "Slurm has forgotten its job, which never started")

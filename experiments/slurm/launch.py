@@ -11,6 +11,7 @@ from typing import Any
 
 from clel.config import ConfigError
 from clel.lock import Busy, locked
+from clel.log import counted
 from clel.run import save_config
 from experiments.grid import Cell
 from experiments.launch import finished
@@ -50,7 +51,8 @@ def launch(table: Table, sweep: Sweep | None = None) -> Sweep | None:
     """
     out, runs = table.out.absolute(), table.out.absolute() / "runs"
     pending = [cell for cell in table.cells if not finished(cell, runs)]
-    print(f"{len(table.cells) - len(pending)} of {len(table.cells)} runs are finished", file=sys.stderr)
+    done = len(table.cells) - len(pending)
+    print(f"finished already: {done} of {counted(len(table.cells), 'run')}", file=sys.stderr)
     if not pending:
         return None
     needs = load_needs()
@@ -90,7 +92,7 @@ def submit(sweep: Sweep, wanted: Sequence[Array], code: Path, options: SlurmOpti
 
     jobs = submit_arrays(sweep, wanted, code, options)
     for job, array in zip(jobs, wanted, strict=True):
-        print(f"job {job}: {len(array.cells)} runs, each {array.resources}")
+        print(f"job {job}: {counted(len(array.cells), 'run')}, each {array.resources}")
     try:
         collect = submit_collect(sweep, [*jobs, *others], code, options)
         print(f"job {collect} makes the table when they have ended")

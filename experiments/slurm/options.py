@@ -11,8 +11,11 @@ OURS = {
     **{"gpus_per_node": "GPUS", "gpus": "GPUS", "cpus_per_task": "CPUS", "c": "CPUS"},
 }
 """sbatch's parameters that have a variable of their own."""
-TAKEN = ("array", "dependency", "signal", "output", "error", "open_mode", "requeue", "no_requeue", "nodes", "ntasks")
-"""Those that the launcher itself sets, since a run's life hangs on them."""
+TAKEN = (
+    *("array", "dependency", "signal", "output", "error", "open_mode", "requeue", "no_requeue", "nodes", "ntasks"),
+    *("job_name", "parsable", "quiet", "test_only", "wait", "wrap"),
+)
+"""Those that the launcher itself sets, since a run's life hangs on them, or that change what sbatch answers."""
 PARALLEL, REQUEUES, NOTICE = 100, 20, 180
 """Defaults of `parallel`, `requeues` and `notice`."""
 
@@ -76,7 +79,7 @@ class SlurmOptions:
                 continue
             if key in OURS:
                 raise ConfigError(f"SLURM has {part.strip()!r}; give {OURS[key]}=... for that")
-            require(key not in TAKEN, f"SLURM has {part.strip()!r}, which the launcher sets by itself; leave it out")
+            require(key not in TAKEN, f"SLURM has {part.strip()!r}, which is the launcher's own to set; leave it out")
             found[key] = value.strip() if equals else True
         return found
 

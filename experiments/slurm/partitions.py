@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from clel.log import counted
 from experiments.slurm.clients import SchedulerError, ask
 
 
@@ -62,11 +63,10 @@ class _Shape:
     nodes: int
 
     def described(self) -> str:
-        gpus = f", {self.gpus} GPU{'s' if self.gpus > 1 else ''}" if self.gpus else ", no GPU"
+        gpus = counted(self.gpus, "GPU") if self.gpus else "no GPU"
         limit = "no time limit" if self.minutes == float("inf") else f"a limit of {self.minutes:.0f} minutes"
-        return (
-            f"{self.nodes} node{'s' * (self.nodes > 1)} of {self.cpus} CPUs, {self.memory / 1024:.0f} GB{gpus}; {limit}"
-        )
+        nodes, cpus = counted(self.nodes, "node"), counted(self.cpus, "CPU")
+        return f"{nodes} of {cpus}, {self.memory / 1024:.0f} GB, {gpus}; {limit}"
 
 
 def _refusal(asked: _Shape, shapes: Sequence[_Shape]) -> str | None:
@@ -77,15 +77,16 @@ def _refusal(asked: _Shape, shapes: Sequence[_Shape]) -> str | None:
         f"gives at most {max(shape.minutes for shape in shapes):.0f} minutes, {asked.minutes:.0f} are asked": [
             asked.minutes <= shape.minutes for shape in shapes
         ],
-        f"has no node with {asked.gpus} GPUs": [asked.gpus <= shape.gpus for shape in shapes],
-        f"has no node with {asked.cpus} CPUs": [asked.cpus <= shape.cpus for shape in shapes],
+        f"has no node with {counted(asked.gpus, 'GPU')}": [asked.gpus <= shape.gpus for shape in shapes],
+        f"has no node with {counted(asked.cpus, 'CPU')}": [asked.cpus <= shape.cpus for shape in shapes],
         f"has no node with {asked.memory / 1024:g} GB of memory": [asked.memory <= shape.memory for shape in shapes],
     }
     for refusal, fits in wanted.items():
         if not any(fits):
             return refusal
     if not any(all(together) for together in zip(*wanted.values(), strict=True)):
-        return f"has no node with {asked.gpus} GPUs, {asked.cpus} CPUs and {asked.memory / 1024:g} GB at once"
+        gpus, cpus = counted(asked.gpus, "GPU"), counted(asked.cpus, "CPU")
+        return f"has no node with {gpus}, {cpus} and {asked.memory / 1024:g} GB at once"
     return None
 
 

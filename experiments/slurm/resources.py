@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clel.config import ConfigError, choose
+from clel.log import counted
 from clel.run import Run
 from experiments.grid import Cell
 from experiments.launch import cost
@@ -37,9 +38,9 @@ class Resources:
 
     def __str__(self) -> str:
         where = f"partition {self.partition}" if self.partition else "default partition"
-        gpus = f"{self.gpus} GPU{'s' if self.gpus != 1 else ''}"
+        asked = f"{counted(self.gpus, 'GPU')}, {counted(self.cpus, 'CPU')}"
         shared = f", shared by {self.runs} runs" if self.runs > 1 else ""
-        return f"{where}, {gpus}, {self.cpus} CPUs, {self.memory_gb:g} GB, {self.minutes} min{shared}"
+        return f"{where}, {asked}, {self.memory_gb:g} GB, {self.minutes} min{shared}"
 
 
 @dataclass(frozen=True)

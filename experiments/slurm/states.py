@@ -38,6 +38,9 @@ STATES = (
     "PREEMPTED",
 )
 
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL")
+"""States of a job that does not run again by itself; a preempted one may."""
+
 _COUNTED_UNDER = {
     **{state: state for state in STATES},
     **dict.fromkeys(

@@ -7,20 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from clel.log import duration
-from experiments.json_lines import json_lines
+from clel.log import counted, duration
 from experiments.slurm import attempts
 from experiments.slurm.clients import SchedulerError
-from experiments.slurm.evidence import Evidence, Verdict, gather, judge
+from experiments.slurm.evidence import Evidence, Verdict, gather, judge, last_word
+from experiments.slurm.memory import recall, remember
 from experiments.slurm.scheduler import job_states
 from experiments.slurm.states import JobState
 from experiments.slurm.sweep import Job, Sweep
-from experiments.slurm.traces import tail
-
-WINDOW = 100_000
-"""Bytes at the end of a log that are looked at."""
+from experiments.slurm.traces import last_logged, tail
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,9 @@ class Report:
             lines.append("  ".join([*cells, row[7][:120]]).rstrip())
         counts = Counter(s.verdict.state for s in self.standings)
         total = ", ".join(f"{number} {state}" for state, number in counts.most_common())
-        return "\n".join([*lines, f"{len(self.standings)} runs: {total}", *([self.trouble] if self.trouble else [])])
+        return "\n".join(
+            [*lines, f"{counted(len(self.standings), 'run')}: {total}", *([self.trouble] if self.trouble else [])]
+        )
 
 
 def report(sweep: Sweep, latest: Mapping[str, Job], finished: Callable[[str], bool]) -> Report:
@@ -65,12 +63,16 @@ def report(sweep: Sweep, latest: Mapping[str, Job], finished: Callable[[str], bo
     latest: the last job of each run, over all sweeps. finished: whether a run has the result that its table asks for.
     """
     ids = [latest[run].id for run in sweep.runs if run in latest and not finished(run)]
-    states: Mapping[str, JobState] = {}
+    states: dict[str, JobState] = {}
     trouble = ""
     try:
         states = job_states(ids) if ids else {}
+        remember(sweep.folder, states)
     except SchedulerError as error:
-        trouble = f"{error}\nThe states above are from the runs' own files; unknown means that they do not tell."
+        says = "The states above are from the runs' own files and what Slurm said before; unknown: these do not tell."
+        trouble = f"{error}\n{says}"
+    known = recall(sweep.folder)
+    states |= {job: last_word(known[job], states.get(job)) for job in ids if job in known}
     return Report(
         [standing(sweep.run_folders / run, finished(run), latest.get(run), states) for run in sweep.runs], trouble
     )
@@ -103,7 +105,7 @@ def pace(folder: Path) -> tuple[str, str]:
         total = json.loads((folder / "config.json").read_text())["train"]["iterations"]
     except (OSError, ValueError, KeyError, TypeError):
         return "", ""
-    lines = [line for line in _log(folder / "log.jsonl") if line.get("kind") == "train"]
+    lines = [line for line in last_logged(folder) if line.get("kind") == "train"]
     if not lines:
         return f"0/{total}", ""
     first, last = lines[0], lines[-1]
@@ -112,10 +114,6 @@ def pace(folder: Path) -> tuple[str, str]:
     if done >= total:
         return f"{done}/{total}", "measuring"
     return f"{done}/{total}", duration((total - done) * seconds / steps) if steps > 0 else ""
-
-
-def _log(path: Path) -> list[dict[str, Any]]:
-    return json_lines(tail(path, 200, WINDOW).splitlines())
 
 
 def _node(e: Evidence) -> str:

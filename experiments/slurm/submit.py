@@ -10,12 +10,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from submitit.slurm.slurm import SlurmExecutor
-
 from clel.data.registry import data_root
 from clel.metrics.cache import cache_root
 from clel.provenance import utc_now
 from experiments.slurm.clients import SchedulerError
+from experiments.slurm.executor import Executor, Unread, words
 from experiments.slurm.options import PARALLEL, SlurmOptions
 from experiments.slurm.resources import Array, Resources
 from experiments.slurm.scheduler import cancel
@@ -36,11 +35,13 @@ def submit_arrays(sweep: Sweep, arrays: Sequence[Array], code: Path, options: Sl
     """Submit every array, each noted in sweep.json as soon as sbatch took it; returns their jobs' numbers.
 
     Raises:
-        SchedulerError: sbatch refused one; those before it were cancelled, which the message says.
+        SchedulerError: sbatch refused one, or took one without telling its number, which sweep.json keeps; those before
+            it were cancelled, which the message says.
     """
     taken: list[str] = []
     try:
         for array in arrays:
+            about = {"resources": asdict(array.resources), "code": code.name, "runs": len(array.cells)}
             notice = options.notice_seconds(array.resources.minutes)
             patience = max(notice - MARGIN, notice / 2)
             tasks: list[Task | Together] = []
@@ -48,21 +49,30 @@ def submit_arrays(sweep: Sweep, arrays: Sequence[Array], code: Path, options: Sl
                 folders = [str(sweep.run_folders.absolute() / cell.run_name) for cell in cells]
                 each = [Task(folder, sweep.home, options.most_requeues, patience) for folder in folders]
                 tasks.append(each[0] if len(each) == 1 else Together(each))
-            executor = make_executor(sweep, array.resources, code, options, f"clel-{sweep.name}")
-            with outside_a_job(options):
-                ids = [job.job_id for job in executor.submit_array(tasks)]
+            name = f"clel-{sweep.name}-{len(sweep.arrays) + 1}"
+            executor = make_executor(sweep.folder, array.resources, code, options, name)
+            try:
+                with outside_a_job(options):
+                    ids = [job.job_id for job in executor.submit_array(tasks)]
+            except Unread as unread:
+                sweep.arrays.append({"job": "", "submitted": utc_now(), **about, "name": name, "said": unread.said})
+                sweep.save()
+                raise
             base = ids[0].partition("_")[0]
             taken.append(base)
-            about = {"job": base, "submitted": utc_now(), "resources": asdict(array.resources)}
-            sweep.arrays.append(about | {"code": code.name, "runs": len(array.cells)})
+            sweep.arrays.append({"job": base, "submitted": utc_now(), **about})
             for cells, job in zip(array.shared, ids, strict=True):
                 for cell in cells:
                     sweep.jobs.setdefault(cell.run_name, []).append(job)
             sweep.save()
     except BaseException as error:
         undone = _undo(sweep, taken)
+        if isinstance(error, Unread):
+            raise SchedulerError(f"{error}. {undone or 'Nothing else was submitted'}") from error
         if isinstance(error, RuntimeError | OSError):
-            raise SchedulerError(f"sbatch refused the jobs: {_words(error)}. {undone}") from error
+            raise SchedulerError(
+                f"sbatch refused the jobs: {_words(error)}. {undone or 'Nothing was submitted'}"
+            ) from error
         raise
     return taken
 
@@ -70,11 +80,13 @@ def submit_arrays(sweep: Sweep, arrays: Sequence[Array], code: Path, options: Sl
 def submit_collect(sweep: Sweep, after: Sequence[str], code: Path, options: SlurmOptions) -> str:
     """Submit the job that makes the table once all jobs of `after` have ended, however they did; returns its number."""
     wanted = replace(COLLECTING, partition=options.partition)
-    executor = make_executor(sweep, wanted, code, options, f"clel-collect-{sweep.name}")
+    executor = make_executor(sweep.folder, wanted, code, options, f"clel-collect-{sweep.name}-{len(sweep.arrays)}")
     executor.update_parameters(dependency="afterany:" + ":".join(after))
     try:
         with outside_a_job(options):
             job = executor.submit(Collect(str(sweep.folder.absolute()), sweep.home)).job_id
+    except Unread as unread:
+        raise SchedulerError(f"the job that makes the table: {unread}") from unread
     except (RuntimeError, OSError) as error:
         raise SchedulerError(f"sbatch refused the job that makes the table: {_words(error)}") from error
     sweep.collect.append(job)
@@ -82,14 +94,23 @@ def submit_collect(sweep: Sweep, after: Sequence[str], code: Path, options: Slur
     return job
 
 
-def make_executor(sweep: Sweep, resources: Resources, code: Path, options: SlurmOptions, name: str) -> SlurmExecutor:
-    """submitit's executor for Slurm, by its name: the automatic choice submits to whatever sbatch it finds.
+def try_out(array: Array, size: int, sweeps: Path, options: SlurmOptions) -> None:
+    """Raise SchedulerError where sbatch would not take the array, of at most `size` tasks; nothing is submitted."""
+    executor = make_executor(sweeps / "trial", array.resources, sweeps, options, "clel-trial")
+    with outside_a_job(options):
+        refusal = executor.refusal(min(len(array.shared), size))
+    if refusal:
+        raise SchedulerError(f"sbatch, asked on trial for {array.resources}: {refusal}")
+
+
+def make_executor(folder: Path, resources: Resources, code: Path, options: SlurmOptions, name: str) -> Executor:
+    """The executor for a job, or an array, of that name; folder: the sweep's.
 
     Raises:
         SchedulerError: this host has no srun.
     """
     try:
-        executor = SlurmExecutor(sweep.folder.absolute() / JOBS, max_num_timeout=NO_LIMIT)
+        executor = Executor(folder.absolute() / JOBS, max_num_timeout=NO_LIMIT)
     except RuntimeError:
         raise SchedulerError("srun is not on PATH; submit from a login node of the cluster") from None
     extra = options.parameters()
@@ -106,7 +127,7 @@ def make_executor(sweep: Sweep, resources: Resources, code: Path, options: Slurm
         "setup": setup_lines(resources, code, options),
         # steps do not inherit the job's CPUs since Slurm 22.05, nor the environment where a site exports none
         "srun_args": [f"--cpus-per-task={resources.cpus}", "--export=ALL"],
-        "additional_parameters": {"requeue": True, **extra},
+        "additional_parameters": {"requeue": True, "parsable": True, **extra},
     }
     if resources.partition:
         asked["partition"] = resources.partition
@@ -161,9 +182,9 @@ def outside_a_job(options: SlurmOptions) -> Iterator[None]:
 
 
 def _undo(sweep: Sweep, jobs: Sequence[str]) -> str:
-    """Cancel what was submitted already; says how that went."""
+    """Cancel what was submitted already; says how that went, "" where that was nothing."""
     if not jobs:
-        return "Nothing was submitted"
+        return ""
     members = [ids[-1] for ids in sweep.jobs.values() if ids[-1].partition("_")[0] in jobs]
     sweep.cancelled += members
     with suppress(OSError):
@@ -176,5 +197,4 @@ def _undo(sweep: Sweep, jobs: Sequence[str]) -> str:
 
 
 def _words(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(line.removeprefix("sbatch: ").removeprefix("error: ") for line in lines) or type(error).__name__
+    return words(str(error)) or type(error).__name__

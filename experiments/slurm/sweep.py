@@ -1,7 +1,7 @@
 """A sweep: runs that were submitted together for one table, and what must be remembered of their jobs.
 
 OUT/sweeps/<name>/sweep.json    this; replaced as a whole        code/<hash>/    the code that its jobs run
-                  jobs/         submitit's files, Slurm's logs
+                  jobs/         submitit's files, Slurm's logs                  states.json       see memory.py
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Sweep:
         options: those of the table, as plain values.
         runs: names of all runs of the table, in the order of its rows.
         jobs: the jobs of each run that was submitted here, oldest first.
-        arrays: a table for each job that sbatch took: job, submitted (UTC), resources, code, runs (their number).
+        arrays: a table for each job that sbatch took: job, submitted (UTC), resources, code, runs (their number); where
+            sbatch did not tell its number, job is "", and there are name, the job's, and said, what sbatch printed.
         collect: jobs that make the table.
         cancelled: jobs that were cancelled through this suite. Slurm forgets a task that was cancelled while it waited.
     """

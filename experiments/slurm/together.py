@@ -56,7 +56,7 @@ class Together:
         statuses = [process.wait() for process in processes]
         bad = [name for name, status in zip(names, statuses, strict=True) if status]
         if bad:
-            raise RunFailed(f"{len(bad)} of the {len(names)} runs of this job have no result: {', '.join(bad)}")
+            raise RunFailed(f"without a result, of the {len(names)} runs of this job: {', '.join(bad)}")
         return ", ".join(names)
 
     def checkpoint(self) -> Any:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+from experiments.json_lines import json_lines
 
 FINAL = ("ok", "diverged")
 """Statuses of a record that stand (clel.record.FINAL)."""
@@ -16,6 +19,11 @@ def recorded(folder: Path) -> tuple[str | None, str]:
         return str(record["status"]), str(record["reason"] or "")
     except (OSError, ValueError, KeyError, TypeError):
         return None, ""
+
+
+def last_logged(folder: Path) -> list[dict[str, Any]]:
+    """The last lines of a run's log.jsonl, as objects."""
+    return json_lines(tail(folder / "log.jsonl", 200, 100_000).splitlines())
 
 
 def tail(path: Path, lines: int = 15, most: int = 20_000) -> str:

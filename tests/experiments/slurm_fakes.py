@@ -10,13 +10,15 @@ from pathlib import Path
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.states import JobState
 
-SBATCH = """#!/bin/sh
+SBATCH = """
+if grep -q '^#SBATCH --gres=wrong' "$1"; then echo "sbatch: error: Invalid generic resource (gres)" >&2; exit 1; fi
+if grep -q '^#SBATCH --test-only' "$1"; then echo "sbatch: Job 9 to start at 12:00 on nodes n1" >&2; exit 0; fi
 n=$(cat {folder}/number 2>/dev/null || echo 100)
 n=$((n + 1))
 echo $n > {folder}/number
 cp "$1" {folder}/$n.sh
 if [ -e {folder}/refuse-$n ]; then echo "sbatch: error: $(cat {folder}/refuse-$n)" >&2; exit 1; fi
-echo Submitted batch job $n
+sed "s/NUMBER/$n/" {folder}/answer
 """
 
 
@@ -29,12 +31,22 @@ class FakeSlurm:
     cancelled: list[str] = field(default_factory=list)
     dead: bool = False
     unknown: str = "neither the controller nor accounting knows it"
+    answer: str = "Submitted batch job NUMBER"
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
-        for name, text in {"sbatch": SBATCH, "srun": "#!/bin/sh\n"}.items():
-            (self.folder / name).write_text(text.format(folder=self.folder))
-            (self.folder / name).chmod(0o755)
+        self.put("sbatch", SBATCH.format(folder=self.folder).splitlines())
+        self.put("srun", [])
+        self.answers(self.answer)
+
+    def put(self, client: str, lines: Sequence[str]) -> None:
+        """A shell script on PATH."""
+        (self.folder / client).write_text("\n".join(["#!/bin/sh", *lines, ""]))
+        (self.folder / client).chmod(0o755)
+
+    def answers(self, text: str) -> None:
+        """What sbatch prints of a job that it took."""
+        (self.folder / "answer").write_text(f"{text}\n")
 
     def job_states(self, ids: Sequence[str]) -> dict[str, JobState]:
         self._answer()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +17,14 @@ from baselines import METHODS
 from clel import log
 from clel.config import ConfigError, to_dict
 from clel.data import DataError, Images
+from clel.lock import Busy, locked
 from clel.record import blank_record, write_record
-from experiments import launch, local, plan
+from experiments import launch, launching, local, plan, table1
+from experiments.__main__ import main
 from experiments.estimate import Estimate
 from experiments.grid import PROFILES, table1_cells
 from experiments.speed.records import write_records
+from experiments.store import load_records
 from experiments.table1 import refuse_other_settings
 
 
@@ -65,6 +71,73 @@ def test_a_plan_knows_what_runs_side_by_side_get_done(tmp_path: Path) -> None:
     write_records(tmp_path / "small-x", {**tables, "machine": gpu, "side_by_side": beside})
     slower, said = plan.slowed(4, tmp_path, "small")
     assert slower == pytest.approx(4 / 2.5) and "4 on a GPU do 2.50 times what one does" in said
+
+
+def test_runs_that_other_processes_have_are_left_to_them_and_have_not_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = table1_cells("smoke", rows=["plain", "igebm"], device="cpu")
+    held, overtaken, _, own = (tmp_path / cell.run_name for cell in cells)
+    locks = ExitStack()
+
+    class Process:
+        """Of experiments.cell, which finds that somebody was faster where it is not `own`."""
+
+        def __init__(self, command: list[str], **options: object) -> None:
+            folder = Path(command[-1])
+            assert folder != held
+            if folder == overtaken:
+                locks.enter_context(locked(folder))
+            else:
+                (folder / "done").touch()
+            self.returncode = 0 if folder == own else 75
+
+        def poll(self) -> int:
+            return self.returncode
+
+    monkeypatch.setattr(local.subprocess, "Popen", Process)
+    for module in (local, launch):
+        monkeypatch.setattr(module, "finished", lambda cell, runs: (runs / cell.run_name / "done").exists())
+    with locks, locked(held), pytest.raises(Busy) as raised:
+        local.run_local(cells, tmp_path, workers=1)
+    left = re.fullmatch(r"of 4 runs other processes have 2: (.*), (.*)\. All else is done, .*", str(raised.value))
+    assert left is not None and set(left.groups()) == {held.name, overtaken.name}
+    said = capsys.readouterr().err
+    assert {held.name, overtaken.name} == set(
+        re.findall(f"(.*): being trained elsewhere, by process {os.getpid()}", said)
+    )
+    assert f"{own.name}: no record" in said and said.count("no record") == 1
+    # the others have ended since
+    for folder in (held, overtaken):
+        (folder / "done").touch()
+    assert local.run_local(cells, tmp_path, workers=1) == 0
+
+
+def test_a_table_is_not_replaced_while_others_train_its_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(table1, "prepare", lambda cells, runs, device: None)
+    arguments = ["table1", "--profile", "smoke", "--methods", "plain", "--out", str(tmp_path)]
+    cells = table1_cells("smoke", rows=["plain"])
+    page = tmp_path / "smoke-plain/table1.md"
+    with ExitStack() as locks:
+        for cell in cells:
+            locks.enter_context(locked(tmp_path / "runs" / cell.run_name))
+        assert main(arguments) == 75 and not page.exists()
+        page.write_text("a fuller one")
+        for cluster in launching.CLUSTERS[:2]:
+            assert main([*arguments, "--cluster", cluster]) == 75
+            said = capsys.readouterr().err
+            assert "no table was written" in said and "failed" not in said and page.read_text() == "a fuller one"
+        (run,) = load_records(tmp_path / "runs", [cells[-1].run_name]).values()
+        assert (run.status, run.reason) == ("unfinished", "a process is at work on it")
+
+
+def test_progress_counts_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (cell,) = (cell for cell in table1_cells("smoke", rows=["plain"]) if cell.row == "plain")
+    worker = local.Worker(cell, None, 0.0, 0)  # type: ignore[arg-type]
+    local._show([worker], 2, 3, tmp_path)
+    assert "runs 2/6 done | plain-digits-s0 0/4" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": 1, "status": "ok"}'])

@@ -234,12 +234,12 @@ def test_array_size(fake: Fake) -> None:
     [
         ("fast", {}, "no partition fast here; there are short, gpu, old"),
         ("old", {}, "old takes no jobs now"),
-        (None, {"gpus": 1}, "short has no node with 1 GPUs"),
+        (None, {"gpus": 1}, "short has no node with 1 GPU[.]"),
         ("gpu", {"gpus": 5}, "gpu has no node with 5 GPUs"),
         ("gpu", {"cpus": 65}, "no node with 65 CPUs"),
         ("gpu", {"memory_gb": 1001}, "no node with 1001 GB of memory"),
         ("gpu", {"minutes": 2881}, "at most 2880 minutes, 2881 are asked"),
-        ("gpu", {"gpus": 4, "memory_gb": 900}, "4 GPUs, 1 CPUs and 900 GB at once"),
+        ("gpu", {"gpus": 4, "memory_gb": 900}, "4 GPUs, 1 CPU and 900 GB at once"),
         ("short,fast", {}, "no partition fast"),
     ],
 )

@@ -109,6 +109,47 @@ def test_a_refused_first_array_leaves_no_sweep(slurm: FakeSlurm, start: Launch, 
     assert [p.name for p in (tmp_path / "out/sweeps").glob("*")] == [".lock.1.free"] and not slurm.cancelled
 
 
+@pytest.mark.parametrize("answer", ["NUMBER", "NUMBER;cluster", "welcome\nNUMBER", "Submitted batch job NUMBER on x"])
+def test_a_job_has_the_number_that_sbatch_prints_in_any_form(answer: str, slurm: FakeSlurm, start: Launch) -> None:
+    slurm.answers(answer)
+    sweep = start()
+    assert sweep is not None and "#SBATCH --parsable\n" in slurm.scripts()[101]
+    assert {"101_0", "103"} < {job for jobs in sweep.jobs.values() for job in jobs} and sweep.collect == ["104"]
+
+
+def test_a_job_whose_number_sbatch_keeps_is_looked_up_by_its_name(slurm: FakeSlurm, start: Launch) -> None:
+    slurm.answers("thank you")
+    # the last job of that name, as each has a name of its own
+    lines = ["for a; do case $a in --name=*) name=${a#--name=};; esac; done"]
+    lines += [f'basename -s .sh $(grep -l -- "--job-name=$name$" {slurm.folder}/*.sh)']
+    slurm.put("squeue", lines)
+    sweep = start()
+    assert sweep is not None and [a["job"] for a in sweep.arrays] == ["101", "102", "103"] and sweep.collect == ["104"]
+
+
+def test_a_job_that_nobody_tells_the_number_of_is_not_passed_over(
+    slurm: FakeSlurm, start: Launch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slurm.answers("your job was\nadmitted to queue 7")
+    slurm.put("scancel", [f'echo "$@" > {slurm.folder}/scancelled'])
+    with pytest.raises(SchedulerError) as raised:
+        start()
+    (array,) = (sweep := choose_sweep(tmp_path / "out")).arrays
+    name, said = array["name"], "your job was admitted to queue 7"
+    assert array["job"] == "" and array["said"] == said and f"--job-name={name}\n" in slurm.scripts()[101]
+    assert not sweep.jobs and (slurm.folder / "scancelled").read_text() == f"--name={name}\n"
+    message = str(raised.value)
+    assert f"sbatch took a job and printed no number of it, but {said!r}" in message and "Nothing else was" in message
+    assert all(f"{client} --name={name}" in message.replace("--me ", "") for client in ("squeue", "sacct", "scancel"))
+    commands.status(commands.Status(out=tmp_path / "out"))
+    assert said in (shown := capsys.readouterr().out) and f"squeue --me --name={name}" in shown
+    # the runs may be submitted again, each job under a name that no job had
+    slurm.answers("NUMBER")
+    again.resume(again.Resume(out=tmp_path / "out"))
+    assert f"--job-name={name}\n" not in "".join(slurm.scripts()[n] for n in (102, 103, 104, 105))
+    assert len(choose_sweep(tmp_path / "out").jobs) == 5
+
+
 def test_a_table_is_worth_its_runs_without_the_job_that_collects(
     slurm: FakeSlurm, start: Launch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,7 +247,9 @@ def test_cancelling_and_resuming(
     slurm.states |= {"101": "RUNNING", "102": "PENDING", "103": "COMPLETED", "104": "PENDING"}
     sweep = choose_sweep(out)
     of = {ids[0]: run for run, ids in sweep.jobs.items()}
+    capsys.readouterr()
     commands.cancel(commands.Cancel(run=of["102_1"][:-1], out=out))
+    assert capsys.readouterr().out == "cancelled 1 job of 1 run: 102_1. make resume submits it again\n"
     assert slurm.cancelled == ["102_1"] and choose_sweep(out).cancelled == ["102_1"]
     # a task that was cancelled while it waited is unknown to Slurm afterwards
     slurm.states |= {"102_1": "UNKNOWN"}
@@ -220,11 +263,43 @@ def test_cancelling_and_resuming(
     assert sweep.jobs[of["101_0"]] == ["101_0"] and "--time=30" in slurm.scripts()[105]
     commands.cancel(commands.Cancel(out=out))
     assert set(slurm.cancelled) == {"102_1", "101_0", "101_1", "102_0", "105_0", "105_1", "104", "106"}
+    said = capsys.readouterr().out
+    assert "cancelled 5 jobs of 5 runs: " in said and "make resume submits them again" in said
+    assert "cancelled 2 jobs that make the table: 104, 106. make table1 " in said and "stay" not in said
     slurm.dead = True
     known = choose_sweep(out).cancelled
     with pytest.raises(SchedulerError):
         commands.cancel(commands.Cancel(out=out))
     assert choose_sweep(out).cancelled == known
+
+
+def test_what_is_left_to_cancel_is_named_for_what_it_is(
+    slurm: FakeSlurm, start: Launch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+
+    def said(**options: str) -> str:
+        capsys.readouterr()
+        commands.cancel(commands.Cancel(out=out, **options))
+        return capsys.readouterr().out
+
+    first = start()
+    assert first is not None
+    slurm.states |= dict.fromkeys(("101", "102", "103"), "FAILED") | {"104": "PENDING"}
+    second = start()
+    assert second is not None and set(second.jobs) == set(first.jobs)
+    slurm.states |= dict.fromkeys(("105", "106"), "COMPLETED") | {"107": "RUNNING", "108": "PENDING"}
+    # one run is at work, for the other sweep
+    text = said(sweep=first.name)
+    assert f"have jobs of other sweeps, which stay: make cancel SWEEP={second.name}\n" in text
+    assert f"cancelled 1 job that makes the table: 104. {first.command} makes it\n" in text and "resume" not in text
+    slurm.states["107"] = "COMPLETED"
+    assert said(sweep=first.name) == "nothing to cancel: no job of its own is waiting or running\n"
+    # long after all has ended, Slurm knows nothing
+    slurm.states.clear()
+    for run in second.runs:
+        (second.run_folders / run / "record.json").write_text('{"status": "ok", "reason": null}')
+    assert said().startswith("nothing to cancel") and not set(slurm.cancelled) - {"104"}
 
 
 def test_a_resume_with_other_settings_in_the_code_says_so(

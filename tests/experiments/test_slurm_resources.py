@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +11,16 @@ import pytest
 
 from baselines import METHODS
 from clel.config import ConfigError
+from clel.record import blank_record, write_record
+from clel.run import Run
+from experiments.disk import Disk
 from experiments.grid import PROFILES, Cell, table1_cells
-from experiments.slurm import plan
+from experiments.slurm import plan, submit
 from experiments.slurm.clients import SchedulerError
+from experiments.slurm.hours import Hours, hours_of
 from experiments.slurm.options import SlurmOptions
 from experiments.slurm.resources import ANY, UNTRAINED, Needs, Resources, arrays, load_needs, needs_of, resources_of
+from tests.experiments.slurm_fakes import FakeSlurm
 
 NEEDS = load_needs()
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +92,7 @@ def test_parameters_of_sbatch(text: str, expected: dict[str, object]) -> None:
     [
         ({"sbatch": "partition=gpu"}, "give PARTITION="),
         ({"sbatch": "time=10"}, "give LIMIT_MINUTES="),
-        ({"sbatch": "array=0-3"}, "sets by itself"),
+        ({"sbatch": "array=0-3"}, "launcher's own"),
         ({"sbatch": "=x"}, "expected name=value"),
         ({"limit_minutes": 0}, "LIMIT_MINUTES is 0"),
         ({"memory": -1.0}, "MEMORY is -1"),
@@ -125,12 +132,22 @@ def test_a_wrong_file_says_where(text: str, message: str, tmp_path: Path) -> Non
         load_needs(tmp_path / "resources.csv")
 
 
+@pytest.fixture
+def space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of a known size, as networks of `paper` take seconds to make."""
+    monkeypatch.setattr(plan, "disk", lambda run, spec: Disk(3 * 10**9, 5 * 10**9))
+
+
+@pytest.mark.usefixtures("space")
 def test_plan_counts_arrays_and_hours_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     text = plan.describe(cells("paper", seeds=2), tmp_path / "runs", SlurmOptions(partition="gpu"))
     assert "partition gpu, 1 GPU, 4 CPUs, 32 GB, 1440 min" in text
     (line,) = [line for line in text.splitlines() if line.split()[:1] == ["clel:large"]]
-    assert line.split()[1:] == "2 runs of 133 h, 7 GB on the GPU, each about 6 jobs one after the other".split()
+    takes = "2 runs of 133 h, 7 GB on the GPU, 3.0 GB on disk, each about 6 jobs one after the other; "
+    assert line.split()[1:] == f"{takes}hours: {NEEDS['paper', 'clel:large'].source}".split()
+    trained = sum(isinstance(cell.run, Run) for cell in cells("paper", seeds=2))
+    assert f"disk: {3 * trained}.0 GB once all have ended, {5 * trained}.0 GB at most on the way, {trained} at" in text
     hours = sum(needs_of(cell, NEEDS).hours for cell in cells("paper", seeds=2))
     longest = max(needs_of(cell, NEEDS).hours for cell in cells("paper", seeds=2))
     assert f"estimated: {hours:,.0f} GPU hours, {4 * hours:,.0f} core hours, the longest run {longest:g} h" in text
@@ -143,6 +160,34 @@ def test_plan_counts_arrays_and_hours_without_slurm(tmp_path: Path, monkeypatch:
     assert "were not checked: no sbatch on PATH" in text
 
 
+def test_hours_are_what_runs_of_a_row_took_here(tmp_path: Path) -> None:
+    row = [cell for cell in cells("quick", seeds=3) if cell.row == "plain"]
+    (reference, *_) = (cell for cell in cells("quick") if not isinstance(cell.run, Run))
+    pending, begun, done = row
+
+    def hours(cell: Cell = pending) -> Hours:
+        return hours_of(cell, row, tmp_path, NEEDS)
+
+    assert hours() == Hours(0.1, NEEDS["quick", ANY].source)
+    assert hours_of(reference, [reference], tmp_path, NEEDS).source == NEEDS["quick", UNTRAINED].source
+    (tmp_path / begun.run_name).mkdir()
+    # 300 s for 100 of its iterations
+    lines = [{"kind": "train", "iteration": k, "seconds": 3.0 * k} for k in (50, 100)]
+    (tmp_path / begun.run_name / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    expected = float(f"{3 * pending.run.train.iterations / 3600:.3g}")
+    assert hours() == Hours(expected, "measured: the rate of 1 run here that began training")
+    record = blank_record(done.run_name, done.run, method="plain", preset="quick", dataset="digits", seed=2)
+    record |= {"status": "ok", "training": {"seconds": 7200.0}, "provenance": {"device": "a GPU"}}
+    write_record(tmp_path / done.run_name, record)
+    assert hours() == Hours(2.0, "measured: training of 1 run here on a GPU")
+    timed = replace(pending, run=replace(pending.run, train=replace(pending.run.train, minutes=90.0)))
+    assert hours(timed) == Hours(1.5, "its minutes of training")
+    text = plan.describe(row, tmp_path, SlurmOptions(gpus=1, cpus=2))
+    assert "2 runs of 2 h, " in text and "; hours: measured: training of 1 run here on a GPU" in text
+    assert "4 GPU hours, 8 core hours, the longest run 2 h" in text
+
+
+@pytest.mark.usefixtures("space")
 def test_the_plan_says_which_rows_do_not_fit_one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     large = {key: replace(n, gpu_memory_gb=261) if key[1] in ("vae", "vaebm") else n for key, n in NEEDS.items()}
@@ -154,6 +199,7 @@ def test_the_plan_says_which_rows_do_not_fit_one_gpu(tmp_path: Path, monkeypatch
     assert "FIT" not in plan.describe(cells("paper", seeds=5), tmp_path / "runs", SlurmOptions(gpus=0))
 
 
+@pytest.mark.usefixtures("space")
 def test_every_run_of_paper_fits_one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     text = plan.describe(cells("paper", seeds=5), tmp_path / "runs", SlurmOptions())
@@ -176,6 +222,8 @@ def test_the_plan_makes_the_checks_of_the_submission_and_changes_nothing(
     monkeypatch.setattr(plan, "check_slurm", refuse)
     monkeypatch.setattr(plan, "array_size", lambda: (1001, "here"))
     monkeypatch.setenv("CLEL_DATA", str(tmp_path))
+    sbatch = FakeSlurm(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{sbatch.folder}:{os.environ['PATH']}")
     out = tmp_path / "out"
     fine = plan.describe(cells("quick"), out / "runs", SlurmOptions())
     assert fine.count("checked, as the submission will") == 1 and not out.exists()
@@ -185,4 +233,22 @@ def test_the_plan_makes_the_checks_of_the_submission_and_changes_nothing(
     found = text.split("refused:\n")[1]
     for problem in ("no node with 16 GB", "give GPUS=0 as well", "make weights", "make data DATASET=cifar10"):
         assert problem in found
-    assert not out.exists()
+    # what only sbatch itself can tell
+    wrong = plan.describe(cells("quick"), out / "runs", SlurmOptions(sbatch="gres=wrong"))
+    assert "as it is, the submission would be refused:\n  - sbatch, asked on trial for default partition" in wrong
+    assert "GB, 120 min: Invalid generic resource (gres)" in wrong and "checked, as" not in wrong
+    assert not out.exists() and not sbatch.scripts()
+
+
+def test_a_trial_that_sbatch_takes_for_a_job_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sbatch = FakeSlurm(tmp_path / "bin")
+    sbatch.put("sbatch", ["cp $1 $(dirname $0)/7.sh; echo 7"])
+    monkeypatch.setenv("PATH", f"{sbatch.folder}:{os.environ['PATH']}")
+    (array,) = arrays(
+        cells("quick", rows=("plain",)), SlurmOptions(gpus=0, cpus=1, memory=1, limit_minutes=9), NEEDS, 99
+    )
+    with pytest.raises(SchedulerError, match=r"knows no trial .*took job 7, which does nothing: scancel 7"):
+        submit.try_out(array, 2, tmp_path, SlurmOptions())
+    script = sbatch.scripts()[7]
+    assert "#SBATCH --test-only\n" in script and "#SBATCH --array=0-1%2\n" in script
+    assert script.splitlines()[-1].endswith(" true")

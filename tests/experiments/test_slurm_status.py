@@ -28,6 +28,7 @@ BEATING = Look(1, None, beat=1, age=5.0)
 SILENT = Look(1, None, beat=1, age=1e6)
 FREE = Look(2)
 STARTED = Attempt("7_1", "n1", "")
+SILENT_SLURM = evidence.SILENT
 FORGOTTEN, NO_ANSWER = "neither the controller nor accounting knows it", "squeue: error: timed out"
 
 
@@ -67,7 +68,15 @@ OLDER = replace(KILLED, job="5_1")
         (case("COMPLETED", finished=True, status="diverged"), "finished", "diverged"),
         (case("PENDING", slurms="Resources", tries=(OLDER,)), "pending", "Resources"),
         (case("RUNNING", lock=BEATING, tries=(STARTED,)), "running", ""),
-        (case("RUNNING", tries=(STARTED,)), "running", "no sign of life"),
+        (
+            case("RUNNING", tries=(STARTED,)),
+            "running",
+            "no sign of life of its process, which started 2 h 47 min ago on n1",
+        ),
+        (case("RUNNING", tries=(STARTED,), since=60.0), "running", "it starts"),
+        (case("RUNNING", tries=(OLDER,)), "running", "its job has begun, and the run starts"),
+        (case("RUNNING", tries=(STARTED, REQUEUED)), "running", "its job has begun, and the run starts"),
+        (case("RUNNING", tries=(LEFT,)), "running", "its process has ended (stopped), and so will its job"),
         # cancelled through this suite, but not gone yet
         (case("RUNNING", job=CANCELLED, lock=BEATING), "running", ""),
         (case("CANCELLED", tries=(LEFT,)), "cancelled", ""),
@@ -93,6 +102,9 @@ OLDER = replace(KILLED, job="5_1")
         (case("UNKNOWN", slurms=FORGOTTEN), "lost", "never started"),
         (case("UNKNOWN", slurms=FORGOTTEN, age=60.0), "unknown", "does not say where"),
         # Slurm does not answer
+        (case("UNKNOWN", job=CANCELLED, slurms=NO_ANSWER, tries=(LEFT,)), "cancelled", "Slurm does not answer"),
+        (case(None, job=CANCELLED), "cancelled", "Slurm does not answer"),
+        (case("CANCELLED", slurms=SILENT_SLURM, tries=(LEFT,)), "cancelled", "Slurm does not answer"),
         (case("UNKNOWN", slurms=NO_ANSWER), "unknown", "does not say where"),
         (case("UNKNOWN", slurms=NO_ANSWER, tries=(REQUEUED,)), "unknown", "was requeued"),
         (case("UNKNOWN", slurms=NO_ANSWER, tries=(LEFT,)), "unknown", "left or was requeued"),
@@ -160,6 +172,32 @@ def test_the_report_joins_slurm_and_the_runs_folders(fake: FakeSlurm, tmp_path: 
     assert text.endswith("4 runs: 1 finished, 1 running, 1 pending, 1 lost")
     assert [s.verdict.state for s in blind.standings] == ["finished", "running", "unknown", "lost"]
     assert "controller is down" in blind.trouble and "from the runs' own files" in str(blind)
+
+
+def test_what_slurm_said_of_a_jobs_end_outlives_its_controller(fake: FakeSlurm, tmp_path: Path) -> None:
+    sweep = new_sweep(tmp_path, "smoke", tmp_path, "make table1", {}, ["stopped", "never", "failed", "waits", "again"])
+    sweep.jobs = {run: [f"1_{number}"] for number, run in enumerate(sweep.runs)}
+    stopped = tmp_path / "runs/stopped"
+    stopped.mkdir(parents=True)
+    attempts.started(stopped, "1_0", "n1")
+    attempts.ended(stopped, "1_0", attempts.STOPPED, "stopped by SIGTERM")
+    before = dict.fromkeys(("1_0", "1_1"), "CANCELLED") | dict.fromkeys(("1_2", "1_4"), "FAILED") | {"1_3": "PENDING"}
+
+    def stand() -> dict[str, tuple[str, str]]:
+        said = report(sweep, latest_jobs([sweep]), lambda run: False)
+        return {s.run: (s.verdict.state, s.verdict.why) for s in said.standings}
+
+    fake.states = dict(before)
+    stand()
+    fake.states["1_4"] = "RUNNING"  # somebody requeued it
+    assert stand()["again"] == ("running", "its job has begun, and the run starts")
+    for fake.dead, fake.states, silent in ((True, {}, True), (False, {}, False)):
+        now = stand()
+        assert [now[run][0] for run in sweep.runs] == ["cancelled", "cancelled", "lost", "unknown", "unknown"]
+        assert [now[run][1] for run in ("stopped", "never")] == [evidence.SILENT if silent else ""] * 2
+        assert "failed (Slurm)" in now["failed"][1]
+    (sweep.folder / "states.json").write_text("{torn")
+    assert stand()["never"][0] == "unknown"
 
 
 def test_a_job_that_has_not_spoken_is_not_given_the_last_ones_words(fake: FakeSlurm, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def once_begun(folder: Path, number: signal.Signals) -> None:
 
 def test_one_run_that_fails_fails_the_job_and_leaves_the_others_alone(home: Path) -> None:
     job = together(home, "good", "bad")
-    with pytest.raises(RunFailed, match="1 of the 2 runs of this job have no result: bad"):
+    with pytest.raises(RunFailed, match="without a result, of the 2 runs of this job: bad"):
         job()
     assert how(home / "good") == ["finished"] and how(home / "bad") == ["failed"]
     assert "what happened" in (home / "bad/output.log").read_text()

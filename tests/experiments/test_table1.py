@@ -66,7 +66,7 @@ def test_writes_table_and_figures(finished: Path) -> None:
 def test_again_skips_what_is_finished(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {p: p.stat().st_mtime_ns for p in (finished / "runs").glob("*/record.json")}
     assert main(order(finished)) == 0
-    assert f"{len(before)} of {len(before)} runs are finished already" in capsys.readouterr().err
+    assert f"finished already: {len(before)} of {len(before)} runs" in capsys.readouterr().err
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
