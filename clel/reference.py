@@ -12,6 +12,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -173,7 +174,7 @@ def _about(arrays: dict[str, Any], path: Path) -> dict[str, Any]:
     """What a file of this suite says of itself; nothing in another suite's."""
     try:
         about = json.loads(str(arrays.get("about", "{}")))
-    except ValueError:
+    except (ValueError, RecursionError):
         about = None
     if not isinstance(about, dict):
         raise DataError(f"{path}: damaged: its text `about` cannot be read; make the statistics again")
@@ -194,7 +195,7 @@ def load_statistics(path: Path, space: FeatureSpace) -> Reference:
         else:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DataError(f"{path}: cannot be read as statistics: {error}; remove it to have it made again") from None
     if not {"mu", "sigma"} <= arrays.keys():
         raise DataError(f"{path}: holds {', '.join(sorted(arrays)) or 'nothing'}; statistics have mu and sigma")
