@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from torch import Tensor
 from baselines.vae_network import VAENetworkConfig
 from clel import checkpoint
 from clel.config import ConfigError, differences
+from clel.record import read_training
+from clel.run import read_config
 from clel.stages import StageCost
 
 DIGITS = 64
@@ -63,8 +64,8 @@ def load_vae(folder: str, content: str, network: VAENetworkConfig) -> dict[str, 
 def _method_of(folder: Path) -> str | None:
     """The method, or what else, that a run's config.json names; None where there is none to be read."""
     try:
-        values = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
+        values = read_config(folder)
+    except (OSError, ConfigError):
         return None
     named = (values.get(key) for key in ("method", "reference", "external", "study"))
     return next((str(name) for name in named if name), None)
@@ -72,10 +73,10 @@ def _method_of(folder: Path) -> str | None:
 
 def cost_of(folder: str) -> StageCost | None:
     """What the finished run in the folder took, from its training.json; None where it has none."""
-    path = Path(folder) / "training.json"
-    if not path.exists():
+    ended = read_training(Path(folder))
+    if ended is None:
         return None
-    costs = json.loads(path.read_text())["training"]
+    costs = ended["training"]
     return StageCost("vae", costs["iterations"], costs["seconds"], costs["peak_memory_bytes"])
 
 

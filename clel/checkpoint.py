@@ -55,12 +55,6 @@ def drop_after(folder: Path, iteration: int) -> None:
             path.unlink(missing_ok=True)
 
 
-def drop_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed while writing left behind."""
-    for path in folder.glob(".iteration-*.tmp"):
-        path.unlink(missing_ok=True)
-
-
 def listed(folder: Path) -> list[tuple[int, Path]]:
     """(iteration, path) of the checkpoints in `folder`, oldest first."""
     found = [(int(m[1]), p) for p in folder.glob("iteration-*.pt") if (m := NAME.fullmatch(p.name))]
@@ -96,7 +90,7 @@ def newest(folder: Path, multiple_of: int = 1, back: int = 0) -> tuple[Path, dic
                 found = path, load(path)
                 back -= 1
             except CheckpointError as error:
-                warnings.warn(f"{error}; using the checkpoint before it", Notice, stacklevel=2)
+                warnings.warn(f"{error}; the checkpoint before it is taken, if any", Notice, stacklevel=2)
     return found
 
 

@@ -17,6 +17,7 @@ import torch
 from clel.data import DataError, Samples
 from clel.evaluate import common_protocol, refuse_extrapolation, score
 from clel.features import ROWS
+from clel.files import refuse_unwritable_folder
 from clel.metrics import FeatureSpace, SingularCovariance, TooFewSamples
 from clel.metrics.spaces import PRETRAINED
 from clel.reference import Reference
@@ -68,6 +69,8 @@ def measured(
     many = samples.n > ROWS
     with tempfile.TemporaryDirectory(prefix="clel-") if many else nullcontext() as folder:
         place = Path(folder) if folder else None
+        if place is not None:
+            refuse_unwritable_folder(place, 4 * samples.n * sum(space.dimension for space in real.spaces))
         return score(samples.chunks, samples.n, real, config, seed, source, place, title, force)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from clel.config import identity
 from clel.data import to_uint8
 from clel.engine import engine_of
 from clel.evaluate import chain_protocol, common_protocol, distance_of, measure_images, score
-from clel.files import write_atomically
+from clel.files import drop_unfinished, read_json, refuse_unwritable, write_atomically
 from clel.grid import save_grid
 from clel.lock import locked
 from clel.log import plain
@@ -140,11 +141,22 @@ def _kept(
     digest = hashlib.sha256(repr((*essence, *further, subject.checkpoint)).encode()).hexdigest()[:8]
     folder = subject.folder / "evaluations" / f"{name}-{digest}"
     with locked(folder):
+        for place in (folder, folder / PARTS):
+            drop_unfinished(place, alone=True)
         if not (folder / DONE).exists():
+            held = sum(path.stat().st_size for path in (folder / PARTS).rglob("*"))
+            refuse_unwritable(folder / DONE, room(config, subject.method.spec.shape, real) - held)
             make(folder)
         # also those of a process that ended between the two
         shutil.rmtree(folder / PARTS, ignore_errors=True)
-        return json.loads((folder / DONE).read_text())
+        remedy = f"remove {folder}, and the same command draws and measures its samples again"
+        return read_json(folder / DONE, remedy, ("folder", "metrics", "protocol"))
+
+
+def room(config: EvaluateConfig, shape: Sequence[int], real: Reference) -> int:
+    """Bytes that an evaluation takes while it is made: images of every round and once more as one file, features."""
+    images = (len(config.further_steps or config.round_steps) + 1) * math.prod(shape)
+    return config.samples * (images + sum(4 * space.dimension for space in real.spaces))
 
 
 def _make(subject: Subject, real: Reference, config: EvaluateConfig, protocol: str, repeat: int, folder: Path) -> None:
@@ -204,7 +216,8 @@ def _write(measured: dict[str, Any], stored: Stored, folder: Path) -> None:
 
 def _rounds(stored: Stored, totals: Sequence[int], real: Reference, path: Path) -> list[dict[str, Any]]:
     """The distance of each of the first stored states, those after `totals` steps, kept in the file once known."""
-    found: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    remedy = "no sample is lost; remove it, and the same command measures them again"
+    found: list[dict[str, Any]] = read_json(path, remedy, kind=list) if path.exists() else []
     for number in range(len(found), len(totals)):
         found.append({"steps": totals[number], "fid": distance_of(stored.pixels(number), real)})
         write_atomically(path, json.dumps(plain(found)))

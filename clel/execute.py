@@ -8,9 +8,9 @@ samples.png    fresh samples                       record.json     status, metri
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,24 +18,32 @@ from typing import Any
 import torch
 
 from clel.allocator import tune_allocator
-from clel.config import ConfigError, differences, from_dict, identity, to_dict
+from clel.config import ConfigError, differences, from_dict, identity, require, to_dict
 from clel.data import Images, load
 from clel.data.images import refuse_large_batch
 from clel.evaluate import SPLITS, brief, measure_images, refuse_few_samples
-from clel.evaluation import Subject, evaluate, metrics
+from clel.evaluation import Subject, evaluate, metrics, room
 from clel.feature_choice import settled
-from clel.files import write_atomically
+from clel.files import refuse_unwritable, write_atomically
 from clel.interrupt import Interrupted
 from clel.length import lasting
 from clel.lock import locked
-from clel.log import plain
 from clel.method import Method
 from clel.metrics import SingularCovariance
 from clel.metrics.spaces import feature_space
 from clel.processor import float32_means_float32
 from clel.provenance import provenance
 from clel.rate import timed
-from clel.record import FINAL, blank_record, finished, read_record, training_costs, write_record
+from clel.record import (
+    FINAL,
+    blank_record,
+    finished,
+    read_record,
+    read_training,
+    training_costs,
+    write_record,
+    write_training,
+)
 from clel.reference import Reference, reference
 from clel.representations import known, pulls
 from clel.run import Methods, Run, build, choose_device, choose_method, load_config, save_config
@@ -56,6 +64,7 @@ def execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
         Interrupted: on SIGTERM or Ctrl-C; no record is written, and running it again goes on.
     """
     run = replace(run, evaluate=settled(run.evaluate, run.dataset))
+    refuse_unwritable(folder / "record.json")
     with locked(folder):
         return _execute(run, folder, methods)
 
@@ -89,6 +98,8 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
     run = _as_held(run, folder, methods)
     existing = read_record(folder)
     if existing is not None and stands(existing, run.evaluate):
+        if not (folder / "config.json").exists():
+            save_config(run, folder)
         return existing
     ended = existing is not None and existing["status"] in FINAL
     record = blank_record(folder.name, run, method=run.method, preset=run.preset, dataset=run.dataset, seed=run.seed)
@@ -98,8 +109,8 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
         float32_means_float32()
         record["provenance"] = origin = provenance(device)
         images = load(run.dataset, "train").to(device)
-        method = None
-        if not (folder / "training.json").exists():
+        training, method = read_training(folder), None
+        if training is None:
             _look_at(run, folder, methods)
             run = timed(run, methods, images)
             record["config"] = to_dict(run)
@@ -110,7 +121,9 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
             (folder / "record.json").unlink(missing_ok=True)
             save_config(run, folder)
         real = measured_on(run, images)
-        record |= _trained(run, folder, method, images, real, origin)
+        if method is not None:
+            training = _trained(run, folder, method, images, real, origin)
+        record |= training or {}
         record |= measure(run, folder, methods, real, origin)
     except Interrupted:
         raise
@@ -123,7 +136,8 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
         else:
             record |= {"status": "error", "reason": f"{type(error).__name__}: {error}"}
             if (folder / "config.json").exists():
-                write_record(folder, finished(record))
+                with suppress(OSError):  # a full disk: that nothing could be written is said by the error itself
+                    write_record(folder, finished(record))
             raise
     save_config(run, folder)
     write_record(folder, finished(record))
@@ -137,6 +151,8 @@ def _as_held(run: Run[Any], folder: Path, methods: Methods) -> Run[Any]:
         ConfigError: before anything is written, where the folder is another run's.
     """
     if not (folder / "config.json").exists():
+        known = read_record(folder) or {"hash": identity(run)}
+        require(known["hash"] == identity(run), f"{folder} holds another run's record. Give another folder")
         return run
     held = load_config(folder, methods)
     changed = differences(held, run)
@@ -156,15 +172,13 @@ def _look_at(run: Run[Any], folder: Path, methods: Methods) -> None:
 
 
 def _trained(
-    run: Run[Any], folder: Path, method: Method | None, images: Images, real: Reference, origin: dict[str, Any]
+    run: Run[Any], folder: Path, method: Method, images: Images, real: Reference, origin: dict[str, Any]
 ) -> dict[str, Any]:
-    """How training ended, what it cost and where: by training the method, or from training.json without one."""
-    path = folder / "training.json"
-    if method is None:
-        return json.loads(path.read_text())
+    """Train the method: how that ended, what it cost and where, which training.json then has."""
     device = images.pixels.device
     train = lasting(run).train
     refuse_few_samples(run.evaluate, train, method.chains(), real)
+    refuse_unwritable(folder / "record.json", room(run.evaluate, method.spec.shape, real))
     look, first = brief(run.evaluate, train.evaluate_samples), replace(real, further={})
     held_out = load(run.dataset, "test").to(device) if train.representation_images else images
 
@@ -189,7 +203,7 @@ def _trained(
         "training": training_costs(method, outcome, device),
         "provenance": origin,
     }
-    write_atomically(path, json.dumps(plain(ended), indent=1, allow_nan=False) + "\n")
+    write_training(folder, ended)
     return ended
 
 

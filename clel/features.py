@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from clel.data import DataError
-from clel.files import write_atomically
+from clel.files import naming_damage, write_atomically
 from clel.log import Progress
 from clel.metrics.space import FeatureSpace
 
@@ -98,7 +98,8 @@ def _filed(path: Path, chunk: Tensor, space: FeatureSpace) -> Callable[[], Chunk
         write_atomically(path, memory.getvalue())
 
     def read() -> Chunk:
-        with np.load(path) as file:
+        damaged = naming_damage(path, "remove it, and the same command makes these features again")
+        with damaged, np.load(path) as file:
             return torch.from_numpy(file["features"]), torch.from_numpy(file["probabilities"])
 
     return read

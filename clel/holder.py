@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 
@@ -41,19 +43,30 @@ class Holder:
         """Whether the process is known to be gone; False where this machine cannot know."""
         if not self.boot or (self.host, self.boot) != (socket.gethostname(), _boot()):
             return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            pass  # another user's, hence alive
-        state, started = _process(self.pid)
-        return state == "Z" or (self.started != "" and started not in ("", self.started))
+        started = _process(self.pid)[1]
+        return gone(self.pid) or (self.started != "" and started not in ("", self.started))
 
 
 def myself(token: str) -> Holder:
     """This process."""
     return Holder(socket.gethostname(), _boot(), os.getpid(), _process(os.getpid())[1], slurm_job(), token)
+
+
+def gone(pid: int) -> bool:
+    """Whether no process of this machine that could still do anything has that id."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        pass  # another user's, hence alive
+    return _process(pid)[0] == "Z"
+
+
+@cache
+def machine() -> str:
+    """8 hex digits for this machine, since it was started, and the process-id namespace, where these can be told."""
+    return hashlib.sha256(f"{socket.gethostname()} {_boot()}".encode()).hexdigest()[:8]
 
 
 def read_holder(path: Path) -> Holder | None:
@@ -66,7 +79,7 @@ def read_holder(path: Path) -> Holder | None:
         return Holder(**json.loads(path.read_text()))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 

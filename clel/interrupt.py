@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
 STOPS = (signal.SIGTERM, signal.SIGUSR2)
 """What asks a run to leave, beside Ctrl-C. Schedulers announce a time limit or a preemption by SIGUSR2, to every
 process of a job, and a process that does not handle it dies of it."""
+
+
+LAUNCHER = "CLEL_LAUNCHER"
+"""Variable of the environment with the id of the process without which this one is to leave."""
 
 
 class Interrupted(RuntimeError):
@@ -54,8 +63,8 @@ class Signals:
 def interrupt_on_stops() -> None:
     """Let SIGTERM and SIGUSR2 raise KeyboardInterrupt, once, wherever no `Signals` is entered.
 
-    For the main program of a worker: what it holds is released, and what it was writing removed. A launcher blocks
-    both while such a process starts, so that none is lost or kills it; from here on they are delivered.
+    For main programs: what one holds is released, and what it was writing removed. A launcher blocks both while such a
+    process starts (`held_back`), so that none is lost or kills it; from here on they are delivered.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
@@ -66,3 +75,37 @@ def interrupt_on_stops() -> None:
     for stop in STOPS:
         signal.signal(stop, leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Inside, a process that is started gets SIGTERM and SIGUSR2 only once it has called `interrupt_on_stops`."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+def launched(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment with which a process is started that is to leave once this one is gone."""
+    return {**environment, LAUNCHER: str(os.getpid())}
+
+
+def leave_with_launcher(pause: float = 1.0) -> None:
+    """Send this process SIGTERM once the one that started it so (`launched`) is gone, however that ended.
+
+    A launcher that was killed can ask nobody to leave. It is looked for every `pause` seconds, in a thread, since what
+    may take hours is not training alone.
+    """
+    launcher = int(os.environ.pop(LAUNCHER, "0"))  # not for processes that this one starts
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(pause)
+        with suppress(OSError):
+            print(f"process {launcher}, which started this one, is gone: leaving", file=sys.stderr, flush=True)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+    if launcher:
+        threading.Thread(target=watch, daemon=True).start()

@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from clel.files import naming_full_disk
 from clel.holder import Holder, myself, read_holder
 
 BEAT, STALE = 30.0, 300.0
@@ -75,7 +76,8 @@ def locked(folder: Path, wait: float = 0.0, overtaken: Callable[[], None] | None
     token, deadline = secrets.token_hex(8), time.monotonic() + wait
     while True:
         try:
-            number = _take(folder, token)
+            with naming_full_disk(folder, "nothing was begun"):
+                number = _take(folder, token)
             break
         except Busy:
             if time.monotonic() >= deadline:

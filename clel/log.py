@@ -8,11 +8,11 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from clel.files import write_atomically
+from clel.files import naming_full_disk, write_atomically
 
 
 class Notice(UserWarning):
@@ -62,6 +62,27 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The lines {"kind": text, "iteration": number, ...} of a run's log.jsonl in order; no file, no lines.
+
+    A last line that a kill has cut is left out; any other that is none is too, with a `Notice` of file and line.
+    """
+    path = folder / "log.jsonl"
+    found, lines = [], path.read_bytes().split(b"\n") if path.is_file() else []
+    for number, text in enumerate(lines, start=1):
+        try:
+            line = json.loads(text)
+            if not isinstance(line["kind"], str) or not isinstance(line["iteration"], int):
+                raise TypeError("kind or iteration of another type")
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            if number < len(lines):
+                said = f"{path}, line {number}: damaged, no line of a log ({type(error).__name__}: {error})"
+                warnings.warn(f"{said}; curves are drawn without it, nothing else is lost", Notice, stacklevel=2)
+        else:
+            found.append(line)
+    return found
+
+
 class Log:
     """log.jsonl of one run, rewound to `iteration` when a run goes back there, so that it reads as if undisturbed."""
 
@@ -83,20 +104,17 @@ class Log:
         if not self.path.exists():
             return
         kept = []
-        for line in self.path.read_text().splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
+        for entry in read_log(self.path.parent):
             is_rollback = entry["kind"] == "rollback"
             rollbacks -= is_rollback
             if rollbacks >= 0 if is_rollback else entry["iteration"] <= iteration:
-                kept.append(line + "\n")
+                kept.append(json.dumps(entry) + "\n")
         write_atomically(self.path, "".join(kept))
 
     def write(self, kind: str, iteration: int, **values: Any) -> None:
         """Append {"kind": kind, "iteration": iteration, **values}."""
-        with open(self.path, "a") as file:
+        kept = "the run's last checkpoint stands"
+        with naming_full_disk(self.path, kept), open(self.path, "a") as file:
             file.write(json.dumps(plain({"kind": kind, "iteration": iteration, **values})) + "\n")
         if self.writer is not None:
             for name, value in values.items():
@@ -132,7 +150,8 @@ class Progress:
         pace = (now - self.began) / taken if taken > 0 else math.inf
         left = duration(pace * (self.total - done) if done < self.total else 0.0) if pace < math.inf else "?"
         line = f"{self.name} {done}/{self.total}  left {left}  {detail}"
-        self.out.write(f"\r\033[K{line}" if self.terminal else line + "\n")
-        if self.terminal and done >= self.total:
-            self.out.write("\n")
-        self.out.flush()
+        with suppress(OSError):  # a full disk, or a terminal that is gone: no reason to end what is shown
+            self.out.write(f"\r\033[K{line}" if self.terminal else line + "\n")
+            if self.terminal and done >= self.total:
+                self.out.write("\n")
+            self.out.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from clel.allocator import allocation
+from clel.files import read_json
 from clel.holder import slurm_job
 from clel.log import Notice
 from clel.threads import waiting
@@ -50,7 +50,7 @@ def code_version() -> dict[str, Any]:
     """git_sha and git_dirty of the code that runs: of its checkout, or as the note of a copy says; else None."""
     root = Path(__file__).resolve().parent.parent
     if (root / NOTE).is_file():
-        note = json.loads((root / NOTE).read_text())
+        note = read_json(root / NOTE, "submit again, or write git_sha and git_dirty into it")
         return {key: note.get(key) for key in ("git_sha", "git_dirty")}
     # an installed copy may lie inside a checkout of something else
     sha = _git("rev-parse", "HEAD") if _git("rev-parse", "--show-toplevel") == str(root) else None

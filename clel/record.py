@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from clel.config import identity, to_dict
-from clel.files import write_atomically
+from clel.files import read_json, write_atomically
 from clel.log import plain
 from clel.method import Method
 from clel.networks import parameter_count
@@ -87,6 +87,24 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     """The folder's record, or None where there is none that can be read."""
     try:
         record = json.loads((folder / "record.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return None if fault(record, folder.name) else record
+
+
+def write_training(folder: Path, ended: dict[str, Any]) -> None:
+    """Write folder/training.json: status, reason, costs and provenance of a training that came to its end."""
+    write_atomically(folder / "training.json", json.dumps(plain(ended), indent=1, allow_nan=False) + "\n")
+
+
+def read_training(folder: Path) -> dict[str, Any] | None:
+    """The folder's training.json; None where there is none: training has not come to its end.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    path = folder / "training.json"
+    if not path.exists():
+        return None
+    remedy = "no weights are lost, but how training ended is; remove it, and the same command goes on from the last "
+    return read_json(path, remedy + "checkpoint", ("status", "reason", "training", "provenance"))  # type: ignore[no-any-return]

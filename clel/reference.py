@@ -32,7 +32,7 @@ from clel.metrics.cache import cache_root, kept_if_possible
 MINE = "clel"
 KEY = len("-0123456789ab.npz")  # of a file's name: the hash of images and feature space
 
-_BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+_BROKEN = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _about(arrays: dict[str, Any], path: Path) -> dict[str, Any]:
     """What a file of this suite says of itself; nothing in another suite's."""
     try:
         about = json.loads(str(arrays.get("about", "{}")))
-    except ValueError:
+    except (ValueError, RecursionError):
         about = None
     if not isinstance(about, dict):
         raise DataError(f"{path}: damaged: its text `about` cannot be read; make the statistics again")

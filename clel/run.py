@@ -14,7 +14,7 @@ import tyro
 
 from clel.config import LOGISTICS, ConfigError, choose, from_dict, identity, require, to_dict
 from clel.data import ImageSpec
-from clel.files import write_atomically
+from clel.files import read_json, write_atomically
 from clel.length import lasting
 from clel.method import Method
 from clel.settings import EvaluateConfig, TrainConfig
@@ -107,9 +107,18 @@ def save_config(run: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.json"
     if isinstance(run, Run) and run.train.minutes and folder.name == run.name and path.exists():
-        measured = json.loads(path.read_text())["train"].get("measured_iterations", 0)
+        measured = read_config(folder).get("train", {}).get("measured_iterations", 0)
         run = replace(run, train=replace(run.train, measured_iterations=run.train.measured_iterations or measured))
     write_atomically(path, (json.dumps(to_dict(run), indent=1) + "\n").encode())
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The plain values of a folder's config.json; raises ConfigError where it is damaged."""
+    remedy = (
+        "the settings are lost, what was trained is not: remove it and give the command that made the run again "
+        f"(make table1, or clel train with the same options and --out {folder}), which writes it anew and goes on"
+    )
+    return read_json(folder / "config.json", remedy)  # type: ignore[no-any-return]
 
 
 def load_config(folder: Path, methods: Methods) -> Run[Any]:
@@ -120,10 +129,7 @@ def load_config(folder: Path, methods: Methods) -> Run[Any]:
             f"{folder}: no folder of a run, since it has no config.json. `clel train` and `make table1` make such "
             "folders; what clel.train made from Python is sampled from Python"
         )
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as a run's configuration: {error}") from error
+    values = read_config(folder)
     given = values.get("reference") or values.get("external")
     if given:
         raise ConfigError(f"{folder}: the run of a row of given images ({given}), for which nothing was trained")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from clel.config import ConfigError, choose
 from clel.data import DataError, to_uint8
-from clel.files import write_atomically
+from clel.files import naming_damage, replacing, write_atomically
 from clel.log import Progress
 from clel.method import Method
 from clel.protocol import CLEAN, Protocol
@@ -119,7 +118,8 @@ class Stored:
     def pixels(self, number: int = -1) -> Iterator[Tensor]:
         """uint8 [m, C, H, W] after round `number`, batch by batch, in order."""
         for start in range(0, self.n, self.batch):
-            pixels = torch.from_numpy(np.load(_file(self.folder, start))[number])
+            with naming_damage(_file(self.folder, start), "remove it, and the same command draws these samples again"):
+                pixels = torch.from_numpy(np.load(_file(self.folder, start))[number])
             if len(pixels) != min(self.batch, self.n - start):
                 raise DataError(
                     f"{_file(self.folder, start)}: {len(pixels)} images, of another batch: remove {self.folder}"
@@ -129,16 +129,11 @@ class Stored:
     def gather(self, path: Path) -> None:
         """Write the samples after the last round as one array file [n, C, H, W], without holding them all."""
         first = next(self.pixels())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with open(temporary, "wb") as file:
+        with replacing(path) as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": (self.n, *first.shape[1:])}
             np.lib.format.write_array_header_1_0(file, header)
             for pixels in self.pixels():
                 file.write(pixels.contiguous().numpy().data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
 
 
 def draw_into(
@@ -160,7 +155,10 @@ def draw_into(
     """
     folder.mkdir(parents=True, exist_ok=True)
     left = folder / "batch"
-    batch = int(left.read_text()) if left.exists() else min(config.batch, config.samples)
+    batch = min(config.batch, config.samples)
+    if left.exists():
+        with naming_damage(left, f"remove {folder}, and the same command draws its samples again"):
+            batch = int(left.read_text())
     progress = Progress(name, config.samples)
     while True:
         write_atomically(left, f"{batch}\n")

@@ -66,7 +66,7 @@ def checkpoints(folder: Path, which: str) -> list[Path]:
     held = checkpoint.listed(folder / "checkpoints")
     newest = checkpoint.newest(folder / "checkpoints") if which == "last" else None
     if not held or (which == "last" and newest is None):
-        raise checkpoint.CheckpointError(f"{folder / 'checkpoints'}: no readable checkpoint; train the run first")
+        raise _no_weights(folder)
     if newest is not None:
         return [newest[0]]
     if which == "all":
@@ -75,6 +75,18 @@ def checkpoints(folder: Path, which: str) -> list[Path]:
     if which not in kept:
         raise ConfigError(f"--checkpoint is {which!r}; expected last, all, or one of {', '.join(kept)}")
     return [kept[which]]
+
+
+def _no_weights(folder: Path) -> checkpoint.CheckpointError:
+    """The error of a run without a readable checkpoint, with the way on that this run has."""
+    place, n = folder / "checkpoints", len(checkpoint.listed(folder / "checkpoints"))
+    said = f"{place}: no readable checkpoint" + (f", each of the {n} is damaged" if n else "")
+    if not (folder / "training.json").exists():
+        return checkpoint.CheckpointError(f"{said}; train the run {'again' if n else 'first'}")
+    return checkpoint.CheckpointError(
+        f"{said}: the trained weights are lost, the run's samples and numbers are not. To train it again remove "
+        f"training.json and record.json in {folder}, and give the command that made it"
+    )
 
 
 def load_trained(
@@ -95,7 +107,7 @@ def load_trained(
     run = load_config(folder, methods)
     found = checkpoint.newest(folder / "checkpoints") if path is None else (path, checkpoint.load(path))
     if found is None:
-        raise checkpoint.CheckpointError(f"{folder / 'checkpoints'}: no readable checkpoint; train the run first")
+        raise _no_weights(folder)
     path, state = found
     place = choose_device(device)
     tune_allocator(getattr(run.config, "engine", None))

@@ -16,6 +16,7 @@ from clel.config import ConfigError, differences, require
 from clel.data import Images, batch_indices, to_float
 from clel.engine import engine_of, warn_of_another_engine
 from clel.essence import essence
+from clel.files import drop_unfinished, refuse_unwritable_folder
 from clel.grid import save_grid
 from clel.guard import Guard
 from clel.interrupt import Interrupted, Signals
@@ -248,7 +249,7 @@ class Trainer:
 
     def resume_or_start(self) -> None:
         """Take up the newest readable checkpoint, or start with fresh chains and a checkpoint of iteration 0."""
-        checkpoint.drop_unfinished(self.checkpoints)
+        drop_unfinished(self.checkpoints, alone=True)
         found = checkpoint.latest(self.checkpoints)
         # another configuration's start holds no work: what was refused, or failed, before its first step blocks nothing
         if found is not None and (found[0] > 0 or not differences(found[1]["essence"], self.essence)):
@@ -257,6 +258,10 @@ class Trainer:
             return
         self.log.rewind(0, 0)
         self.method.reset_chains(stream(self.device, self.seed, "chains", 0))
+        # of the weights, their average and two moments; more are there at once only while one is written
+        size = sum(value.nbytes for value in self.method.state_dict().values())
+        size += 3 * sum(value.nbytes for value in self.method.parameters())
+        refuse_unwritable_folder(self.checkpoints, size * (self.config.keep + 1))
         self.save()
 
     def restore(self, iteration: int, state: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import tyro
 from clel.checkpoint import CheckpointError
 from clel.config import ConfigError, choose
 from clel.data import DataError
-from clel.interrupt import exit_status
+from clel.interrupt import exit_status, interrupt_on_stops, leave_with_launcher
 from clel.lock import Busy
 from clel.log import shown_notices
 from clel.threads import wait_asleep
@@ -71,10 +71,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"experiments: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print("interrupted; the same command goes on from there", file=sys.stderr)
+        print("interrupted; what is finished stands, and the same command goes on from there", file=sys.stderr)
         return exit_status(stop)
 
 
 if __name__ == "__main__":
     wait_asleep()
+    interrupt_on_stops()
+    leave_with_launcher()
     sys.exit(main())

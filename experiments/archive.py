@@ -20,13 +20,14 @@ import numpy as np
 from clel.data import load
 from clel.data.registry import is_name, located
 from clel.files import write_atomically
+from clel.log import read_log
 from clel.record import FINAL, read_record, write_record
 from experiments.external import ExternalRun
 from experiments.grid import Cell
 from experiments.launch import finished
 from experiments.naming import PROJECT
 from experiments.samples import SHOWN, read_samples
-from experiments.store import Run, load_cells, read_log
+from experiments.store import Run, load_cells
 
 FOLDER = "records"
 RECORDS = PROJECT / FOLDER

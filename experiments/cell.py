@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -18,12 +17,12 @@ from clel.config import from_dict
 from clel.data import load
 from clel.execute import execute, reference_of, stands
 from clel.files import write_atomically
-from clel.interrupt import STOPS, Interrupted, exit_status, interrupt_on_stops
+from clel.interrupt import STOPS, Interrupted, exit_status, interrupt_on_stops, leave_with_launcher
 from clel.lock import Busy, locked, wait_for_the_dead
 from clel.log import shown_notices
 from clel.metrics.cache import cache_root
 from clel.record import blank_record, finished, read_record, write_record
-from clel.run import Run, choose_device, load_config, slug
+from clel.run import Run, choose_device, load_config, read_config, slug
 from clel.settings import EvaluateConfig
 from clel.threads import wait_asleep
 from experiments.external import ExternalRun, execute_external
@@ -62,7 +61,7 @@ def main(folder: Path) -> int:
 
 def read(folder: Path) -> Run[Any] | ReferenceRun | ExternalRun | ChainsRun:
     """The run of any kind that FOLDER/config.json describes."""
-    values = json.loads((folder / "config.json").read_text())
+    values = read_config(folder)
     if "reference" in values:
         return from_dict(ReferenceRun, values)
     if "external" in values:
@@ -91,7 +90,7 @@ def make_reference(values: Mapping[str, Any]) -> None:
 
 def give_up(folder: Path, reason: str) -> None:
     """Record that the run was stopped too often: status `timeout`. It keeps its checkpoints, and can be taken up."""
-    values = json.loads((folder / "config.json").read_text())
+    values = read_config(folder)
     with locked(folder):
         run = read(folder)
         fields = {"method": values.get("method") or values.get("reference") or values.get("external")}
@@ -110,6 +109,7 @@ def task(arguments: list[str]) -> int:
     folder = options.folder.absolute()
     try:
         interrupt_on_stops()
+        leave_with_launcher()
         if options.at is not None:
             os.chdir(options.at)
         if options.give_up:
@@ -117,7 +117,7 @@ def task(arguments: list[str]) -> int:
             return 0
         if options.at is not None:
             wait_for_the_dead(folder)
-            values = json.loads((folder / "config.json").read_text())
+            values = read_config(folder)
             if "evaluate" in values:
                 with locked(folder):  # a sign of life, however long it takes
                     make_reference(values)

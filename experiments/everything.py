@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from clel.config import choose, require
+from clel.interrupt import launched
 from experiments.grid import PROFILES
 from experiments.launching import CLUSTERS
 from experiments.measured.artefact import Measuring
@@ -34,7 +35,18 @@ OWN_DATA = ("compositional",)
 """Those that have a data set of their own."""
 
 
-def main(options: All, run: Callable[[list[str]], int] = subprocess.call) -> int:
+def called(order: list[str]) -> int:
+    """Run the program, which leaves where this one does; its exit status."""
+    process = subprocess.Popen(order, env=launched())
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()  # it stops the runs that it has started, and these save their state
+        raise
+
+
+def main(options: All, run: Callable[[list[str]], int] = called) -> int:
     """Exit status: 0 all made or submitted, 1 if one was not."""
     choose(PROFILES, options.profile, "profile")
     choose(dict.fromkeys(CLUSTERS), options.cluster, "cluster")

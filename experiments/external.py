@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from clel.provenance import provenance
 from clel.record import blank_record, finished, write_record
 from clel.run import choose_device, run_name, slug
 from clel.settings import EvaluateConfig
+from experiments.csv_rows import csv_rows
 from experiments.published import load_published
 from experiments.references import record_given
 
@@ -77,35 +76,13 @@ def load_external(path: Path = EXTERNAL) -> tuple[External, ...]:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; expected a table (CSV) with the columns {', '.join(COLUMNS)}")
     found: dict[tuple[str, str], External] = {}
-    with io.StringIO(_text(path), newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ConfigError(f"{path}: columns are {reader.fieldnames}; expected {list(COLUMNS)}")
-        for cells in reader:
-            where = f"{path}, line {reader.line_num}"
-            row = _row(cells, where)
-            key = (row.dataset, slug(row.title.replace("/", "-")))
-            if key in found:
-                raise ConfigError(f"{where}: a second row {row.title!r} of {row.dataset}; give it another title")
-            found[key] = row
+    for where, cells in csv_rows(path, COLUMNS):
+        row = _row(cells, where)
+        key = (row.dataset, slug(row.title.replace("/", "-")))
+        if key in found:
+            raise ConfigError(f"{where}: a second row {row.title!r} of {row.dataset}; give it another title")
+        found[key] = row
     return tuple(found.values())
-
-
-def _text(path: Path) -> str:
-    """The file as UTF-8, with or without a mark at its beginning.
-
-    Raises:
-        ConfigError: another encoding, with the line.
-    """
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(
-            f"{path}, line {line}: not UTF-8 (the byte 0x{data[error.start]:02x}); save the table as CSV UTF-8, which "
-            "Excel offers beside CSV"
-        ) from None
 
 
 def execute_external(run: ExternalRun, folder: Path) -> dict[str, Any]:
@@ -145,12 +122,8 @@ def _checked(run: ExternalRun) -> Samples:
     return samples
 
 
-def _row(cells: Mapping[str | None, str | None], where: str) -> External:
-    if None in cells or None in cells.values():
-        raise ConfigError(
-            f"{where}: {'more' if None in cells else 'fewer'} cells than columns; quote cells with commas"
-        )
-    text = {str(name): str(cell).strip() for name, cell in cells.items()}
+def _row(cells: Mapping[str, str], where: str) -> External:
+    text = {name: cell.strip() for name, cell in cells.items()}
     for name in NEEDED:
         if not text[name]:
             raise ConfigError(f"{where}: column {name!r} is empty")

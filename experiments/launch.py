@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clel.data import DataError, load
 from clel.execute import reference_of, stands
+from clel.files import refuse_unwritable_folder
 from clel.lock import Busy, look
 from clel.log import counted
 from clel.record import FINAL, read_record
@@ -35,14 +36,19 @@ def cost(cell: Cell) -> float:
     return train.iterations * (config.batch_size * (3 + getattr(langevin, "steps", 0)) + 10 * views)
 
 
-def prepare(cells: Sequence[Cell], runs: Path, device: str) -> None:
-    """Load each data set and make its feature space and reference statistics once, before any training.
+def prepare(cells: Sequence[Cell], runs: Path, device: str, table: Path) -> None:
+    """See that runs and table can be written; load each data set, make its feature space and statistics once.
+
+    Before any training.
 
     A record of samples by others that are other images now is removed, so that they are measured again.
 
     Raises:
+        ConfigError: a folder that cannot be written.
         DataError: a data set is missing, or is not the one that a finished run was measured on.
     """
+    for folder in (runs, table):
+        refuse_unwritable_folder(folder)
     place = choose_device(device)
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from clel.log import read_log
 from experiments.curves import Curve, over_seeds, values_curve
 from experiments.drawing import row_label, styled
-from experiments.store import Cell, Run, read_log
+from experiments.store import Cell, Run
 
 DASHES = {"h": "-", "u": "--", "f": ":"}
 """Of representations: the encoder's, the direction of the energy's, and of a network without a latent."""

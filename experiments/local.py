@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,14 +15,18 @@ from types import FrameType
 import torch
 
 from clel.config import require
-from clel.log import counted, duration
+from clel.files import room_in
+from clel.interrupt import held_back, launched
+from clel.log import counted, duration, read_log
 from clel.record import read_record
-from clel.run import choose_device, save_config
+from clel.run import choose_device, read_config, save_config
 from clel.settings import TrainConfig
 from experiments.cell import BUSY
 from experiments.grid import Cell
 from experiments.launch import cost, elsewhere, finished, refuse_to_wait
-from experiments.store import read_log
+
+SCARCE = 1_000_000
+"""Bytes of room below which a failure is put down to a full disk too."""
 
 
 @dataclass
@@ -92,6 +95,7 @@ def run_local(
                 _show([w for w in slots if w is not None], done, len(pending), runs)
             time.sleep(0.1)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would not wait for them
         _stop([w for w in slots if w is not None])
         raise
     finally:
@@ -137,10 +141,10 @@ def available_cores() -> int:
 def _start(cell: Cell, runs: Path, threads: int, gpu: str | None) -> Worker:
     folder = runs / cell.run_name
     save_config(cell.run, folder)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    environment = {**launched(), "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
-    with open(folder / "output.log", "ab") as output:
+    with held_back(), open(folder / "output.log", "ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "experiments.cell", str(folder)],
             stdin=subprocess.DEVNULL,
@@ -161,6 +165,9 @@ def _ended(worker: Worker, runs: Path) -> int:
         return 0
     lines = (folder / "output.log").read_text(errors="replace").splitlines()
     print("\n".join(f"    {line}" for line in lines[-5:]), file=sys.stderr)
+    if room_in(folder) < SCARCE:  # then its own words may be lost too
+        said = "the disk is full: its last checkpoint stands; make room, and the same command goes on from there"
+        print(f"    {folder}: {said}", file=sys.stderr)
     return 1
 
 
@@ -172,7 +179,7 @@ def _iterations(folder: Path, train: TrainConfig) -> int:
     """Iterations that the run trains for; 0 where its minutes were not measured yet."""
     if not train.minutes:
         return train.iterations
-    return int(json.loads((folder / "config.json").read_text())["train"]["measured_iterations"])
+    return int(read_config(folder)["train"]["measured_iterations"])
 
 
 def _show(workers: Sequence[Worker], done: int, waiting: int, runs: Path) -> None:

@@ -77,7 +77,7 @@ def _read(folder: Path, way: str) -> dict[str, Any]:
         schema = values.pop("schema", None)
     except FileNotFoundError:
         return {}
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read, so that what the folder has is not known: {error}. {way}") from None
     if schema != SCHEMA:
         raise ConfigError(f"{path}: schema {schema!r}; this version reads {SCHEMA}. {way}")

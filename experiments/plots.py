@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from clel.log import read_log
 from experiments.curves import Array, Curve, distance_curve, gap_curve, over_seeds, steps_curve
 from experiments.drawing import (
     REFERENCE,
@@ -24,7 +25,7 @@ from experiments.drawing import (
     styled,
     with_legend,
 )
-from experiments.store import Cell, Run, read_log
+from experiments.store import Cell, Run
 
 NOTHING = np.array([])
 KEY = "line: mean over seeds, band: minimum to maximum, cross: failed run"

@@ -5,12 +5,14 @@ Only a figure that was read in the source it names is *verified*, and only such 
 
 from __future__ import annotations
 
-import csv
 import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from clel.config import ConfigError
+from experiments.csv_rows import csv_rows
 
 PUBLISHED = Path(__file__).with_name("published.csv")
 COLUMNS = ("dataset", "row", "method", "metric", "value", "unit", "source", "verified", "notes")
@@ -23,10 +25,6 @@ UNITS = {
     "memory": "GB",  # GPU memory of that training
     "hours_elsewhere": "h",  # training time on other hardware, named in the notes
 }
-
-
-class PublishedError(ValueError):
-    """A malformed row of the file of published figures; the message names the file, the line and the column."""
 
 
 @dataclass(frozen=True)
@@ -63,23 +61,16 @@ def load_published(path: Path = PUBLISHED) -> Figures:
     """Every figure of the file, verified or not, by (dataset, row, metric).
 
     Raises:
-        PublishedError: a missing or unknown column, an empty cell, a value that is not a finite non-negative number, a
+        ConfigError: a missing or unknown column, an empty cell, a value that is not a finite non-negative number, a
             unit that is not the metric's, a verified mark other than yes or no, or two rows for one figure.
     """
     figures: dict[tuple[str, str, str], Published] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file, strict=True)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise PublishedError(f"{path}: columns are {reader.fieldnames}; expected {list(COLUMNS)}")
-        for cells in reader:
-            where = f"{path}, line {reader.line_num}"
-            figure = _figure(cells, where)
-            key = (figure.dataset, figure.row, figure.metric)
-            if key in figures:
-                raise PublishedError(
-                    f"{where}: a second figure for {' '.join(key)}; keep one, note the other in its notes"
-                )
-            figures[key] = figure
+    for where, cells in csv_rows(path, COLUMNS):
+        figure = _figure(cells, where)
+        key = (figure.dataset, figure.row, figure.metric)
+        if key in figures:
+            raise ConfigError(f"{where}: a second figure for {' '.join(key)}; keep one, note the other in its notes")
+        figures[key] = figure
     return figures
 
 
@@ -113,27 +104,23 @@ def _unit(metric: str) -> str | None:
     return "probability" if metric.startswith("p_") else UNITS.get(metric)
 
 
-def _figure(cells: Mapping[str | None, str | None], where: str) -> Published:
-    if None in cells or None in cells.values():
-        raise PublishedError(
-            f"{where}: {'more' if None in cells else 'fewer'} cells than columns; quote cells with commas"
-        )
-    text = {str(name): str(cell).strip() for name, cell in cells.items()}
+def _figure(cells: Mapping[str, str], where: str) -> Published:
+    text = {name: cell.strip() for name, cell in cells.items()}
     for name in COLUMNS[:-1]:
         if not text[name]:
-            raise PublishedError(f"{where}: column {name!r} is empty")
+            raise ConfigError(f"{where}: column {name!r} is empty")
     try:
         value = float(text["value"])
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
-        raise PublishedError(f"{where}: value {text['value']!r} is not a finite number of at least 0")
+        raise ConfigError(f"{where}: value {text['value']!r} is not a finite number of at least 0")
     if text["verified"] not in ("yes", "no"):
-        raise PublishedError(f"{where}: verified is {text['verified']!r}; expected yes or no")
+        raise ConfigError(f"{where}: verified is {text['verified']!r}; expected yes or no")
     unit = _unit(text["metric"])
     if text["unit"] != unit:
         known = f"known metrics: {', '.join(UNITS)}, auroc_*, p_*" if unit is None else f"expected {unit!r}"
-        raise PublishedError(f"{where}: metric {text['metric']!r} with unit {text['unit']!r}; {known}")
+        raise ConfigError(f"{where}: metric {text['metric']!r} with unit {text['unit']!r}; {known}")
     return Published(
         dataset=text["dataset"],
         row=text["row"],

@@ -23,7 +23,6 @@ from clel.lock import look
 from clel.run import as_run
 from clel.schema import LABELS, WHOLE, fault
 from clel.settings import EvaluateConfig, TrainConfig
-from experiments.json_lines import json_lines
 
 
 class Cell(Protocol):
@@ -158,15 +157,6 @@ def settings(record: Mapping[str, Any]) -> str | None:
     names = {f.name for f in fields(TrainConfig) if f.metadata.get("identity", True)}
     train = {name: value for name, value in values["train"].items() if name in names}
     return identity({"method": values["method"], "dataset": values.get("dataset"), "config": own, "train": train})
-
-
-def read_log(run_dir: Path) -> list[dict[str, Any]]:
-    """The lines of run_dir/log.jsonl in order; no file, no lines.
-
-    A line that is not a JSON object is left out: a killed run tears its last line, and a resumed one goes on behind it.
-    """
-    path = run_dir / "log.jsonl"
-    return json_lines(path.read_bytes().splitlines() if path.is_file() else [])
 
 
 def _load(run_dir: Path) -> Run:

@@ -73,7 +73,7 @@ def main(options: Table1) -> int:
         if not kept:
             refuse_other_settings(cells, runs)
     else:
-        prepare(cells, runs, options.device)
+        prepare(cells, runs, options.device, folder)
         meaning.claim(folder)
         run_on_this_machine(cells, runs, options)
     for path in write(options, command(options)):

@@ -198,6 +198,8 @@ def main() -> int:
         print(f"make {target}: {error}", file=sys.stderr)
         return 2
     sys.stdout.flush()
+    if "MAKELEVEL" in os.environ:  # what make has started does not outlive it (clel/interrupt.py)
+        os.environ["CLEL_LAUNCHER"] = str(os.getppid())
     os.execv(sys.executable, [sys.executable, *found])
 
 

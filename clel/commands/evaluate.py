@@ -16,6 +16,7 @@ from clel.config import require
 from clel.data import load
 from clel.execute import measure, measured_on
 from clel.feature_choice import asked, settled
+from clel.files import refuse_unwritable_folder
 from clel.log import plain
 from clel.provenance import provenance
 from clel.run import Methods, choose_device, choose_method, load_config
@@ -91,6 +92,7 @@ def evaluate(arguments: list[str], methods: Methods) -> int:
     paths = checkpoints(o.run, o.checkpoint or "last")
     if doubt:
         print(f"warning: {doubt}", file=sys.stderr)
+    refuse_unwritable_folder(o.run / "evaluations")
     real = measured_on(run, load(run.dataset, "train").to(device))
     found: list[dict[str, Any]] = []
     for path in paths:

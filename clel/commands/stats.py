@@ -12,6 +12,8 @@ import tyro
 from clel.commands.options import parse
 from clel.compare import refuse_other_shape
 from clel.config import require
+from clel.features import ROWS
+from clel.files import refuse_unwritable
 from clel.log import plain
 from clel.metrics import FeatureSpace
 from clel.reference import Reference, cached, save_statistics
@@ -49,6 +51,8 @@ def stats(arguments: list[str], methods: Methods) -> int:
     space, only = space_for(o.features, target.data_set, choose_device(o.device))
     if target.images is not None:
         refuse_other_shape(target.images.shape, only, target.images.name, space)
+    if o.out is not None:
+        refuse_unwritable(o.out, 8 * space.dimension * (space.dimension + 1 + ROWS))
     made = target.statistics(space)
     if o.out is not None:
         save_statistics(made, o.out)

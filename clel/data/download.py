@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +15,7 @@ from clel.config import choose
 from clel.data import sources
 from clel.data.images import DataError
 from clel.data.registry import BUNDLED, names
+from clel.files import replacing
 
 TIMEOUT = 60.0
 """Seconds without an answer after which a server counts as unreachable."""
@@ -75,24 +73,12 @@ def _fetch_from(url: str, target: Path, digest: str) -> None:
     with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
         length = answer.headers.get("Content-Length")
         total = int(length) if length and length.isdigit() else None
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                found, size = _copy(answer, file, digest.partition(":")[0], total, target.name)
-                file.flush()
-                os.fsync(file.fileno())
+        with replacing(target) as file:
+            found, size = _copy(answer, file, digest.partition(":")[0], total, target.name)
             if total is not None and size < total:
                 raise DataError(f"the connection ended after {size} of {total} bytes")
             if found != digest:
                 raise DataError(f"what came is {found} ({size} bytes), the published file is {digest}")
-            # mkstemp makes files that only their owner can read; data sets are shared
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
-    _sync_folder(target.parent)
 
 
 def _copy(answer: IO[bytes], file: IO[bytes], algorithm: str, total: int | None, label: str) -> tuple[str, int]:
@@ -129,19 +115,3 @@ def progress(label: str, size: int, total: int | None, seconds: float) -> str:
         of = f" of {total / 1e6:.1f}"
         left = f", {max(total - size, 0) / rate:.0f} s left" if rate > 0 else ""
     return f"{label}: {size / 1e6:.1f}{of} MB, {rate / 1e6:.1f} MB/s{left}"
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself last through a power cut; some file systems refuse, which is no reason to fail."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -111,7 +111,7 @@ def _run(folder: Path) -> Samples:
         measured = (evaluations.get("fresh", {}).get("metrics") or {}).get("n")
     except FileNotFoundError:
         raise DataError(f"{folder}: a run that has not ended; start it again, it goes on from its checkpoint") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{folder}/record.json: damaged, or of another version; name a samples.npy below {folder}/evaluations "
             "to measure that"

@@ -23,5 +23,6 @@ def kept_if_possible(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         place = Path(str(error.filename)).parent if error.filename else cache_root()
-        text = f"{what} could not be kept in the cache ({error.strerror}: {place}) and will be made again each time"
+        why = f"{os.strerror(error.errno or 0)}: {place}"
+        text = f"{what} could not be kept in the cache ({why}) and will be made again each time"
         warnings.warn(f"{text}; CLEL_CACHE names another folder for it", Notice, stacklevel=2)

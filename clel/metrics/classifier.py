@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from clel import checkpoint
 from clel.data import DataError, Images, batch_indices, to_float
+from clel.files import drop_unfinished
 from clel.log import Progress
 from clel.metrics.cache import cache_root, kept_if_possible
 from clel.networks import Normalise
@@ -114,6 +115,7 @@ def classifier_space(train: Images, held_out: Images | None = None, cache: Path 
     device = train.pixels.device
     with seeded(SEED, NAME):
         network = Classifier(train).double().to(device)
+    drop_unfinished(folder)
     found = checkpoint.latest(folder)
     if found is not None:
         network.load_state_dict(found[1]["network"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from clel.config import ConfigError, choose
 from clel.data.sources import file_digest
-from clel.files import write_atomically
+from clel.files import FORSAKEN, write_atomically
 from clel.metrics.cache import cache_root
 from clel.metrics.pretrained import PretrainedSpace
 from clel.metrics.weights import WeightsError
@@ -93,6 +94,9 @@ def get(name: str, cache: Path | None = None) -> Path:
         path = (cache or cache_root()).expanduser() / "dinov2" / f"{meta}_pretrain.pth"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f"{path.name}.*.partial"):  # torch's name of what it has not got whole
+            if time.time() - left.stat().st_mtime > FORSAKEN:
+                left.unlink()
         torch.hub.download_url_to_file(url(meta), str(path))  # put in place once it is whole
     except OSError as error:
         raise WeightsError(f"{path}: could not be downloaded from {url(meta)}: {error}. Check the network") from error

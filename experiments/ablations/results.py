@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from baselines import SUBJECT
+from clel.files import naming_damage
 from experiments import published
 from experiments.ablations.rows import Study
 from experiments.comparisons.compare import HIGHER, LOWER, UNDECIDED, compare
@@ -107,6 +108,7 @@ def _compared(name: str, line: pd.Series | None) -> dict[str, Any]:
 def _speed(path: Path | None) -> dict[str, dict[str, float]]:
     if path is None or not path.is_file():
         return {}
-    table = pd.read_csv(path).set_index("row")
-    good = table[table["status"] == "ok"]
-    return {str(row): {name: float(line[name]) for name in SPEED} for row, line in good.iterrows()}
+    with naming_damage(path, "make speed-memory REPORT=1 writes it anew"):
+        table = pd.read_csv(path).set_index("row")
+        good = table[table["status"] == "ok"]
+        return {str(row): {name: float(line[name]) for name in SPEED} for row, line in good.iterrows()}

@@ -26,9 +26,9 @@ from baselines import METHODS
 from clel.allocator import let_engines_tune, tune_allocator
 from clel.data import Images, load
 from clel.engine import engine_of
-from clel.files import write_atomically
+from clel.files import naming_damage, write_atomically
 from clel.grid import save_grid
-from clel.interrupt import Interrupted, exit_status, interrupt_on_stops
+from clel.interrupt import Interrupted, exit_status, interrupt_on_stops, leave_with_launcher
 from clel.length import lasting
 from clel.lock import locked
 from clel.log import Progress, plain, shown_notices
@@ -36,7 +36,7 @@ from clel.method import Method
 from clel.processor import float32_means_float32
 from clel.provenance import provenance
 from clel.rate import timed
-from clel.record import training_costs
+from clel.record import read_training, training_costs, write_training
 from clel.run import Run, build, choose_device, load_config, save_config
 from clel.sampling import batches
 from clel.threads import wait_asleep
@@ -83,9 +83,11 @@ class Drawn:
 
 def read_drawn(folder: Path) -> Drawn:
     """The inverse of `Drawn.write`."""
-    values = json.loads((folder / DRAWN).read_text())
-    del values["chains_per_second"]
-    return Drawn(**values)
+    path, remedy = folder / DRAWN, "the samples beside it are whole, but what they are of is lost: draw them anew"
+    with naming_damage(path, remedy):
+        values = json.loads(path.read_bytes())
+        del values["chains_per_second"]
+        return Drawn(**values)
 
 
 def main(folder: Path, until: float) -> int:
@@ -116,9 +118,8 @@ def train(
     run: Run[Any], folder: Path, images: Images, origin: dict[str, Any], until: float
 ) -> tuple[dict[str, Any], bool]:
     """How training ended, as training.json has it, which is written where it came to its end; and whether to leave."""
-    path = folder / "training.json"
-    if path.exists():
-        return json.loads(path.read_text()), False
+    if (ended := read_training(folder)) is not None:
+        return ended, False
     device = images.pixels.device
     run = timed(run, METHODS, images)
     save_config(run, folder)
@@ -146,7 +147,7 @@ def train(
     costs = training_costs(method, outcome, device)
     ended = {"status": outcome.status, "reason": outcome.reason, "training": costs, "provenance": origin}
     if outcome.status != "timeout":
-        write_atomically(path, json.dumps(plain(ended), indent=1, allow_nan=False) + "\n")
+        write_training(folder, ended)
     return ended, outcome.status == "timeout" and not over.is_set()
 
 
@@ -199,6 +200,7 @@ if __name__ == "__main__":
     wait_asleep()
     let_engines_tune()
     interrupt_on_stops()
+    leave_with_launcher()
     try:
         with shown_notices():
             sys.exit(main(Path(sys.argv[1]), float(sys.argv[2])))

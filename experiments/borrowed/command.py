@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,8 @@ import torch
 
 from clel.config import ConfigError, require
 from clel.data import load
+from clel.files import refuse_unwritable_folder
+from clel.interrupt import held_back, launched
 from clel.log import duration
 from clel.provenance import device_name, utc_now
 from clel.run import Run, choose_device, save_config, slug
@@ -73,6 +74,7 @@ def main(options: GpuNatural) -> int:
     began, device = time.time(), device_of(options)
     cells = cells_of(options, str(device))
     load(cells[0].dataset, "train")  # or an error, before there is anything
+    refuse_unwritable_folder(options.out / PACKS, round(options.megabytes * 1e6))
     runs, folder = options.out / "runs", options.out / PACKS / pack_name(options, device_name(device))
     packing = PACKING * 60 * budget
     about = {"profile": options.profile, "dataset": cells[0].dataset, "minutes": options.minutes, "budget": budget}
@@ -124,7 +126,7 @@ def carried_out(cells: Sequence[Cell], runs: Path, until: float, grace: float) -
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once every process has left, for which it has `grace` seconds.
     """
     threads = str(max(1, available_cores() // len(cells)))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    environment = {**launched(), "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     processes: list[subprocess.Popen[bytes]] = []
     shown = 0.0
 
@@ -161,7 +163,7 @@ def carried_out(cells: Sequence[Cell], runs: Path, until: float, grace: float) -
 
 def start(folder: Path, until: float, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """The process of one run, its output in the run's folder."""
-    with open(folder / "output.log", "ab") as output:
+    with held_back(), open(folder / "output.log", "ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "experiments.borrowed.child", str(folder), str(until)],
             stdin=subprocess.DEVNULL,

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clel.files import write_atomically
+from clel.files import naming_damage, write_atomically
 from experiments.borrowed.child import BUFFER, DRAWN, FOLDER, WEIGHTS, Drawn, read_drawn
 
 NAME = "pack.json"
@@ -41,7 +41,7 @@ def pack(folder: Path, runs: Sequence[Path], about: dict[str, Any], most: int) -
         place.mkdir(parents=True)
         for path in [*(run / name for name in LOGS), run / FOLDER / BUFFER]:
             if path.exists():
-                shutil.copyfile(path, place / path.name)
+                write_atomically(place / path.name, path.read_bytes())
         if (run / FOLDER / WEIGHTS).exists():
             save_weights(torch.load(run / FOLDER / WEIGHTS, weights_only=True), place)
         if (run / FOLDER / DRAWN).exists():
@@ -73,13 +73,21 @@ def save_samples(folder: Path, runs: Sequence[Path], n: int, most: int) -> int:
 
 def images_of(run: Path) -> Any:
     """All that a run drew, uint8 [N, C, H, W]."""
-    return np.concatenate([np.load(path) for path in sorted((run / FOLDER).glob("samples-*.npy"))])
+    paths = sorted((run / FOLDER).glob("samples-*.npy"))
+    return np.concatenate([_held(path, "remove it to pack the others") for path in paths])
 
 
 def read_samples(place: Path) -> Tensor:
     """The packed samples of a run, uint8 [N, C, H, W]."""
-    parts = [np.load(path)["images"] for path in sorted(place.glob("samples-*.npz"))]
-    return torch.from_numpy(np.concatenate(parts))
+    paths = sorted(place.glob("samples-*.npz"))
+    return torch.from_numpy(np.concatenate([_held(path, "take the pack home once more")["images"] for path in paths]))
+
+
+def _held(path: Path, remedy: str) -> Any:
+    """What a file of arrays holds, all of it read."""
+    with naming_damage(path, remedy):
+        held = np.load(path)
+        return dict(held) if path.suffix == ".npz" else held
 
 
 def save_weights(weights: dict[str, Tensor], place: Path) -> None:

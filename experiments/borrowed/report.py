@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +13,7 @@ from clel.data import load
 from clel.evaluate import chain_protocol, common_protocol, score
 from clel.evaluation import metrics, save_samples
 from clel.execute import measured_on, stands
-from clel.files import write_atomically
+from clel.files import read_json, refuse_unwritable_folder, write_atomically
 from clel.protocol import CLEAN
 from clel.provenance import provenance
 from clel.record import blank_record, finished, read_record, write_record
@@ -41,12 +39,14 @@ def report(out: Path, pack: Path, dataset: str | None, features: str | None) -> 
     Raises:
         ConfigError, DataError: the images are others, or not here.
     """
-    about = json.loads((pack / NAME).read_text())
+    keys = ("profile", "device", "command", "dataset", "rows")
+    about = read_json(pack / NAME, "take the pack home once more, or make it again: make gpu-natural", keys)
     runs, name = pack / "measured", f"{about['profile']}-{slug(about['device'])}"
     again = f"{about['command']}; then make gpu-natural REPORT=1"
     given = {"pack": pack.name, "dataset": absolute(dataset or about["dataset"]), "features": features}
     meaning = Meaning("table1", given, "table1.md", f"`{again}`")
     meaning.refuse_another(out / name)
+    refuse_unwritable_folder(out / name)
     cells, missing = cells_of(pack, about, dataset or about["dataset"], features or FEATURES)
     run_here([cell for cell in cells if not isinstance(cell.run, Run)], runs)
     for cell in cells:
@@ -101,7 +101,7 @@ def measure(run: Run[Any], pack: Path, runs: Path) -> None:
         )
     real = measured_on(run, images)
     save_config(run, folder)
-    shutil.copyfile(place / "log.jsonl", folder / "log.jsonl")
+    write_atomically(folder / "log.jsonl", (place / "log.jsonl").read_bytes())
     write_record(folder, record_of(run, folder, place, drawn, real))
 
 

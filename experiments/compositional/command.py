@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from baselines import METHODS
 from clel.attributes import NOT
 from clel.feature_choice import settled
+from clel.files import naming_damage
 from clel.run import resolve
 from experiments.compositional import sweep
 from experiments.compositional.asked import Triple, composed_of, triples_of
@@ -156,7 +157,8 @@ def kept_samples(found: Sequence[Found]) -> NDArray[np.uint8] | None:
     for one in found:
         path = grids_of(one.run.folder, one.protocol) / "samples.npy"
         if one.values is not None and path.exists():
-            return np.asarray(np.load(path))
+            with naming_damage(path, "remove it, and the figure is made without it"):
+                return np.asarray(np.load(path))
     return None
 
 

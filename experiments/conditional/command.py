@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from clel.conditional import Guidance
 from clel.config import identity, require
 from clel.data import Images, load
 from clel.data.side import at_side
+from clel.files import naming_damage, write_atomically
 from clel.run import Run
 from experiments.conditional.figures import confusions_figure, samples_figure
 from experiments.conditional.judge import judge_names
@@ -85,9 +87,9 @@ class ConditionalTable(Artefact[ConditionalOptions]):
         given = not isinstance(cell.run, Run)
         values, pixels = measure_real(cell.dataset, protocol) if given else measure_run(folder, protocol)
         shown = pixels.view(len(values["classes"]), -1, *pixels.shape[1:])[:, :8]
-        place = shown_at(folder, protocol)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        np.save(place, shown.numpy())
+        memory = io.BytesIO()
+        np.save(memory, shown.numpy())
+        write_atomically(shown_at(folder, protocol), memory.getvalue())
         return values
 
     def contents(
@@ -140,7 +142,8 @@ def shown_at(folder: Path, protocol: Conditional) -> Path:
 def shown_in(out: Path, one: Found) -> Any:
     """These chains, None where the file is gone."""
     path = shown_at(out / "runs" / one.cell.run_name, one.protocol)
-    return np.load(path, allow_pickle=False) if path.is_file() else None
+    with naming_damage(path, "remove it, and the figure is made without it"):
+        return np.load(path, allow_pickle=False) if path.is_file() else None
 
 
 CONDITIONAL = ConditionalTable()

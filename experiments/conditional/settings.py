@@ -14,10 +14,12 @@ from dataclasses import dataclass, fields
 from itertools import product
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from baselines import PLAIN, SUBJECT
 from clel.conditional import Guidance
 from clel.config import ConfigError
+from experiments.csv_rows import csv_rows
 
 KEPT = Path(__file__).with_name("sweep.csv")
 """The project's own sweep."""
@@ -84,30 +86,20 @@ def read(path: Path) -> list[Line]:
     """The lines of a sweep.csv; none where there is no such file.
 
     Raises:
-        ConfigError: other columns.
+        ConfigError: other columns, or a cell that is no number.
     """
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        columns = [f.name for f in fields(Line)]
-        if reader.fieldnames != columns:
-            raise ConfigError(f"{path}: columns are {reader.fieldnames}; expected {columns}")
-        return [
-            Line(
-                r["profile"],
-                r["dataset"],
-                r["row"],
-                int(r["seed"]),
-                float(r["weight"]),
-                int(r["steps"]),
-                r["centred"] == "True",
-                float(r["accuracy"]),
-                float(r["recall"]),
-                r["ended"],
-            )
-            for r in reader
-        ]
+    found = []
+    for where, cells in csv_rows(path, [f.name for f in fields(Line)]):
+        numbers: dict[str, Any] = {"centred": cells["centred"] == "True"}
+        try:
+            numbers |= {name: int(cells[name]) for name in ("seed", "steps")}
+            numbers |= {name: float(cells[name]) for name in ("weight", "accuracy", "recall")}
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}; the sweep writes it anew: make conditional-sweep KEEP=1") from None
+        found.append(Line(**cells | numbers))
+    return found
 
 
 def as_csv(lines: Iterable[Line]) -> str:

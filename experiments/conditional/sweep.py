@@ -10,7 +10,7 @@ from typing import Any
 from baselines import METHODS
 from clel.config import require
 from clel.data import load
-from clel.files import write_atomically
+from clel.files import refuse_unwritable, write_atomically
 from clel.run import Run
 from experiments.conditional.command import dataset_of, each, refuse_unlabelled
 from experiments.conditional.figures import sweep_figure
@@ -47,6 +47,8 @@ class ConditionalSweep(Artefact[SweepOptions]):
         require(options.seeds == 1, "SEEDS: the sweep has seeds of its own, which no table reports")
         require(options.each is None or options.each >= 1, f"EACH={options.each}: expected at least 1")
         refuse_unlabelled(load(dataset_of(options), "train"))
+        if options.keep:
+            refuse_unwritable(KEPT)
         return options
 
     def cells_of(self, options: SweepOptions) -> list[Cell]:

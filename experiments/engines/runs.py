@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from clel.config import ConfigError, require
+from clel.files import naming_damage
 
 FREE = ("engine", "checkpoint", "batch")
 """Keys of the protocol in which two engines' runs may differ: the engine, the weights, and images at a time."""
@@ -21,12 +22,11 @@ def read_runs(folder: Path) -> pd.DataFrame:
     path = folder / "runs.csv"
     if not path.exists():
         raise ConfigError(f"{path}: not there; make table1 writes it, with ENGINE=... for a table with another engine")
-    runs = pd.read_csv(path, dtype={"settings": str, "hash": str, "variant": str})
-    if "settings" not in runs:
-        raise ConfigError(
-            f"{path}: has no column settings, which says in what its runs differ; make report, with the variables that "
-            "make table1 had, writes it anew"
-        )
+    remedy = "make report, with the variables that make table1 had, writes it anew"
+    with naming_damage(path, remedy):
+        runs = pd.read_csv(path, dtype={"settings": str, "hash": str, "variant": str})
+    for name in ("settings", "seed", "name", "method", "preset", "status"):
+        require(name in runs, f"{path}: has no column {name}, which says in what its runs differ; {remedy}")
     unknown = list(runs[runs["seed"].isna()]["name"])
     require(not unknown, f"{path}: {', '.join(unknown)}: no record; make table1 goes on with them")
     trained = runs[runs["settings"].notna()]

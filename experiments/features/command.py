@@ -10,7 +10,7 @@ import pandas as pd
 
 from clel.config import require
 from clel.data import Images, load
-from clel.files import write_atomically
+from clel.files import refuse_unwritable_folder, write_atomically
 from clel.metrics.lite0 import DIMENSION, SIDE, lite0_space
 from clel.run import choose_device, slug
 from experiments.features.ladders import pool_of, rungs
@@ -53,6 +53,7 @@ def main(options: Features) -> int:
     images = load(options.dataset, "train")
     folder = options.out / folder_name(options)
     meaning(options, images).refuse_another(folder)
+    refuse_unwritable_folder(folder)
     other = load(options.other, "train")
     rows, made = [], []
     for seed in range(options.seeds):

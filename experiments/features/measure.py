@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from clel.features import features_of
-from clel.files import write_atomically
+from clel.files import drop_unfinished, read_json, write_atomically
 from clel.lock import locked
 from clel.metrics import Moments, frechet_distance, kernel_distance
 from clel.metrics.cache import cache_root
@@ -39,6 +39,7 @@ def distances(
     folder = cache_root() / "ladders" / _key(pixels, list(rungs), space, seed)
     done = folder / "rows.json"
     with locked(folder):
+        drop_unfinished(folder / "features", alone=True)
         if not done.exists():
             parts = folder / "features"
             found = features_of(different.split(CHUNK), len(different), space, parts, name)
@@ -46,7 +47,7 @@ def distances(
             made = {"rows": _rows(features, place, len(reference), list(rungs), seed), "provenance": origin}
             write_atomically(done, json.dumps(made, indent=1) + "\n")
             shutil.rmtree(parts)
-        return json.loads(done.read_text())
+        return read_json(done, f"remove {folder}, and the same command measures it again", ("rows", "provenance"))  # type: ignore[no-any-return]
 
 
 def _rows(features: Tensor, place: Tensor, n: int, rungs: list[Rung], seed: int) -> list[dict[str, Any]]:

@@ -115,7 +115,7 @@ class Artefact(ABC, Generic[Options]):
             print(describe(cells, runs, options.workers, options.device, options.runs_per_gpu))
             return 0
         elif not options.report:
-            prepare(cells, runs, options.device)
+            prepare(cells, runs, options.device, self.folder(options))
             run_on_this_machine(cells, runs, options)
         for path in self.write(options, self.command(options)):
             print(path)

@@ -31,7 +31,7 @@ def kept(folder: Path, kind: str, protocol: Any, ended: str) -> dict[str, Any] |
         held = json.loads(path_of(folder, kind, protocol).read_text(encoding="utf-8"))
         same = held["schema"] == SCHEMA and held["ended"] == ended and held["protocol"] == plain(to_dict(protocol))
         return dict(held["values"]) if same else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from clel.config import ConfigError, choose
 from clel.log import counted
 from clel.run import Run
+from experiments.csv_rows import csv_rows
 from experiments.grid import Cell
 from experiments.launch import cost
 from experiments.slurm.options import SlurmOptions
@@ -83,22 +83,18 @@ def load_needs(path: Path = TABLE) -> dict[tuple[str, str], Needs]:
         ConfigError: other columns, a row twice, or a cell that is no number.
     """
     found: dict[tuple[str, str], Needs] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ConfigError(f"{path}: columns are {reader.fieldnames}; expected {list(COLUMNS)}")
-        for line in reader:
-            key = (line["profile"], line["row"])
-            if key in found:
-                raise ConfigError(f"{path}, line {reader.line_num}: {key} a second time")
-            try:
-                whole = (int(line[name]) for name in ("gpus", "cpus"))
-                gpus, cpus = whole
-                amounts = (float(line["memory_gb"]), int(line["minutes"]), float(line["hours"]))
-                on_gpu = float(line["gpu_memory_gb"])
-            except ValueError as error:
-                raise ConfigError(f"{path}, line {reader.line_num}: {error}") from None
-            found[key] = Needs(gpus, cpus, *amounts, line["source"], on_gpu)
+    for where, line in csv_rows(path, COLUMNS):
+        key = (line["profile"], line["row"])
+        if key in found:
+            raise ConfigError(f"{where}: {key} a second time")
+        try:
+            whole = (int(line[name]) for name in ("gpus", "cpus"))
+            gpus, cpus = whole
+            amounts = (float(line["memory_gb"]), int(line["minutes"]), float(line["hours"]))
+            on_gpu = float(line["gpu_memory_gb"])
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        found[key] = Needs(gpus, cpus, *amounts, line["source"], on_gpu)
     return found
 
 

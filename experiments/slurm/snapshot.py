@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import clel
-from clel.files import write_atomically
+from clel.files import naming_full_disk, write_atomically
 from clel.provenance import CODE, NOTE, code_version
 
 ROOT = Path(clel.__file__).resolve().parent.parent
@@ -33,12 +33,15 @@ def snapshot(folder: Path, root: Path = ROOT) -> Path:
     if target.is_dir():
         return target
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".code-*"):  # of submissions that were killed: one at a time is under way
+        shutil.rmtree(left, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=".code-", dir=folder))
     try:
         for path in files:
             copy = temporary / path.relative_to(root)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+            with naming_full_disk(copy, "nothing was submitted"):
+                shutil.copyfile(path, copy)
         write_atomically(temporary / NOTE, json.dumps(version) + "\n")
         temporary.chmod(0o755)
         os.rename(temporary, target)

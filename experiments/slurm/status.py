@@ -103,9 +103,14 @@ def pace(folder: Path) -> tuple[str, str]:
     """Iterations done of all, and the time that the rest of training takes at the last lines' pace; "" for unknown."""
     try:
         total = json.loads((folder / "config.json").read_text())["train"]["iterations"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "", ""
-    lines = [line for line in last_logged(folder) if line.get("kind") == "train"]
+    numbers = ("iteration", "seconds")
+    lines = [
+        line
+        for line in last_logged(folder)
+        if line.get("kind") == "train" and all(isinstance(line.get(name), int | float) for name in numbers)
+    ]
     if not lines:
         return f"0/{total}", ""
     first, last = lines[0], lines[-1]

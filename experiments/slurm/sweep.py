@@ -19,6 +19,10 @@ from clel.provenance import utc_now
 
 SCHEMA = 1
 FILE, JOBS = "sweep.json", "jobs"
+REMEDY = (
+    "no run is lost, but its jobs are known no longer: end them by scancel, and the same make ... CLUSTER=slurm "
+    "submits what is missing"
+)
 SETUP_FAILED = "SETUP failed"
 """How the line begins with which a job ends before its run starts, where a command of the user's set-up failed."""
 
@@ -117,14 +121,16 @@ def load_sweep(folder: Path) -> Sweep:
     try:
         values = json.loads((folder / FILE).read_text(encoding="utf-8"))
         schema = values.pop("schema", None)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ConfigError(f"{folder / FILE}: cannot be read as a sweep: {error}") from None
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{folder / FILE}: cannot be read as a sweep: {error}; {REMEDY}") from None
     if schema != SCHEMA:
-        raise ConfigError(f"{folder / FILE}: schema {schema!r}; this version reads {SCHEMA}")
+        raise ConfigError(f"{folder / FILE}: schema {schema!r}; this version reads {SCHEMA}; {REMEDY}")
     hints = Sweep.__dataclass_fields__
     missing = hints.keys() - values.keys() - {"folder"}
     if missing or values.keys() - hints.keys():
-        raise ConfigError(f"{folder / FILE}: expected the keys {', '.join(k for k in hints if k != 'folder')}")
+        raise ConfigError(
+            f"{folder / FILE}: expected the keys {', '.join(k for k in hints if k != 'folder')}; {REMEDY}"
+        )
     return Sweep(folder=folder, **values)
 
 

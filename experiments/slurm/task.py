@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,9 @@ class Task:
         command = [sys.executable, "-m", "experiments.cell", self.folder, "--at", self.home]
         with open(folder / "output.log", "ab") as output:
             # else the last line would be the attempt's before, until the child has one
-            output.write(f"-- job {job_id()} on {socket.gethostname()} starts\n".encode())
-            output.flush()
+            with suppress(OSError):  # a full disk: the run says what of it was kept
+                output.write(f"-- job {job_id()} on {socket.gethostname()} starts\n".encode())
+                output.flush()
             # the child inherits the block and lifts it once it can answer: a signal to all processes of the job that
             # comes before does not kill it
             signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)

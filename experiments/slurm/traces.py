@@ -17,7 +17,7 @@ def recorded(folder: Path) -> tuple[str | None, str]:
     try:
         record = json.loads((folder / "record.json").read_text())
         return str(record["status"]), str(record["reason"] or "")
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None, ""
 
 

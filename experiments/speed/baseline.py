@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError, differences
+from clel.files import read_json
 from clel.provenance import short_commit
 from experiments.speed.machine import busy
 
@@ -17,15 +17,14 @@ SCHEMA = 2
 
 def read_baseline(path: Path) -> dict[str, Any]:
     """The baseline that a file holds; raises ConfigError, saying what to do, where there is none that can be read."""
+    remedy = "make bench-save writes another, once it is removed"
     try:
-        baseline = json.loads(path.read_text())
+        baseline: dict[str, Any] = read_json(path, remedy, ("schema", "machine", "runs"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no baseline; make bench-save on this machine writes one") from None
-    except ValueError as error:
-        raise ConfigError(f"{path}: not readable as JSON ({error}); make bench-save writes another") from None
-    if not isinstance(baseline, Mapping) or baseline.get("schema") != SCHEMA:
-        raise ConfigError(f"{path}: no baseline of schema {SCHEMA}; make bench-save writes another")
-    return dict(baseline)
+    if baseline["schema"] != SCHEMA:
+        raise ConfigError(f"{path}: no baseline of schema {SCHEMA}; {remedy}")
+    return baseline
 
 
 def refuse_another_machine(old: Mapping[str, Any], about: dict[str, Any], path: Path) -> None:

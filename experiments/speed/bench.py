@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError, require
-from clel.files import write_atomically
+from clel.files import refuse_unwritable, write_atomically
+from clel.interrupt import launched
 from clel.log import plain
 from clel.run import choose_device
 from experiments.naming import OUT, PROJECT
@@ -94,6 +95,8 @@ def main(options: Bench) -> int:
     if options.save and not options.force and (load := load_now()) and busy(load, about):
         print(f"{path}: nothing measured {in_words(load)}; wait for a quiet machine, or give FORCE=1", file=sys.stderr)
         return 1
+    if options.save:
+        refuse_unwritable(path)
     origin, watch = provenance_of_measurements(device), LoadWatch()
     try:
         found = run(replace(options, device=str(device)))
@@ -147,7 +150,8 @@ def run(options: Bench) -> Found | None:
             arguments += ONE_ROUND
         elif options.rounds is not None:
             arguments.append(f"--rounds={options.rounds}")
-        status = subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+        order = [sys.executable, "-m", "pytest", *arguments]
+        status = subprocess.run(order, cwd=ROOT, env=launched(), check=False).returncode
         if status == NOTHING:
             raise ConfigError(
                 f"SELECT={options.select}: no benchmark matches; there are {', '.join(known(folders, options.device))}"

@@ -11,6 +11,7 @@ import torch
 
 from clel.config import to_dict
 from clel.files import write_atomically
+from clel.interrupt import leave_with_launcher
 from clel.log import plain
 from clel.provenance import provenance
 from experiments.speed import measure
@@ -24,6 +25,7 @@ def main(job_path: Path, out: Path) -> int:
     """Write OUT/rounds.json, which is pytest-benchmark's, and OUT/found.json, with what went wrong if something did."""
     job = read_job(job_path)
     as_in_training(None if job.run is None else getattr(job.run.config, "engine", None))
+    leave_with_launcher()
     device = torch.device(job.device)
     if job.threads is not None:
         torch.set_num_threads(job.threads)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError, to_dict
-from clel.files import write_atomically
+from clel.files import read_json, write_atomically
+from clel.interrupt import launched
 from clel.log import Progress, plain
 from experiments.speed.job import Job, write_job
 from experiments.speed.machine import LoadWatch
@@ -60,11 +61,8 @@ def measured(
 def _read_kept(kept: Path | None, origin: str) -> dict[str, dict[str, Any]]:
     if kept is None or not kept.exists():
         return {}
-    try:
-        found = json.loads(kept.read_text())
-    except ValueError:
-        return {}
-    return dict(found["jobs"]) if found.get("origin") == origin else {}
+    found = read_json(kept, "what was measured of an interrupted command is lost: remove it", ("jobs", "origin"))
+    return dict(found["jobs"]) if found["origin"] == origin else {}
 
 
 def _measured(job: Job, folder: Path, run: Callable[[Job, Path], int]) -> dict[str, Any]:
@@ -103,6 +101,7 @@ def _process(job: Job, folder: Path) -> int:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            env=launched(),
             check=False,
         )
     text = (folder / "output.log").read_text(errors="replace")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError
-from clel.files import write_atomically
+from clel.files import read_json, write_atomically
 from clel.log import plain
 
 SCHEMA = 1
@@ -35,10 +35,7 @@ def read_records(folder: Path) -> dict[str, Any]:
     path = folder / NAME
     if not path.exists():
         raise ConfigError(f"{path}: not there; make speed-memory with the same variables measures and writes it")
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{path}: not readable as JSON ({error}); measure again") from None
+    records: dict[str, Any] = read_json(path, "measure again")
     if wrong := fault(records):
         raise ConfigError(f"{path}: {wrong}; measure again")
     return records
@@ -54,6 +51,6 @@ def fault(records: Any) -> str | None:
             return f"{key} is not a table"
     for key, measurement in records["measurements"].items():
         for part, kind in PARTS.items():
-            if not isinstance(measurement.get(part), kind):
-                return f"measurement {key!r}: {part} is {measurement.get(part)!r}"
+            if not isinstance(measurement, Mapping) or not isinstance(measurement.get(part), kind):
+                return f"measurement {key!r}: no {part}"
     return None

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from clel.data import ImageSpec
-from clel.files import write_atomically
+from clel.files import naming_damage, write_atomically
 from clel.provenance import short_commit
 from clel.run import Run
 from experiments.drawing import png
@@ -174,8 +174,9 @@ def trained(runs_csv: Path, rows: Mapping[str, Run[Any]]) -> tuple[dict[str, lis
     """
     if not runs_csv.exists():
         return {}, "Fréchet distance, fresh chains"
-    runs = pd.read_csv(runs_csv)
-    good = runs[(runs["status"] == "ok") & runs["fid_fresh"].notna()]
+    with naming_damage(runs_csv, "make report writes it anew"):
+        runs = pd.read_csv(runs_csv)
+        good = runs[(runs["status"] == "ok") & runs["fid_fresh"].notna()]
     distances = {str(name): float(value) for name, value in zip(good["name"], good["fid_fresh"], strict=True)}
     seeds = sorted({int(seed) for seed in good["seed"]})
     found: dict[str, list[float]] = {}

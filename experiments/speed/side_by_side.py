@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from clel.files import write_atomically
+from clel.interrupt import launched, leave_with_launcher
 from clel.log import Progress
 from clel.resources import now
 from experiments.local import available_cores
@@ -64,7 +65,9 @@ def measured(job: Job, n: int) -> Throughput:
         with open(folder / "output.log", "wb") as output:
             order = [sys.executable, "-m", "experiments.speed.side_by_side", str(folder)]
             processes = [
-                subprocess.Popen([*order, str(k)], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+                subprocess.Popen(
+                    [*order, str(k)], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=launched()
+                )
                 for k in range(n)
             ]
             try:
@@ -88,6 +91,7 @@ def child(folder: Path, number: int) -> None:
     """One of the processes: warm up, wait for the others, iterate, and say how often in how many seconds."""
     job = read_job(folder / "job.json")
     as_in_training(getattr(job.run.config, "engine", None))
+    leave_with_launcher()
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     work = Work(job.run, job.effort.spec, job.stage, torch.device(job.device))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from clel.interrupt import leave_with_launcher
 from experiments.speed.process import as_in_training
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before any tensor is made."""
     as_in_training()
+    leave_with_launcher()
 
 
 @pytest.hookimpl(tryfirst=True)

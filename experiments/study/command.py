@@ -60,7 +60,7 @@ def main(options: Chains) -> int:
     folder = options.out / ("chains" if options.profile == "quick" else f"chains-{options.profile}")
     meaning(options).refuse_another(folder)
     if not options.report:
-        prepare(cells, runs, options.device)
+        prepare(cells, runs, options.device, folder)
         meaning(options).claim(folder)
         run_local(cells, runs, options.workers, options.device)
     failed = [cell.run_name for cell in cells if not finished(cell, runs)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from clel.files import naming_damage
 from clel.record import read_record
 from experiments.store import Cell
 from experiments.study.run import ROWS
@@ -34,7 +35,11 @@ def load_rows(cells: Sequence[Cell], runs: Path) -> pd.DataFrame:
             "git_dirty": record["provenance"].get("git_dirty"),
             "command": record["provenance"].get("command"),
         }
-        rows += [json.loads(line) | origin for line in (runs / cell.run_name / ROWS).read_text().splitlines()]
+        path = runs / cell.run_name / ROWS
+        for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+            remedy = f"remove {path.with_name('record.json')} and it, and make chains measures that run again"
+            with naming_damage(Path(f"{path}, line {number}"), remedy):
+                rows.append(dict(json.loads(line)) | origin)
     table = pd.DataFrame(rows)
     first = [*SETTING, "seed"]
     return table[[*first, *table.columns.difference(first, sort=False)]] if rows else table

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import choose, from_dict, require, to_dict
-from clel.files import write_atomically
+from clel.files import refuse_unwritable, write_atomically
 from clel.run import slug
 from experiments.drawing import png
 from experiments.grid import Cell
@@ -60,6 +60,8 @@ def main(options: Tune) -> int:
         "KEEP=1 keeps trials that mean something, once they have ended: not of PROFILE=smoke; on Slurm with REPORT=1, "
         "when the jobs are over",
     )
+    if options.keep:
+        refuse_unwritable(KEPT)
     cells, runs = to_do(options), options.out / "runs"
     meaning(options).refuse_another(options.out / folder_name(options))
     if options.cluster == "slurm" and not options.report:
@@ -72,7 +74,7 @@ def main(options: Tune) -> int:
         print(describe(cells, runs, options.workers, options.device, options.runs_per_gpu))
         return 0
     elif cells and not options.report:
-        prepare(cells, runs, options.device)
+        prepare(cells, runs, options.device, options.out / folder_name(options))
         run_on_this_machine(cells, runs, options)
     for path in write(options, command(options)):
         print(path)

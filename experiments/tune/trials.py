@@ -11,6 +11,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from clel.config import ConfigError, identity
+from experiments.csv_rows import csv_rows
 from experiments.grid import Cell
 from experiments.plan import by_row
 from experiments.store import Run
@@ -77,15 +78,19 @@ def read_trials(path: Path) -> dict[str, Trial]:
     """The trials of a tuning.csv by the name of their run; none where there is no such file.
 
     Raises:
-        ConfigError: other columns.
+        ConfigError: other columns, or a distance that is no number.
     """
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ConfigError(f"{path}: columns are {reader.fieldnames}; expected {list(COLUMNS)}")
-        return {row["run"]: Trial(**row) for row in reader}
+    found = {}
+    for where, cells in csv_rows(path, COLUMNS):
+        trial = Trial(**cells)
+        try:
+            _ = trial.score
+        except ValueError as error:
+            raise ConfigError(f"{where}: distance: {error}; make tune KEEP=1 AFRESH=1 writes it anew") from None
+        found[trial.run] = trial
+    return found
 
 
 def kept_of(cells: Iterable[Cell], trials: Mapping[str, Trial]) -> dict[str, Trial]:

@@ -380,7 +380,9 @@ def test_a_trained_vae_can_be_loaded_in_place_of_stage_one(tmp_path: Path) -> No
     with pytest.raises(ConfigError, match=f"have the content {whole.vae_content}"):
         VAEBM.settled(replace(loaded, vae_content=""))
     costs = {"iterations": 4, "seconds": 1000.0, "peak_memory_bytes": 10**15}
-    (tmp_path / "vae" / "training.json").write_text(json.dumps({"training": costs}))
+    (tmp_path / "vae" / "training.json").write_text(
+        json.dumps({"status": "ok", "reason": None, "training": costs, "provenance": {}})
+    )
     made = trainer(tmp_path / "run", replace(TRAIN, iterations=4), loaded)
     outcome = made.run()
     assert [s.iterations for s in outcome.stages] == [0, 4]

@@ -39,14 +39,6 @@ def test_going_back_drops_the_abandoned_future(tmp_path: Path) -> None:
     assert iterations(tmp_path) == [10, 20, 22]
 
 
-def test_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
-    path = checkpoint.save(tmp_path, 1, {"n": 1})
-    left = tmp_path / f".{path.name}.123.tmp"
-    left.write_bytes(b"half")
-    checkpoint.drop_unfinished(tmp_path)
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_saving_an_iteration_again_replaces_it(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 10, {"n": 1}, every=10)
     checkpoint.save(tmp_path, 10, {"n": 2}, every=10)

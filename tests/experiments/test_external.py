@@ -207,14 +207,14 @@ def test_an_error_of_another_kind_is_recorded_too(
 def test_changed_samples_are_measured_again_and_lost_ones_are_not(tmp_path: Path, samples: Path) -> None:
     one = cell(samples)
     before = measure(one, tmp_path / "runs")
-    launch.prepare([one], tmp_path / "runs", "cpu")
+    launch.prepare([one], tmp_path / "runs", "cpu", tmp_path / "table")
     assert stands(read_record(tmp_path / "runs" / one.run_name), one.run.evaluate)
     content = samples.read_bytes()
     samples.unlink()
-    launch.prepare([one], tmp_path / "runs", "cpu")
+    launch.prepare([one], tmp_path / "runs", "cpu", tmp_path / "table")
     assert launch.finished(one, tmp_path / "runs")
     samples.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    launch.prepare([one], tmp_path / "runs", "cpu")
+    launch.prepare([one], tmp_path / "runs", "cpu", tmp_path / "table")
     assert not launch.finished(one, tmp_path / "runs")
     assert measure(one, tmp_path / "runs")["protocol"]["samples_images"] != before["protocol"]["samples_images"]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.published import COLUMNS, PublishedError, load_published, reported
+from clel.config import ConfigError
+from experiments.published import COLUMNS, load_published, reported
 
 GOOD = "cifar10,x,X,fid,12.30,FID,Paper Table 1,yes,"
 
@@ -88,12 +89,12 @@ def test_reads_what_is_printed(tmp_path: Path) -> None:
     ],
 )
 def test_malformed_rows_are_refused_with_their_line(tmp_path: Path, row: str, message: str) -> None:
-    with pytest.raises(PublishedError, match=r"published.csv, line 3: ") as error:
+    with pytest.raises(ConfigError, match=r"published.csv, line 3: ") as error:
         load_published(write(tmp_path, GOOD, row))
     assert message in str(error.value)
 
 
 def test_other_columns_are_refused(tmp_path: Path) -> None:
     (tmp_path / "published.csv").write_text("dataset,row\n")
-    with pytest.raises(PublishedError, match=r"expected .*'verified'"):
+    with pytest.raises(ConfigError, match=r"expected .*'verified'"):
         load_published(tmp_path / "published.csv")

@@ -13,7 +13,7 @@ import pytest
 
 from clel.files import write_atomically
 from clel.record import write_record
-from experiments.store import frame, load_records, read_log
+from experiments.store import frame, load_records
 
 
 def test_round_trip_without_bare_nan(fake: Any) -> None:
@@ -105,12 +105,6 @@ def test_frame_has_one_numeric_row_a_run(fake: Any, grid: list) -> None:
 
 def test_frame_of_nothing() -> None:
     assert len(frame({})) == 0
-
-
-def test_log_with_torn_line(tmp_path: Path) -> None:
-    assert read_log(tmp_path) == []
-    (tmp_path / "log.jsonl").write_text('{"iteration": 1}\n{"itera\n{"iteration": 2}\n3\n{"iteration": 3')
-    assert read_log(tmp_path) == [{"iteration": 1}, {"iteration": 2}]
 
 
 def test_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
