@@ -16,8 +16,12 @@ import torch
 import tyro
 
 from baselines import METHODS
+from clel.checkpoint import CheckpointError
+from clel.config import ConfigError
+from clel.data import DataError
 from clel.execute import execute
 from clel.interrupt import Interrupted
+from clel.lock import Busy
 from clel.run import Run, resolve
 from clel.settings import TrainConfig
 from tests.fuzz import damage, kills, options
@@ -92,11 +96,14 @@ def small(method: str) -> Run[Any]:
 
 
 def train(run: Run[Any], folder: Path) -> int:
-    """What `clel train` does with it."""
+    """What `clel train` does with it: the exit status."""
     try:
         return {"ok": 0, "diverged": 3}.get(execute(run, folder, METHODS)["status"], 1)
     except Interrupted as interrupted:
         return interrupted.exit_status
+    except (Busy, ConfigError, DataError, CheckpointError, OSError) as error:
+        print(f"clel: {error}", file=sys.stderr)
+        return 2
 
 
 def trained(method: str, place: Path) -> tuple[Run[Any], Path]:
