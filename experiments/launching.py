@@ -29,7 +29,7 @@ class Launching:
     runs_per_gpu: int | None = None
     """Runs that share one GPU of this machine; one if not given. On Slurm slurm.runs_per_gpu."""
     plan: bool = False
-    """Print what would run, with estimates of time and memory, and stop."""
+    """Print what would run, with estimates of time, memory and disk, and stop."""
     report: bool = False
     """Only make the tables and figures again from the records that are there."""
     cluster: str = "local"

@@ -41,7 +41,7 @@ VARIABLES = {
     "METHODS": Variable("rows, with commas: igebm,clel or clel:large; all if not given"),
     "DATASET": Variable("a name or a path; @16 behind it averages the images to 16x16"),
     "OUT": Variable("folder of results"),
-    "PLAN": Variable("1 prints what would run, with time and memory, and stops", "switch"),
+    "PLAN": Variable("1 prints what would run, with time, memory and disk, and stops", "switch"),
     "REPORT": Variable("1 makes tables and figures again from what was measured", "switch"),
     "DEVICE": Variable("cpu, cuda, cuda:1, ... or auto"),
     "WORKERS": Variable("runs side by side", "whole"),

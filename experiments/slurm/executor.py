@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -35,7 +34,6 @@ class Executor(slurm.SlurmExecutor):
         name = str(self.parameters["job_name"])
         found = number_in(said) or _number_of(name)
         if found is None:
-            ask("scancel", f"--name={name}")
             raise Unread(name, said)
         return found
 
@@ -66,9 +64,14 @@ def number_in(said: str) -> str | None:
     return found[0] if len(set(found)) == 1 else None
 
 
+def cancel_named(name: str) -> None:
+    """Cancel the job of a name, where there is one: an sbatch that failed, or timed out, may have submitted it."""
+    ask("scancel", f"--name={name}")
+
+
 def words(said: str) -> str:
     """What sbatch complains of, in one line."""
-    lines: Sequence[str] = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     return " ".join(line.removeprefix("sbatch: ").removeprefix("error: ") for line in lines)
 
 

@@ -66,9 +66,11 @@ def checked(
         return [f"partitions, resources and data were not checked: {error}"]
     from experiments.slurm.submit import try_out  # submitit is only needed here
 
+    size, _ = array_size()
+
     def takeable(array: Array) -> None:
         check_slurm([array.resources])
-        try_out(array, array_size()[0], runs.parent / "sweeps", options)
+        try_out(array, size, runs.parent / "sweeps", options)
 
     def placeable() -> None:
         for cell in pending:

@@ -14,7 +14,7 @@ from clel.data.registry import data_root
 from clel.metrics.cache import cache_root
 from clel.provenance import utc_now
 from experiments.slurm.clients import SchedulerError
-from experiments.slurm.executor import Executor, Unread, words
+from experiments.slurm.executor import Executor, Unread, cancel_named, words
 from experiments.slurm.options import PARALLEL, SlurmOptions
 from experiments.slurm.resources import Array, Resources
 from experiments.slurm.scheduler import cancel
@@ -41,6 +41,7 @@ def submit_arrays(sweep: Sweep, arrays: Sequence[Array], code: Path, options: Sl
     taken: list[str] = []
     try:
         for array in arrays:
+            name = f"clel-{sweep.name}-{len(sweep.arrays) + 1}"
             about = {"resources": asdict(array.resources), "code": code.name, "runs": len(array.cells)}
             notice = options.notice_seconds(array.resources.minutes)
             patience = max(notice - MARGIN, notice / 2)
@@ -49,14 +50,15 @@ def submit_arrays(sweep: Sweep, arrays: Sequence[Array], code: Path, options: Sl
                 folders = [str(sweep.run_folders.absolute() / cell.run_name) for cell in cells]
                 each = [Task(folder, sweep.home, options.most_requeues, patience) for folder in folders]
                 tasks.append(each[0] if len(each) == 1 else Together(each))
-            name = f"clel-{sweep.name}-{len(sweep.arrays) + 1}"
             executor = make_executor(sweep.folder, array.resources, code, options, name)
             try:
                 with outside_a_job(options):
                     ids = [job.job_id for job in executor.submit_array(tasks)]
-            except Unread as unread:
-                sweep.arrays.append({"job": "", "submitted": utc_now(), **about, "name": name, "said": unread.said})
-                sweep.save()
+            except BaseException as error:
+                cancel_named(name)
+                if isinstance(error, Unread):
+                    sweep.arrays.append({"job": "", "submitted": utc_now(), **about, "name": name, "said": error.said})
+                    sweep.save()
                 raise
             base = ids[0].partition("_")[0]
             taken.append(base)
@@ -80,15 +82,16 @@ def submit_arrays(sweep: Sweep, arrays: Sequence[Array], code: Path, options: Sl
 def submit_collect(sweep: Sweep, after: Sequence[str], code: Path, options: SlurmOptions) -> str:
     """Submit the job that makes the table once all jobs of `after` have ended, however they did; returns its number."""
     wanted = replace(COLLECTING, partition=options.partition)
-    executor = make_executor(sweep.folder, wanted, code, options, f"clel-collect-{sweep.name}-{len(sweep.arrays)}")
+    name = f"clel-collect-{sweep.name}-{len(sweep.arrays)}"
+    executor = make_executor(sweep.folder, wanted, code, options, name)
     executor.update_parameters(dependency="afterany:" + ":".join(after))
     try:
         with outside_a_job(options):
             job = executor.submit(Collect(str(sweep.folder.absolute()), sweep.home)).job_id
-    except Unread as unread:
-        raise SchedulerError(f"the job that makes the table: {unread}") from unread
     except (RuntimeError, OSError) as error:
-        raise SchedulerError(f"sbatch refused the job that makes the table: {_words(error)}") from error
+        cancel_named(name)
+        refused = "" if isinstance(error, Unread) else "sbatch refused "
+        raise SchedulerError(f"{refused}the job that makes the table: {_words(error)}") from error
     sweep.collect.append(job)
     sweep.save()
     return job

@@ -103,10 +103,14 @@ def test_nothing_is_left_where_a_later_array_is_refused(slurm: FakeSlurm, start:
 
 
 def test_a_refused_first_array_leaves_no_sweep(slurm: FakeSlurm, start: Launch, tmp_path: Path) -> None:
+    # a controller that is slow to answer may have taken it all the same
+    slurm.put("scancel", [f'echo "$@" >> {slurm.folder}/scancelled'])
     slurm.refuse(101, "invalid account")
     with pytest.raises(SchedulerError, match=r"invalid account\. Nothing was submitted"):
         start()
     assert [p.name for p in (tmp_path / "out/sweeps").glob("*")] == [".lock.1.free"] and not slurm.cancelled
+    (name,) = re.findall(r"--job-name=(\S+)", slurm.scripts()[101])
+    assert (slurm.folder / "scancelled").read_text() == f"--name={name}\n"
 
 
 @pytest.mark.parametrize("answer", ["NUMBER", "NUMBER;cluster", "welcome\nNUMBER", "Submitted batch job NUMBER on x"])

@@ -78,6 +78,7 @@ def tell(told: Story, slurm: Path, tree: Tree, runs: dict[str, Path]) -> None:
     # what ends while the controller is away is a minute late; that is for the run that nothing else befalls
     ended = [job[run] for run in told.happened if run != REQUEUED]
     sweeps.wait(lambda: not sweeps.queue(ended), "the others at an end")
+    tree.run("status", "--out", told.out)  # what is known now is not forgotten
     client("scontrol", "shutdown", "slurmctld")
     told.status_without_controller = tree.run("status", "--out", told.out)
     up = [sys.executable, str(ROOT / "scripts" / "slurm-local"), "up", "--dir", str(slurm)]
@@ -138,6 +139,8 @@ def test_the_table_is_made_when_the_array_ends_whatever_its_runs_came_to(story: 
 def test_status_without_a_controller_says_so_and_tells_of_the_runs_all_the_same(story: Story) -> None:
     assert "Unable to contact" in story.status_without_controller
     assert line(story.status_without_controller, RESTARTED).split()[1] in ("running", "finished")
+    cancelled = line(story.status_without_controller, CANCELLED)
+    assert cancelled.split()[1] == "cancelled" and "Slurm does not answer" in cancelled
 
 
 def test_each_run_is_finished_once_with_the_numbers_of_an_undisturbed_one(story: Story, undisturbed: Path) -> None:

@@ -33,6 +33,9 @@ def test_what_the_cluster_cannot_take_is_refused_before_anything_is_submitted(tr
     assert "no partition nope here; there are local" in said
     plan = tree.run(*tree.table(out, "--cluster", "slurm", "--slurm.partition", "nope", "--plan"))
     assert "would be refused:\n  - no partition nope here" in plan and "9 runs" in plan
+    for status, more in ((2, []), (0, ["--plan"])):
+        options = ["--cluster", "slurm", "--slurm.sbatch", "gres=nothing:1", *more]
+        assert "Invalid generic resource" in tree.run(*tree.table(out, *options), status=status)
     said = tree.run(*tree.table(out, "--cluster", "slurm", "--slurm.memory", 1e6), status=2)
     assert "no node with 1e+06 GB of memory" in said
     after = subprocess.run(["squeue", "--noheader", "--states=all"], capture_output=True, text=True, check=True).stdout
