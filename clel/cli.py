@@ -18,7 +18,7 @@ from clel.config import ConfigError, choose
 from clel.data import DataError
 from clel.interrupt import Interrupted, exit_status
 from clel.lock import Busy
-from clel.log import shown_notices
+from clel.log import flush_output, shown_notices
 from clel.method import Method
 from clel.metrics import TooFewSamples
 from clel.run import Methods
@@ -76,7 +76,9 @@ def main(arguments: Sequence[str] | None = None, methods: Methods | None = None)
             print(usage(methods))
             return 0 if rest else 2
         with shown_notices():
-            return command(rest, methods)
+            status = command(rest, methods)
+            flush_output()
+            return status
     except Interrupted as interrupted:
         print(f"\n{interrupted}; the same command goes on from there", file=sys.stderr)
         return interrupted.exit_status

@@ -98,7 +98,7 @@ def leave_with_launcher(pause: float = 1.0) -> None:
     A launcher that was killed can ask nobody to leave. It is looked for every `pause` seconds, in a thread, since what
     may take hours is not training alone.
     """
-    launcher = int(os.environ.pop(LAUNCHER, "0"))  # not for processes that this one starts
+    launcher = int(os.environ.pop(LAUNCHER, "") or 0)  # not for processes that this one starts
 
     def watch() -> None:
         while os.getppid() == launcher:

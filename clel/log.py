@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 import warnings
@@ -33,6 +34,16 @@ def shown_notices() -> Iterator[None]:
 
         warnings.showwarning = show
         yield
+
+
+def flush_output() -> None:
+    """Bring out what was printed; raises OSError, which names standard output, where its disk is full."""
+    try:
+        with naming_full_disk(Path("standard output"), "nothing else is lost"):
+            sys.stdout.flush()
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - or the process would try again as it ends
+        raise
 
 
 def plain(value: Any) -> Any:

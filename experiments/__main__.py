@@ -13,7 +13,7 @@ from clel.config import ConfigError, choose
 from clel.data import DataError
 from clel.interrupt import exit_status, interrupt_on_stops, leave_with_launcher
 from clel.lock import Busy
-from clel.log import shown_notices
+from clel.log import flush_output, shown_notices
 from clel.threads import wait_asleep
 from experiments import everything, latex, readme, table1
 from experiments.artefacts import MEASURED
@@ -63,7 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
         with shown_notices():
             given: Any = tyro.cli(options, args=arguments[1:], prog=f"python -m experiments {arguments[0]}")
             refuse(given)
-            return run(given)
+            status = run(given)
+            flush_output()
+            return status
     except Busy as busy:
         print(f"experiments: {busy}", file=sys.stderr)
         return BUSY

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from clel.files import write_atomically
+from clel.files import naming_damage, write_atomically
 from experiments.markup import standalone
 
 
@@ -24,5 +24,9 @@ class Latex:
 
 def main(options: Latex) -> int:
     """Exit status 0."""
-    write_atomically(options.out, standalone(*(table.read_text() for table in options.tables)))
+    texts = []
+    for table in options.tables:
+        with naming_damage(table, "make report writes it anew"):
+            texts.append(table.read_text("utf-8"))
+    write_atomically(options.out, standalone(*texts))
     return 0

@@ -47,8 +47,6 @@ def prepare(cells: Sequence[Cell], runs: Path, device: str, table: Path) -> None
         ConfigError: a folder that cannot be written.
         DataError: a data set is missing, or is not the one that a finished run was measured on.
     """
-    for folder in (runs, table):
-        refuse_unwritable_folder(folder)
     place = choose_device(device)
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:
@@ -57,6 +55,8 @@ def prepare(cells: Sequence[Cell], runs: Path, device: str, table: Path) -> None
         ).append(cell)
     for (dataset, *_), members in sorted(groups.items()):
         train, held_out = load(dataset, "train").to(place), load(dataset, "test").to(place)
+        for folder in (runs, table):  # made only once there are images, and before the first work
+            refuse_unwritable_folder(folder)
         real = reference_of(members[0].measured, train, held_out)
         check_records(members, runs, real.images)
 

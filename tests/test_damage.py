@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -222,3 +223,17 @@ def test_sigterm_while_measuring_releases_the_locks_with_one_line(
     assert error.endswith(f"\ninterrupted; {cli.KEPT[command]}\n")
     assert not look(run).held
     assert not any(look(place).held for place in (run / "evaluations").iterdir())
+
+
+def test_an_output_whose_disk_is_full(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs /dev/full")
+    monkeypatch.setitem(cli.COMMANDS, "fid", lambda rest, methods: print("numbers") or 0)
+    with open(full, "w") as output:
+        monkeypatch.setattr("sys.stdout", output)
+        assert main(["fid"]) == 2
+        with contextlib.suppress(OSError):
+            output.close()
+    assert "No space left on device; nothing else is lost, make room" in (error := capsys.readouterr().err)
+    assert "standard output" in error

@@ -51,8 +51,9 @@ def stats(arguments: list[str], methods: Methods) -> int:
     space, only = space_for(o.features, target.data_set, choose_device(o.device))
     if target.images is not None:
         refuse_other_shape(target.images.shape, only, target.images.name, space)
-    if o.out is not None:
-        refuse_unwritable(o.out, 8 * space.dimension * (space.dimension + 1 + ROWS))
+    if o.out is not None and target.images is not None:
+        rows = min(ROWS, target.images.n)
+        refuse_unwritable(o.out, space.dimension * (8 * (space.dimension + 1) + 4 * rows))
     made = target.statistics(space)
     if o.out is not None:
         save_statistics(made, o.out)

@@ -15,7 +15,7 @@ from clel.config import choose
 from clel.data import sources
 from clel.data.images import DataError
 from clel.data.registry import BUNDLED, names
-from clel.files import replacing
+from clel.files import refuse_unwritable, replacing
 
 TIMEOUT = 60.0
 """Seconds without an answer after which a server counts as unreachable."""
@@ -29,7 +29,7 @@ def download(name: str, root: Path) -> list[Path]:
     disk; so several processes may do so at once, and a kill leaves no partial file under the final name.
 
     Raises:
-        ConfigError: an unknown name.
+        ConfigError: an unknown name, or no room for its files.
         DataError: no network, a wrong hash, or a data set that must be got by hand (with its page and files).
     """
     choose(dict.fromkeys(names()), name, "data set")
@@ -73,6 +73,7 @@ def _fetch_from(url: str, target: Path, digest: str) -> None:
     with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
         length = answer.headers.get("Content-Length")
         total = int(length) if length and length.isdigit() else None
+        refuse_unwritable(target, total or 0)
         with replacing(target) as file:
             found, size = _copy(answer, file, digest.partition(":")[0], total, target.name)
             if total is not None and size < total:

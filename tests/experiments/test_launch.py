@@ -164,14 +164,14 @@ def test_changed_data_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     images = Images(torch.zeros(4, 1, 8, 8, dtype=torch.uint8))
     monkeypatch.setattr(launch, "load", lambda name, split: images)
     monkeypatch.setattr(launch, "reference_of", lambda evaluate, train, held_out: SimpleNamespace(images="new"))
-    launch.prepare([cell], tmp_path, "cpu", tmp_path)
+    launch.prepare([cell], tmp_path, "cpu", tmp_path / "table")
     record = {"schema": 2, "name": cell.run_name, "method": "noise", "preset": "reference", "dataset": cell.dataset}
     record |= {"seed": 0, "hash": "0", "status": "ok", "reason": None, "config": {}, "metrics": {}, "training": {}}
     record |= {"provenance": {}, "protocol": {"reference_images": "old"}, "evaluations": {}}
     (tmp_path / cell.run_name).mkdir()
     (tmp_path / cell.run_name / "record.json").write_text(json.dumps(record))
     with pytest.raises(DataError, match="not those that"):
-        launch.prepare([cell], tmp_path, "cpu", tmp_path)
+        launch.prepare([cell], tmp_path, "cpu", tmp_path / "table")
 
 
 def test_methods_have_rows() -> None:

@@ -97,7 +97,7 @@ def test_two_data_sets_of_one_file_name_are_two_tables(
         Path(folder).mkdir()
         np.savez(Path(folder, "mine.npz"), images=np.zeros((4, 8, 8), np.uint8))
     trained: list[Path] = []
-    monkeypatch.setattr(table1, "prepare", lambda cells, runs, device: None)
+    monkeypatch.setattr(table1, "prepare", lambda *given: None)
     monkeypatch.setattr(table1, "run_on_this_machine", lambda cells, runs, *more: trained.append(runs))
     monkeypatch.setattr(table1, "write_report", lambda *given: [])
     monkeypatch.setattr(table1, "summary", lambda *given: "")

@@ -45,6 +45,7 @@ def test_missing_and_unfinished_runs(fake: Any) -> None:
         ({"seed": "0"}, "seed must be a whole number"),
         ({"method": None}, "method is None; expected text"),
         ({"metrics": [1]}, "metrics is not a table"),
+        ({"protocol": None}, "protocol is not a table"),
         ({"metrics": {"fid_fresh": "low"}}, "fid_fresh is 'low'; expected a finite number or null"),
         ({"metrics": {"classes_fresh": 9.5}}, "classes_fresh is 9.5; expected a whole number"),
         ({"training": {"iterations": True}}, "iterations is True; expected a finite number"),
