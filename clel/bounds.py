@@ -31,8 +31,8 @@ RANGES: dict[str, tuple[Accepts, str]] = {
     **dict.fromkeys(("step_size", "step_variance", "init_std"), (lambda v: v > 0, "a number above 0")),
 }
 """By a field's name, what is accepted of its value, or of each of its values."""
-MOST = 2**31 - 1
-"""The largest whole number: nothing here is counted further, and beyond it kernels do not count at all."""
+MOST = 10**15
+"""The largest whole number: nothing is counted further here, and not much beyond it kernels do not count at all."""
 
 
 def require_ranges(config: Any) -> None:

@@ -120,7 +120,7 @@ def arguments(target: str, typed: Mapping[str, str], environment: Mapping[str, s
         if (target, name) in HINTS:
             raise VariableError(HINTS[target, name])
         if name in VARIABLES:
-            raise VariableError(f"make {target} takes no {name}; it takes {', '.join(about.takes) or 'no variable'}")
+            raise VariableError(f"make {target} takes no {name}; {_nearest(name, about.takes)}")
         raise VariableError(f"unknown variable {name}; {_nearest(name, about.takes)}")
     given = {name: value for name, value in (environment or {}).items() if name in about.takes} | dict(typed)
     found = ["-m", *about.command]

@@ -25,6 +25,7 @@ from clel.evaluate import refuse_few_samples
 from clel.log import Notice
 from clel.metrics import classifier_space
 from clel.metrics.cache import cache_root
+from clel.metrics.spaces import feature_space
 from clel.reference import is_statistics, load_statistics
 from clel.run import choose_device, resolve
 from clel.target import open_target
@@ -230,5 +231,5 @@ def test_neighbours_beyond_the_samples_and_few_images_for_a_classifier() -> None
     with pytest.raises(ConfigError, match=r"neighbours is 500, .*; the reference is 450 images"):
         refuse_few_samples(few, None, None, real)  # type: ignore[arg-type]
     digits = load("digits")
-    with pytest.raises(DataError, match="64 images; a classifier's 64 features take more than as many"):
-        classifier_space(replace(digits, pixels=digits.pixels[:64], labels=digits.labels[:64]))  # type: ignore[index]
+    with pytest.raises(DataError, match="64 images; a classifier's 64 features take more"):
+        feature_space("classifier", replace(digits, pixels=digits.pixels[:64], labels=digits.labels[:64]))  # type: ignore[index]

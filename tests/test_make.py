@@ -73,8 +73,8 @@ def test_what_is_typed_reaches_the_program_as_it_is(tmp_path: Path) -> None:
 def test_unknown_variables_are_refused_with_the_nearest() -> None:
     for target, name, message in [
         ("table1", "METHOD", "unknown variable METHOD; did you mean METHODS?"),
-        ("table1", "SEED", "unknown variable SEED; did you mean SEEDS?"),
-        ("status", "SEEDS", "make status takes no SEEDS; it takes OUT, SWEEP"),
+        ("table1", "SEED", "make table1 takes no SEED; did you mean SEEDS? known: PROFILE"),
+        ("status", "SEEDS", "make status takes no SEEDS; did you mean SWEEP? known: OUT, SWEEP"),
         ("resume", "MINUTES", "a job's limit is LIMIT_MINUTES"),
         ("speed-memory", "BATCH", "BATCH=abc: expected a whole number: images of an iteration"),
     ]:

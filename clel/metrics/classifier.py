@@ -100,15 +100,10 @@ def classifier_space(train: Images, held_out: Images | None = None, cache: Path 
     """The classifier of this training split: from the cache where it is there and whole, otherwise trained and cached.
 
     Raises:
-        DataError: the split has no labels, fewer than two classes, or no more images than features: they would have no
-            distance, and the training takes its time nevertheless.
+        DataError: the split has no labels, or fewer than two classes.
     """
     if train.labels is None or len(train.classes) < 2:
         raise DataError(f"{train.name}: a classifier's feature space takes labels of at least two classes")
-    if len(train) <= DIMENSION:
-        raise DataError(
-            f"{train.name}: {len(train)} images; a classifier's {DIMENSION} features take more than as many"
-        )
     recipe = (NAME, DIMENSION, ITERATIONS, BATCH, LEARNING_RATE, SEED, len(train.classes), train.content_hash())
     key = hashlib.sha256(repr(recipe).encode()).hexdigest()
     folder = (cache or cache_root()) / f"{NAME}-{key[:12]}"

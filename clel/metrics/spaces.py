@@ -10,7 +10,7 @@ import torch
 from clel.config import choose
 from clel.data import DataError, Images
 from clel.metrics import lite0
-from clel.metrics.classifier import classifier_space
+from clel.metrics.classifier import DIMENSION, classifier_space
 from clel.metrics.dinov2 import ARCHITECTURES, dinov2_space
 from clel.metrics.inception import MODES, inception_space
 from clel.metrics.space import FeatureSpace
@@ -37,6 +37,8 @@ PRETRAINED: dict[str, Pretrained] = {
 
 def _classifier(train: Images, held_out: Images | None, cache: Path | None) -> FeatureSpace:
     try:
+        if len(train) <= DIMENSION:  # before it is trained: there will be no distance
+            raise DataError(f"{train.name}: {len(train)} images; a classifier's {DIMENSION} features take more")
         return classifier_space(train, held_out, cache)
     except DataError as error:
         advice = "Otherwise take features that need no classifier: evaluate.features lite0 or inception-clean"

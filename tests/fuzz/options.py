@@ -20,7 +20,7 @@ from experiments.variables import VARIABLES, VariableError, arguments
 from tests.fuzz.judge import Try, ended
 
 VALUES = (
-    *("nan", "inf", "-inf", "-1", "0", "-0.0", "1e308", "1e-320", "1" + "0" * 30, "2147483648", "1.5", "true"),
+    *("nan", "inf", "-inf", "-1", "0", "-0.0", "1e308", "1e-320", "1" + "0" * 30, "9" * 18, "1.5", "true"),
     *("", " ", "abc", "[]", "None", "{}", "a,b", ",", "é", "/", "..", "-", "--", "=", "'", '"', "\n", "x" * 300),
 )
 SHELL = (
