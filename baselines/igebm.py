@@ -129,7 +129,7 @@ class IGEBM(LangevinEBM):
             blocks=1,
             dropout=0.0,
             batch_size=64,
-            langevin=replace(paper.langevin, steps=30),
+            langevin=replace(paper.langevin, steps=30, step_size=30.0),
             buffer=replace(paper.buffer, size=1000, restart=1.0),
             lr=3e-3,
             cooldown=0.25,

@@ -53,6 +53,7 @@ class PlainEBM(LangevinEBM):
     @classmethod
     def recipes(cls) -> Mapping[str, Recipe]:
         quick = PlainConfig(network=NETWORKS["tiny"], **quick_ebm())
+        quick = replace(quick, langevin=replace(quick.langevin, step_size=30.0))
         evening = PlainConfig(network=NETWORK, **evening_ebm())
         base = PlainConfig()
         small = replace(base, network=NETWORKS["small"])

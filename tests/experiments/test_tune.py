@@ -128,7 +128,7 @@ def test_the_lowest_mean_over_the_seeds_is_chosen_and_a_failed_seed_is_out() -> 
     assert all(row.complete for row in rows)
     assert best(rows) is rows[2]
     text = trials_grid(rows, "quick")
-    assert [line[-1].text for line in text.rows][2] == "chosen"
+    assert text.rows[2][-1].text.startswith("chosen")
     assert any("seed 102: diverged" in note for note in text.footnotes)
 
 
