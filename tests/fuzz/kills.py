@@ -74,9 +74,9 @@ def differing(whole: Path, other: Path) -> str | None:
 
 
 def _names(folder: Path) -> set[str]:
-    """Of the files in it; a hash over what has times in it says nothing, nor do the marks of locks."""
+    """Of the files in it; a hash over what has times in it says nothing, nor do locks, which are swept once stale."""
     files = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    return {re.sub(r"-[0-9a-f]{8,12}\b", "", file) for file in files if "/.lock." not in f"/{file}"}
+    return {re.sub(r"-[0-9a-f]{8,12}\b", "", file) for file in files if "/.lock" not in f"/{file}"}
 
 
 def _tensors(tree: Any) -> Iterator[Any]:
