@@ -6,10 +6,8 @@ places.
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +15,7 @@ import torch
 from clel.data import DataError, Samples
 from clel.evaluate import common_protocol, refuse_extrapolation, score
 from clel.features import ROWS
-from clel.files import refuse_unwritable_folder
+from clel.files import refuse_unwritable_folder, temporary_folder
 from clel.metrics import FeatureSpace, SingularCovariance, TooFewSamples
 from clel.metrics.spaces import PRETRAINED
 from clel.reference import Reference
@@ -67,8 +65,7 @@ def measured(
     """`evaluate.score` of samples of any number: beyond 10,000 their features wait in a temporary folder."""
     title = f"{samples.name}:"
     many = samples.n > ROWS
-    with tempfile.TemporaryDirectory(prefix="clel-") if many else nullcontext() as folder:
-        place = Path(folder) if folder else None
+    with temporary_folder() if many else nullcontext() as place:
         if place is not None:
             refuse_unwritable_folder(place, 4 * samples.n * sum(space.dimension for space in real.spaces))
         return score(samples.chunks, samples.n, real, config, seed, source, place, title, force)

@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import re
+import shutil
+import tempfile
 import time
 import zipfile
 import zlib
@@ -88,6 +90,18 @@ def drop_unfinished(folder: Path, name: str | None = None, alone: bool = False) 
                 dead = match[3] == machine() and gone(int(match[2]))
                 if alone or dead or time.time() - path.stat().st_mtime > FORSAKEN:
                     path.unlink()
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is removed at the end of the block, and by the next one of these if this process is killed."""
+    place = Path(tempfile.gettempdir())
+    for left in place.glob("clel-*-*"):
+        match = re.fullmatch(r"clel-(\d+)-([0-9a-f]{8})-\w+", left.name)
+        if match and match[2] == machine() and gone(int(match[1])):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"clel-{os.getpid()}-{machine()}-", dir=place) as folder:
+        yield Path(folder)
 
 
 def refuse_unwritable(path: Path, size: int = 0) -> None:

@@ -149,3 +149,21 @@ def test_a_real_full_disk(tmp_path: Path) -> None:
             pass
     finally:
         subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_temporary_folder_goes_even_where_its_process_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
+    child = subprocess.Popen(["true"])
+    child.wait()
+    dead, living, foreign = (
+        tmp_path / f"clel-{pid}-{where}-abc"
+        for pid, where in ((child.pid, files.machine()), (os.getpid(), files.machine()), (child.pid, "00000000"))
+    )
+    for folder in (dead, living, foreign):
+        folder.mkdir()
+        (folder / "features").write_text("")
+    with files.temporary_folder() as folder:
+        assert folder.is_dir() and not dead.exists() and living.exists() and foreign.exists()
+    assert not folder.exists()
