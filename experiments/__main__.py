@@ -9,6 +9,7 @@ from typing import Any
 import tyro
 
 from clel.checkpoint import CheckpointError
+from clel.commands.options import refuse_empty
 from clel.config import ConfigError, choose
 from clel.data import DataError
 from clel.interrupt import exit_status, interrupt_on_stops, leave_with_launcher
@@ -61,6 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options, run = choose(COMMANDS, arguments[0], "experiment")
         with shown_notices():
+            refuse_empty(arguments)
             given: Any = tyro.cli(options, args=arguments[1:], prog=f"python -m experiments {arguments[0]}")
             refuse(given)
             status = run(given)

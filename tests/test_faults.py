@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -233,3 +234,21 @@ def test_neighbours_beyond_the_samples_and_few_images_for_a_classifier() -> None
     digits = load("digits")
     with pytest.raises(DataError, match="64 images; a classifier's 64 features take more"):
         feature_space("classifier", replace(digits, pixels=digits.pixels[:64], labels=digits.labels[:64]))  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "train clel --out=",
+        "train clel --out ''",
+        "train clel --dataset ''",
+        "evaluate ''",
+        "sample '' --n 4",
+        "stats digits --out ''",
+    ],
+)
+def test_empty_values_are_not_the_working_directory(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(shlex.split(given), METHODS) == 2
+    assert "is empty; " in capsys.readouterr().err
+    assert experiments(["table1", "--profile", "smoke", "--out", ""]) == 2
+    assert list(Path().iterdir()) == []
