@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from baselines import METHODS
 from clel.allocator import let_engines_tune
 from clel.config import from_dict
 from clel.data import load
+from clel.data.registry import is_name
 from clel.execute import execute, reference_of, stands
 from clel.files import write_atomically
 from clel.interrupt import STOPS, Interrupted, exit_status, interrupt_on_stops, leave_with_launcher
@@ -76,8 +78,7 @@ def make_reference(values: Mapping[str, Any]) -> None:
     the cache emptied under it, each would make them, which costs time and changes nothing.
     """
     dataset, evaluate = str(values["dataset"]), from_dict(EvaluateConfig, values["evaluate"])
-    held = "" if evaluate.reference == "train" else f"-{evaluate.reference}"
-    place = cache_root() / "made" / ("-".join([slug(dataset), evaluate.features, *evaluate.also]) + held)
+    place = place_of_mark(dataset, evaluate)
     if (place / "done").exists():
         return
     with locked(place, wait=float("inf")):
@@ -86,6 +87,17 @@ def make_reference(values: Mapping[str, Any]) -> None:
             train, held_out = (load(dataset, split).to(device) for split in ("train", "test"))
             reference_of(evaluate, train, held_out)
             write_atomically(place / "done", "")
+
+
+def place_of_mark(dataset: str, evaluate: EvaluateConfig) -> Path:
+    """The folder of that mark: of each data set, spaces and split another one, also of two paths that end alike."""
+    parts = [slug(dataset)]
+    if not is_name(dataset):
+        parts.append(hashlib.sha256(str(Path(dataset).absolute()).encode()).hexdigest()[:8])
+    parts += [evaluate.features, *evaluate.also]
+    if evaluate.reference != "train":
+        parts.append(evaluate.reference)
+    return cache_root() / "made" / "-".join(parts)
 
 
 def give_up(folder: Path, reason: str) -> None:

@@ -19,7 +19,9 @@ from clel.interrupt import STOPS
 from clel.lock import locked, look
 from clel.record import read_record
 from clel.run import save_config
+from clel.settings import EvaluateConfig
 from experiments import cell as cells
+from experiments.cell import place_of_mark
 from experiments.grid import Cell, table1_cells
 from experiments.launch import finished, run_here
 
@@ -32,6 +34,14 @@ def smoke(tmp_path: Path) -> Cell:
     cell = next(c for c in table1_cells("smoke", device="cpu") if c.row in METHODS)
     save_config(cell.run, tmp_path / "runs" / cell.run_name)
     return cell
+
+
+def test_data_sets_of_one_name_have_marks_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLEL_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    places = {place_of_mark(name, EvaluateConfig()) for name in ("digits", "d1/mine.npz", "d2/mine.npz", "digits.npz")}
+    assert len(places) == 4 and tmp_path / "made/digits-classifier" in places
+    assert place_of_mark(str(tmp_path / "d1/mine.npz"), EvaluateConfig()) in places
 
 
 def test_giving_up_is_a_record_that_is_taken_up_again(smoke: Cell, tmp_path: Path) -> None:
