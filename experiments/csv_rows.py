@@ -3,10 +3,47 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
 
 from clel.config import ConfigError
+
+T = TypeVar("T")
+
+
+def read_lines(path: Path, kind: type[T], remedy: str) -> list[T]:
+    """The rows of a file as dataclasses whose fields are its columns: text, numbers, True or False. No file, no rows.
+
+    Raises:
+        ConfigError: as `csv_rows`; a cell that is no number, or neither True nor False, with the line and the remedy.
+    """
+    if not path.is_file():
+        return []
+    hints = get_type_hints(kind)
+    found = []
+    for where, cells in csv_rows(path, list(hints)):
+        try:
+            found.append(kind(**{name: _value(hints[name], text) for name, text in cells.items()}))
+        except (ValueError, KeyError) as error:
+            raise ConfigError(f"{where}: {error}; {remedy}") from None
+    return found
+
+
+def _value(kind: type[Any], text: str) -> Any:
+    return {"True": True, "False": False}[text] if kind is bool else kind(text)
+
+
+def lines_as_csv(lines: Iterable[Any], kind: type[Any]) -> str:
+    """The text of such a file."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [f.name for f in fields(kind)]
+    writer.writerow(names)
+    writer.writerows([getattr(line, name) for name in names] for line in lines)
+    return text.getvalue()
 
 
 def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:

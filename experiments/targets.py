@@ -85,7 +85,7 @@ TARGETS = {
     "compositional-sweep": experiment(
         "Choose the settings of make compositional on other seeds",
         "compositional",
-        MEASURED | own("ASKED", "SAMPLES"),
+        MEASURED | own("ASKED", "SAMPLES", "KEEP"),
         "--sweep",
     ),
     "ood": experiment(

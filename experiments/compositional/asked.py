@@ -25,7 +25,7 @@ class Composed:
         preset: CLEL's for it.
         triples: names of values as `clel.attributes.value_of` reads them; of each triple every subset is asked for.
         alone: values asked for by themselves, of attributes that h is expected not to know.
-        drawing: how chains are run where nothing else is asked for.
+        unswept: how chains are run where nothing else is asked for, and no sweep of the data set was kept.
         why: why so, for a table.
         table: file of its attributes, where they lie in one beside its images.
     """
@@ -33,7 +33,7 @@ class Composed:
     preset: str
     triples: tuple[Triple, ...]
     alone: tuple[str, ...]
-    drawing: Drawing
+    unswept: Drawing
     why: str
     table: str | None = None
 
@@ -50,8 +50,7 @@ SHAPES = Composed(
     ),
     ("circle", "cross", "top left"),
     Drawing(weight=0.03, steps=60),
-    "provisional, from a shorter training on seed 100: make compositional-sweep, whose rule is to choose them, was "
-    "not run to its end",
+    "provisional, from a shorter training on seed 100: no sweep, whose rule is to choose them, was kept",
 )
 """Every value of colour, size and background is in one of the triples. Shape and position are not: h tells neither
 better than chance, of 3 to 5 pixels across the one, and since crops and flips move it the other."""
@@ -59,7 +58,7 @@ CELEBA = Composed(
     "celeba64",
     (("Young", "Female", "Smiling"),),
     (),
-    replace(SHAPES.drawing, steps=600),
+    replace(SHAPES.unswept, steps=600),
     "not tuned: the weight of shapes, and the steps of the preset's evaluation",
     ATTRIBUTES,
 )

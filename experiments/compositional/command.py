@@ -19,7 +19,7 @@ from experiments.compositional import sweep
 from experiments.compositional.asked import Triple, composed_of, triples_of
 from experiments.compositional.figures import heat_maps, sample_sheets
 from experiments.compositional.measure import measure_run
-from experiments.compositional.options import Compositional, checked, dataset_of, drawing_of
+from experiments.compositional.options import Compositional, checked, chosen_of, dataset_of, drawing_of
 from experiments.compositional.rows import as_csv, bars, measured, rows_of
 from experiments.compositional.settings import TUNING_SEEDS, Protocol, tried
 from experiments.compositional.table import by_attribute, by_number, figure_4b, probed_values
@@ -73,6 +73,8 @@ class CompositionalArtefact(Artefact[Compositional]):
 
     def contents(self, options: Compositional, found: Sequence[Found], above: Sequence[str]) -> dict[str, str | bytes]:
         if options.sweep:
+            if options.keep:
+                sweep.keep(found)
             return sweep.contents(self.name, found, drawing_of(options), above)
         triples = self.triples(options)
         lines, grids = self.about(options, found, above), self.tables(options, found)
@@ -125,13 +127,13 @@ class CompositionalArtefact(Artefact[Compositional]):
     def about(self, options: Compositional, found: Sequence[Found], above: Sequence[str]) -> list[str]:
         """The lines above the tables."""
         held, triples, drawing = measured(found), self.triples(options), drawing_of(options)
-        declared = composed_of(dataset_of(options))
+        chosen, why = chosen_of(options)
         lines = [
             f"Composed attributes: CLEL trained without labels, data set {data_title(dataset_of(options))}, profile "
             f"{options.profile}; chains on E(x) - w sum_a s_a u(x).z_a, z_a the normalised sum of the encodings of all "
             "training images with a (CLEL Section 3.4); s_a is -1 for NOT.",
             f"Drawn: {drawing.words}; {options.samples} samples of each thing asked. "
-            f"These were {declared.why if drawing == declared.drawing else 'given'}.",
+            f"These were {why if drawing == chosen else 'given'}.",
         ]
         if held:
             judged = ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in held[0]["accuracy"].items())

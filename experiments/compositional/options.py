@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from clel.config import require
 from clel.data import load
+from clel.files import refuse_unwritable
 from experiments.compositional.asked import composed_of, read, require_table, triples_of
-from experiments.compositional.settings import TUNING_SEEDS, Drawing
+from experiments.compositional.settings import KEPT, RULE, TUNING_SEEDS, Drawing, swept
 from experiments.measured.artefact import Measuring
 
 DATASETS = {"smoke": "shapes@16", "quick": "shapes@16", "paper": "celeba64"}
@@ -33,6 +34,8 @@ class Compositional(Measuring):
     sweep: bool = False
     """Try the declared settings on runs of the seeds 100, 101, ..., which no table reports, and say which the rule
     chooses."""
+    keep: bool = False
+    """Of a sweep: write its lines into experiments/compositional/sweep.csv, from which the settings are taken."""
 
 
 SETTINGS = ("weight", "steps", "start", "centred")
@@ -50,6 +53,9 @@ def checked(options: Compositional) -> Compositional:
         not options.sweep or options.seeds <= len(TUNING_SEEDS),
         f"SEEDS is {options.seeds}; a sweep has the seeds {', '.join(map(str, TUNING_SEEDS))}",
     )
+    require(options.sweep or not options.keep, "KEEP=1 is for make compositional-sweep, whose outcome it keeps")
+    if options.keep:
+        refuse_unwritable(KEPT)
     drawing_of(options)  # refuses what is no setting
     require(
         not options.sweep or all(getattr(options, name) is None for name in SETTINGS),
@@ -72,9 +78,15 @@ def dataset_of(options: Compositional) -> str:
     return options.dataset or DATASETS[options.profile]
 
 
+def chosen_of(options: Compositional) -> tuple[Drawing, str]:
+    """How chains are run where nothing is given, and why so, for a table."""
+    found, declared = swept(dataset_of(options)), composed_of(dataset_of(options))
+    return (declared.unswept, declared.why) if found is None else (found, f"chosen by a sweep on other seeds: {RULE}")
+
+
 def drawing_of(options: Compositional) -> Drawing:
-    """The settings that are given, those that are not as declared for the data set; 2 steps in smoke."""
-    chosen = composed_of(dataset_of(options)).drawing
+    """The settings that are given; of the others those that the sweep chose; 2 steps in smoke."""
+    chosen = chosen_of(options)[0]
     if options.profile == "smoke":
         chosen = replace(chosen, steps=2)
     given = {name: getattr(options, name) for name in SETTINGS}

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
+from statistics import fmean
 
 from clel.config import choose, require
+from experiments.csv_rows import read_lines
 from experiments.tune.grids import Trying
 
 STARTS = ("noise", "samples")
@@ -56,6 +59,34 @@ class Protocol:
     """To be raised when the code changes what the numbers are."""
 
 
+KEPT = Path(__file__).with_name("sweep.csv")
+"""The project's own sweep."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One setting measured on one run. share: of samples with all three attributes; distance: within the three."""
+
+    dataset: str
+    seed: int
+    weight: float
+    steps: int
+    start: str
+    centred: bool
+    share: float
+    distance: float
+
+    @property
+    def drawing(self) -> Drawing:
+        """The setting."""
+        return Drawing(self.weight, self.steps, self.start, self.centred)
+
+
+def read(path: Path) -> list[Line]:
+    """The lines of a sweep.csv; see `read_lines`."""
+    return read_lines(path, Line, "the sweep writes it anew: make compositional-sweep KEEP=1")
+
+
 WEIGHTS = (0.01, 0.03, 0.1, 0.3)
 
 
@@ -71,6 +102,21 @@ RULE = (
     f"of the settings whose share of samples with all three attributes is within {MARGIN:g} of the highest, the one "
     "with the lowest distance within the three; shares and distances are means over triples and seeds"
 )
+
+
+def scores_of(lines: Sequence[Line]) -> dict[Drawing, tuple[float, float]]:
+    """(share of samples with all three attributes, distance within the three) of each setting: means over the seeds."""
+    scores = {}
+    for drawing in dict.fromkeys(line.drawing for line in lines):
+        own = [line for line in lines if line.drawing == drawing]
+        scores[drawing] = (fmean(line.share for line in own), fmean(line.distance for line in own))
+    return scores
+
+
+def swept(dataset: str) -> Drawing | None:
+    """What the rule chooses of the project's sweep of a data set; None where there is none."""
+    scores = scores_of([line for line in read(KEPT) if line.dataset == dataset])
+    return best(scores) if scores else None
 
 
 def best(scores: Mapping[Drawing, tuple[float, float]] | Sequence[tuple[Drawing, tuple[float, float]]]) -> Drawing:

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from clel.files import write_atomically
 from experiments.compositional.rows import as_csv, mean_or_none
-from experiments.compositional.settings import RULE, Drawing, best
+from experiments.compositional.settings import KEPT, RULE, Drawing, Line, best, read, scores_of
+from experiments.csv_rows import lines_as_csv
 from experiments.markup import Grid, Header, Text
 from experiments.measured.artefact import Found, page, tex
 from experiments.numbers import number
 
-Scores = dict[Drawing, tuple[float, float]]
 
-
-def scores_of(found: Sequence[Found]) -> Scores:
-    """(share of samples with all three attributes, distance within the three) of each setting: means over all."""
-    scores: Scores = {}
-    for drawing in dict.fromkeys(one.protocol.drawing for one in found):
-        own = [
-            c
-            for one in found
-            if one.protocol.drawing == drawing and one.values is not None
-            for c in one.values["asked"]
-            if len(c["words"]) == 3
-        ]
+def lines_of(found: Sequence[Found]) -> list[Line]:
+    """A line for each setting and run that was measured, of means over the triples."""
+    lines = []
+    for one in found:
+        own = [c for c in (one.values or {"asked": ()})["asked"] if len(c["words"]) == 3]
         distance = mean_or_none(c["distance"] for c in own)
         if distance is not None:
-            scores[drawing] = (fmean(c["all"] for c in own), distance)
-    return scores
+            d, share = one.protocol.drawing, fmean(c["all"] for c in own)
+            setting = (d.weight, d.steps, d.start, d.centred)
+            lines.append(Line(one.cell.dataset, one.cell.seed, *setting, share, distance))
+    return lines
 
 
-def grid_of(scores: Scores) -> Grid:
+def keep(found: Sequence[Found]) -> None:
+    """Write the lines into the project's file, in the place of those of the same data set."""
+    lines = lines_of(found)
+    others = [line for line in read(KEPT) if line.dataset not in {line.dataset for line in lines}]
+    write_atomically(KEPT, lines_as_csv([*others, *lines], Line))
+
+
+def grid_of(scores: Mapping[Drawing, tuple[float, float]]) -> Grid:
     """A row a setting."""
     chosen = best(scores)
     headers = [Header((name,)) for name in ("weight", "steps", "start", "centred", "all three", "distance ↓", "chosen")]
@@ -52,7 +55,7 @@ def grid_of(scores: Scores) -> Grid:
 
 def contents(name: str, found: Sequence[Found], taken: Drawing, above: Sequence[str]) -> dict[str, str | bytes]:
     """The files of the sweep; `taken` is what the artefact has."""
-    scores = scores_of(found)
+    scores = scores_of(lines_of(found))
     lines = [f"Rule: {RULE}.", *(f"Outcome: {line.strip()}." for line in words(found, taken)), *above]
     if not scores:
         return {f"{name}.md": "\n\n".join([*lines, "No run has been measured.\n"])}
@@ -62,7 +65,7 @@ def contents(name: str, found: Sequence[Found], taken: Drawing, above: Sequence[
 
 def words(found: Sequence[Found], taken: Drawing) -> list[str]:
     """What the rule chooses, and what the artefact has."""
-    scores = scores_of(found)
+    scores = scores_of(lines_of(found))
     if not scores:
         return ["nothing was measured yet"]
     chosen = best(scores)

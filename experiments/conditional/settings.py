@@ -7,19 +7,15 @@ unconditional samples, in the mean over the seeds, the one with the highest mean
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 from baselines import PLAIN, SUBJECT
 from clel.conditional import Guidance
-from clel.config import ConfigError
-from experiments.csv_rows import csv_rows
+from experiments.csv_rows import lines_as_csv, read_lines
 
 KEPT = Path(__file__).with_name("sweep.csv")
 """The project's own sweep."""
@@ -83,30 +79,10 @@ def chosen(profile: str, dataset: str, row: str) -> tuple[Guidance, bool]:
 
 
 def read(path: Path) -> list[Line]:
-    """The lines of a sweep.csv; none where there is no such file.
-
-    Raises:
-        ConfigError: other columns, or a cell that is no number.
-    """
-    if not path.is_file():
-        return []
-    found = []
-    for where, cells in csv_rows(path, [f.name for f in fields(Line)]):
-        numbers: dict[str, Any] = {"centred": cells["centred"] == "True"}
-        try:
-            numbers |= {name: int(cells[name]) for name in ("seed", "steps")}
-            numbers |= {name: float(cells[name]) for name in ("weight", "accuracy", "recall")}
-        except ValueError as error:
-            raise ConfigError(f"{where}: {error}; the sweep writes it anew: make conditional-sweep KEEP=1") from None
-        found.append(Line(**cells | numbers))
-    return found
+    """The lines of a sweep.csv; see `read_lines`."""
+    return read_lines(path, Line, "the sweep writes it anew: make conditional-sweep KEEP=1")
 
 
 def as_csv(lines: Iterable[Line]) -> str:
     """The text of a sweep.csv."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = [f.name for f in fields(Line)]
-    writer.writerow(names)
-    writer.writerows([getattr(line, name) for name in names] for line in lines)
-    return text.getvalue()
+    return lines_as_csv(lines, Line)

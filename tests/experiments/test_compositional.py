@@ -27,7 +27,8 @@ from experiments.compositional.judge import judge_of
 from experiments.compositional.measure import shares
 from experiments.compositional.options import Compositional, drawing_of
 from experiments.compositional.rows import as_csv, bars, drop, rows_of, share
-from experiments.compositional.settings import MARGIN, Drawing, Protocol, best, tried
+from experiments.compositional.settings import MARGIN, Drawing, Protocol, best, scores_of, tried
+from experiments.compositional.settings import read as read_kept
 from experiments.compositional.table import by_attribute, by_number, figure_4b, probed_values
 from experiments.measured.artefact import Found
 from experiments.published import reported
@@ -35,7 +36,7 @@ from experiments.store import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore::clel.metrics.frechet.SingularCovariance")
 TRIPLE = ("red", "small", "dark")
-CHOSEN = SHAPES.drawing
+CHOSEN = SHAPES.unswept
 PROTOCOL = Protocol(CHOSEN, (TRIPLE,), (), 100)
 
 
@@ -244,10 +245,19 @@ def test_a_walk_to_the_finished_table(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.mark.slow
 @pytest.mark.usefixtures("quickly")
 def test_a_walk_through_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from experiments.compositional import command
+    from experiments.compositional import command, options, settings, sweep
 
+    for module in (options, settings, sweep):
+        monkeypatch.setattr(module, "KEPT", tmp_path / "sweep.csv")
     monkeypatch.setattr(command, "tried", lambda steps: [Drawing(0.0, 1), Drawing(1.0, 1, "samples", False)])
-    _, folder = walk(tmp_path, asked="red,circle,dark", sweep=True)
+    with pytest.raises(ConfigError, match="KEEP=1 is for make compositional-sweep"):
+        walk(tmp_path, keep=True)
+    _, folder = walk(tmp_path, asked="red,circle,dark", sweep=True, keep=True)
+    lines = read_kept(tmp_path / "sweep.csv")
+    assert [line.drawing for line in lines] == command.tried(1) and {line.seed for line in lines} == {100}
+    found, why = options.chosen_of(Compositional(dataset=lines[0].dataset))
+    assert found == best(scores_of(lines)) and "chosen by a sweep on other seeds" in why
+    assert options.chosen_of(Compositional(dataset="celeba64"))[0] == DATA["celeba64"].unswept
     page = (folder / "compositional.md").read_text()
     assert "the rule chooses" in page and "Seeds:** 100" in page and folder.name.endswith("sweep")
     assert len(pd.read_csv(folder / "compositional.csv")) == 2 * 2, "nothing, and the triple"
