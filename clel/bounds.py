@@ -40,10 +40,10 @@ def require_ranges(config: Any) -> None:
     for field in fields(config):
         value = getattr(config, field.name)
         numbers = [v for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, int | float)]
+        whole = all(abs(v) <= MOST for v in numbers if isinstance(v, int))
+        require(whole, f"{field.name} is too large; expected at most {MOST:,}")
         finite = all(math.isfinite(v) for v in numbers)
         require(finite, f"{field.name} is {value}; expected finite numbers")
-        whole = all(abs(v) <= MOST for v in numbers if isinstance(v, int))
-        require(whole, f"{field.name} is {value}; expected at most {MOST:,}")
         accepts, words = RANGES.get(field.name, (math.isfinite, ""))
         require(all(map(accepts, numbers)), f"{field.name} is {value}; expected {words}")
         require(value != () or field.name not in RANGES, f"{field.name} is empty; expected one number or more")

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from clel import checkpoint
 from clel.allocator import tune_allocator
 from clel.config import ConfigError, differences, from_dict, identity, require, to_dict
 from clel.data import Images, load
@@ -153,13 +154,20 @@ def _as_held(run: Run[Any], folder: Path, methods: Methods) -> Run[Any]:
     if not (folder / "config.json").exists():
         known = read_record(folder) or {"hash": identity(run)}
         require(known["hash"] == identity(run), f"{folder} holds another run's record. Give another folder")
-        return run
+        return _with_iterations(run, 0, folder)
     held = load_config(folder, methods)
     changed = differences(held, run)
     # nothing is lost with a run of which nothing was trained; but a folder that bears a run's name stays that run's
     if changed and (folder.name == held.name or not untrained(folder)):
         raise ConfigError(f"{folder} holds a run of another configuration: {'; '.join(changed)}. Give another folder")
-    measured = 0 if changed else held.train.measured_iterations
+    return _with_iterations(run, 0 if changed else held.train.measured_iterations, folder)
+
+
+def _with_iterations(run: Run[Any], measured: int, folder: Path) -> Run[Any]:
+    """The run with what its minutes came to; where config.json does not tell, with what its checkpoints say."""
+    if run.train.minutes and not measured and not untrained(folder):
+        found = checkpoint.latest(folder / "checkpoints")
+        measured = 0 if found is None else int(found[1]["essence"]["train"]["iterations"])
     return replace(run, train=replace(run.train, measured_iterations=measured))
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 import time
 import zipfile
@@ -121,7 +122,7 @@ def refuse_unwritable_folder(folder: Path, size: int = 0) -> None:
 def room_in(folder: Path) -> int:
     """Bytes that can be written into a folder."""
     stat = os.statvfs(folder)
-    return stat.f_bavail * stat.f_frsize
+    return stat.f_bavail * stat.f_frsize if stat.f_blocks else sys.maxsize  # some file systems do not tell
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import socket
+import uuid
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -66,7 +67,7 @@ def gone(pid: int) -> bool:
 @cache
 def machine() -> str:
     """8 hex digits for this machine, since it was started, and the process-id namespace, where these can be told."""
-    return hashlib.sha256(f"{socket.gethostname()} {_boot()}".encode()).hexdigest()[:8]
+    return hashlib.sha256(f"{socket.gethostname()} {_boot() or uuid.getnode()}".encode()).hexdigest()[:8]
 
 
 def read_holder(path: Path) -> Holder | None:

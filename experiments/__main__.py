@@ -68,6 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
             status = run(given)
             flush_output()
             return status
+    except BrokenPipeError:  # the reader of a long output has left
+        return 1
     except Busy as busy:
         print(f"experiments: {busy}", file=sys.stderr)
         return BUSY

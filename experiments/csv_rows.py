@@ -62,7 +62,7 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str
             f"{path}, line {line}: not UTF-8 (the byte 0x{data[error.start]:02x}); save the table as CSV UTF-8, which "
             "Excel offers beside CSV"
         ) from None
-    reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         if tuple(reader.fieldnames or ()) != tuple(columns):
             raise ConfigError(f"{path}: columns are {reader.fieldnames}; expected {list(columns)}")

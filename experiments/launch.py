@@ -88,12 +88,20 @@ def elsewhere(cell: Cell, runs: Path) -> bool:
 
 def refuse_to_wait(left: Sequence[Cell], cells: Sequence[Cell], runs: Path) -> None:
     """Raise Busy where other processes have cells that were left to them: a table now would have dashes for results."""
-    names = [cell.run_name for cell in left if not finished(cell, runs)]
+    names = list(dict.fromkeys(cell.run_name for cell in left if not finished(cell, runs)))
     if names:
         raise Busy(
             f"of {counted(len(cells), 'run')} other processes have {len(names)}: {', '.join(names)}. All else is done, "
             "and no table was written: the last of these processes to end makes it, or the same command after that"
         )
+
+
+def let_go(left: Sequence[Cell], tried: set[str], runs: Path) -> list[Cell]:
+    """Of the cells that were left to other processes those that these have let go of unfinished, each once; `tried`
+    gets their names."""
+    found = [c for c in left if c.run_name not in tried and not finished(c, runs) and not look(runs / c.run_name).held]
+    tried |= {cell.run_name for cell in found}
+    return found
 
 
 def run_here(cells: Sequence[Cell], runs: Path) -> None:
@@ -103,10 +111,12 @@ def run_here(cells: Sequence[Cell], runs: Path) -> None:
         Busy: other processes have some of them; the others are done.
         KeyboardInterrupt: on Ctrl-C or SIGTERM, with the state saved.
     """
-    from experiments.cell import STOPPED, main  # not needed by other launchers, and they by it
+    from experiments.cell import BUSY, STOPPED, main  # not needed by other launchers, and they by it
 
-    left = []
-    for cell in cells:
+    pending, tried = list(cells), set[str]()
+    left: list[Cell] = []
+    while pending or (pending := let_go(left, tried, runs)):
+        cell = pending.pop(0)
         if finished(cell, runs):
             continue
         if elsewhere(cell, runs):
@@ -115,6 +125,8 @@ def run_here(cells: Sequence[Cell], runs: Path) -> None:
         save_config(cell.run, runs / cell.run_name)
         status = main(runs / cell.run_name)
         print(f"{cell.run_name}: exit status {status}", file=sys.stderr)
+        if status == BUSY:
+            left.append(cell)
         if status in STOPPED:
             raise KeyboardInterrupt(STOPPED[status])
     refuse_to_wait(left, cells, runs)

@@ -23,7 +23,7 @@ from clel.run import choose_device, read_config, save_config
 from clel.settings import TrainConfig
 from experiments.cell import BUSY
 from experiments.grid import Cell
-from experiments.launch import cost, elsewhere, finished, refuse_to_wait
+from experiments.launch import cost, elsewhere, finished, let_go, refuse_to_wait
 
 SCARCE = 1_000_000
 """Bytes of room below which a failure is put down to a full disk too."""
@@ -67,18 +67,20 @@ def run_local(
     slots: list[Worker | None] = [None] * workers
     failures, done, shown = 0, 0, 0.0
     left: list[Cell] = []
+    tried: set[str] = set()
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)
 
     previous = signal.signal(signal.SIGTERM, stop)
     try:
-        while pending or any(slots):
+        while pending or any(slots) or (pending := let_go(left, tried, runs)):
             for place, worker in enumerate(slots):
                 if worker is not None and worker.process.poll() is not None:
                     slots[place] = None
                     if worker.process.returncode == BUSY:
-                        pending.insert(0, worker.cell)  # looked at again below: another process has it, or had
+                        elsewhere(worker.cell, runs)  # says by whom
+                        left.append(worker.cell)  # looked at again at the end
                     else:
                         done += 1
                         failures += _ended(worker, runs)

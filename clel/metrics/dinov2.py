@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -95,8 +96,9 @@ def get(name: str, cache: Path | None = None) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for left in path.parent.glob(f"{path.name}.*.partial"):  # torch's name of what it has not got whole
-            if time.time() - left.stat().st_mtime > FORSAKEN:
-                left.unlink()
+            with suppress(OSError):  # another user's, or gone by now
+                if time.time() - left.stat().st_mtime > FORSAKEN:
+                    left.unlink()
         torch.hub.download_url_to_file(url(meta), str(path))  # put in place once it is whole
     except OSError as error:
         raise WeightsError(f"{path}: could not be downloaded from {url(meta)}: {error}. Check the network") from error

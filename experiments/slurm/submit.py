@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -41,7 +42,7 @@ def submit_arrays(sweep: Sweep, arrays: Sequence[Array], code: Path, options: Sl
     taken: list[str] = []
     try:
         for array in arrays:
-            name = f"clel-{sweep.name}-{len(sweep.arrays) + 1}"
+            name = job_name(sweep, f"{sweep.name}-{len(sweep.arrays) + 1}")
             about = {"resources": asdict(array.resources), "code": code.name, "runs": len(array.cells)}
             notice = options.notice_seconds(array.resources.minutes)
             patience = max(notice - MARGIN, notice / 2)
@@ -79,10 +80,15 @@ def submit_arrays(sweep: Sweep, arrays: Sequence[Array], code: Path, options: Sl
     return taken
 
 
+def job_name(sweep: Sweep, text: str) -> str:
+    """A name that no other job has: sweeps of other folders may have begun in the same second."""
+    return f"clel-{text}-{hashlib.sha256(str(sweep.folder.absolute()).encode()).hexdigest()[:6]}"
+
+
 def submit_collect(sweep: Sweep, after: Sequence[str], code: Path, options: SlurmOptions) -> str:
     """Submit the job that makes the table once all jobs of `after` have ended, however they did; returns its number."""
     wanted = replace(COLLECTING, partition=options.partition)
-    name = f"clel-collect-{sweep.name}-{len(sweep.arrays)}"
+    name = job_name(sweep, f"collect-{sweep.name}-{len(sweep.arrays)}")
     executor = make_executor(sweep.folder, wanted, code, options, name)
     executor.update_parameters(dependency="afterany:" + ":".join(after))
     try:

@@ -29,7 +29,7 @@ def test_a_place_is_made_and_looked_at_before_the_work(tmp_path: Path, monkeypat
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cannot be written .*give another place"):
         refuse_unwritable(tmp_path / "file" / "x.npy")
-    monkeypatch.setattr(files.os, "statvfs", lambda path: SimpleNamespace(f_bavail=1, f_frsize=1000))
+    monkeypatch.setattr(files.os, "statvfs", lambda path: SimpleNamespace(f_blocks=9, f_bavail=1, f_frsize=1000))
     with pytest.raises(ConfigError, match="takes 5 MB, and 0 MB are free"):
         refuse_unwritable(tmp_path / "x.npy", 5_000_000)
 

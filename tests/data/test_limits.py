@@ -34,7 +34,7 @@ def packed(path: Path) -> None:
 
 
 def rolled(path: Path) -> None:
-    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+    with tarfile.open(path, "w:gz", compresslevel=9) as archive:
         entry = tarfile.TarInfo("a/0.png")
         entry.size = len(ZEROS)
         archive.addfile(entry, io.BytesIO(ZEROS))

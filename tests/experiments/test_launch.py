@@ -113,6 +113,31 @@ def test_runs_that_other_processes_have_are_left_to_them_and_have_not_failed(
     assert local.run_local(cells, tmp_path, workers=1) == 0
 
 
+def test_runs_that_other_processes_let_go_of_are_taken_up_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = table1_cells("smoke", rows=["plain"], device="cpu")
+    let_go_of, other = (tmp_path / cell.run_name for cell in cells[:2])
+    holder, begun = ExitStack(), []
+    holder.enter_context(locked(let_go_of))
+
+    class Process:
+        """Of experiments.cell: the first one sees the holder of the other run leave, and one run is never to be had."""
+
+        def __init__(self, command: list[str], **options: object) -> None:
+            begun.append(Path(command[-1]))
+            holder.close()
+            self.returncode = 75 if begun[-1] == other else 0
+
+        def poll(self) -> int:
+            return self.returncode
+
+    monkeypatch.setattr(local.subprocess, "Popen", Process)
+    with pytest.raises(Busy, match=f"other processes have 3: |{other.name}"):
+        local.run_local(cells, tmp_path, workers=1)
+    assert begun.count(let_go_of) == 1 and begun.count(other) == 2
+
+
 def test_a_table_is_not_replaced_while_others_train_its_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
