@@ -24,9 +24,9 @@ def vaebm_recipes() -> dict[str, Recipe]:
         vae_share=vae_iterations / iterations,
         energy=EnergyConfig(width=32, blocks=(1, 1, 2, 2), halved=(0, 2)),
         # larger steps than at 32x32, a stronger bound on the energy and a faster optimiser: docs/methods/vaebm.md
-        langevin=NoiseLangevinConfig(step_size=0.1),
+        langevin=NoiseLangevinConfig(step_size=0.05),
         spectral=5.0,
-        lr=1e-4,
+        lr=2e-4,
         betas=(0.9, 0.999),
     )
     first, second = 2500, 250
