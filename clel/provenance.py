@@ -21,6 +21,8 @@ from clel.threads import waiting
 
 CODE = (":/clel", ":/baselines", ":/experiments", ":/pyproject.toml")
 """What a number can hang on; an edited page or a table made again changes none."""
+KEPT = ":(top,exclude)experiments/*.csv"
+"""Nor do the tables that commands keep there (KEEP=1): what they choose stands in the record itself."""
 NOTE = "code.json"
 """Beside the packages in a copy of the code that was made to be run: what `code_version` said of the original."""
 
@@ -54,7 +56,7 @@ def code_version() -> dict[str, Any]:
         return {key: note.get(key) for key in ("git_sha", "git_dirty")}
     # an installed copy may lie inside a checkout of something else
     sha = _git("rev-parse", "HEAD") if _git("rev-parse", "--show-toplevel") == str(root) else None
-    dirty = None if sha is None else bool(_git("status", "--porcelain", "--untracked-files=no", "--", *CODE))
+    dirty = None if sha is None else bool(_git("status", "--porcelain", "--untracked-files=no", "--", *CODE, KEPT))
     return {"git_sha": sha, "git_dirty": dirty}
 
 

@@ -61,6 +61,11 @@ class TrainConfig:
         require(self.minutes >= 0, f"minutes is {self.minutes}; expected minutes of training, 0 for none given")
         require(self.keep >= 2, f"keep is {self.keep}; at least 2, so that a torn checkpoint loses nothing")
 
+    @property
+    def kept(self) -> int:
+        """Checkpoints that lie there in the end: `keep`, or as many as are written."""
+        return min(self.keep, self.iterations // self.checkpoint_every + 1)
+
 
 @dataclass(frozen=True)
 class EvaluateConfig:

@@ -261,8 +261,7 @@ class Trainer:
         # of the weights, their average and two moments; more are there at once only while one is written
         size = sum(value.nbytes for value in self.method.state_dict().values())
         size += 3 * sum(value.nbytes for value in self.method.parameters())
-        kept = min(self.config.keep, self.config.iterations // self.config.checkpoint_every + 1)
-        refuse_unwritable_folder(self.checkpoints, size * (kept + 1))
+        refuse_unwritable_folder(self.checkpoints, size * (self.config.kept + 1))
         self.save()
 
     def restore(self, iteration: int, state: dict[str, Any]) -> None:

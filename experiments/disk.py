@@ -43,7 +43,7 @@ def disk(run: Run[Any], spec: ImageSpec) -> Disk:
     if further_steps(METHODS[run.method], e):
         drawn += min(e.samples, FOLLOWED)
     image = math.prod(spec.shape)
-    kept = min(run.train.keep, run.train.iterations // run.train.checkpoint_every + 1) * checkpoint + drawn * image
+    kept = run.train.kept * checkpoint + drawn * image
     measuring = e.samples * (len(e.round_steps) * image + (1 + len(e.also)) * FEATURES)
     return Disk(kept, kept + max(checkpoint, measuring))
 

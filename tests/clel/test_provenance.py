@@ -24,14 +24,15 @@ def test_an_edited_page_is_no_changed_code(tmp_path: Path, monkeypatch: pytest.M
     def git(*arguments: str) -> None:
         subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True, capture_output=True)
 
-    for name in ("clel/a.py", "docs/page.md"):
-        (tmp_path / name).parent.mkdir()
+    for name in ("clel/a.py", "docs/page.md", "experiments/a/sweep.csv"):
+        (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text("1\n")
     git("init")
     git("add", "-A")
     git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-m", "one")
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "clel/a.py"))
-    (tmp_path / "docs/page.md").write_text("2\n")
+    for name in ("docs/page.md", "experiments/a/sweep.csv"):
+        (tmp_path / name).write_text("2\n")
     assert provenance.provenance(torch.device("cpu"))["git_dirty"] is False
     (tmp_path / "clel/a.py").write_text("2\n")
     assert provenance.provenance(torch.device("cpu"))["git_dirty"] is True
