@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from clel.cli import main
 from clel.data import load
 from clel.metrics import classifier_space
 from clel.metrics.classifier import NAME as CLASSIFIER
+from tests.small_run import SMALL
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,3 +59,21 @@ def cache(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
             shutil.copytree(trained, folder / trained.name, dirs_exist_ok=True)
         classifier_space(load("digits"), cache=folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """The folder of a small run (tests/small_run.py) that was trained for all tests of the command line."""
+    folder = tmp_path_factory.mktemp("once") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEL_CACHE", str(cache))
+        assert main(["train", "clel", "--out", str(folder), *SMALL]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(once: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A trained run's folder, a copy to work in."""
+    monkeypatch.setenv("CLEL_CACHE", str(cache))
+    shutil.copytree(once, tmp_path / "run")
+    return tmp_path / "run"

@@ -17,29 +17,7 @@ from clel.clel import CLEL
 from clel.cli import installed_methods, main
 from clel.config import from_dict
 from clel.data import load
-
-SMALL = """--config.network.widths 4 8 --config.network.hidden 16 --config.network.features 8 --config.encoder.width 4
---config.encoder.hidden 16 --config.encoder.features 8 --config.batch-size 8 --config.contrastive-batch-size 8
---config.langevin.steps 2 --config.buffer.size 70 --train.iterations 3 --train.evaluate-every 0 --evaluate.samples 70
---evaluate.steps 2 --device cpu""".split()
-
-
-@pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    """The folder of a run that was trained for all tests here."""
-    folder = tmp_path_factory.mktemp("once") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEL_CACHE", str(cache))
-        assert main(["train", "clel", "--out", str(folder), *SMALL]) == 0
-    return folder
-
-
-@pytest.fixture
-def run(once: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A trained run's folder, a copy to work in."""
-    monkeypatch.setenv("CLEL_CACHE", str(cache))
-    shutil.copytree(once, tmp_path / "run")
-    return tmp_path / "run"
+from tests.small_run import SMALL
 
 
 def test_installed_methods_are_all_methods() -> None:

@@ -20,28 +20,10 @@ from clel.files import write_atomically
 from clel.interrupt import interrupt_on_stops
 from clel.lock import look
 from clel.log import read_log
-from tests.test_cli import SMALL
+from tests.small_run import SMALL
 
 pytestmark = pytest.mark.filterwarnings("always::UserWarning")  # shown as the command shows them
 GARBAGE = b"\x00\xff garbage"
-
-
-@pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    """The folder of a run that was trained for all tests here."""
-    folder = tmp_path_factory.mktemp("once") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEL_CACHE", str(cache))
-        assert main(["train", "clel", "--out", str(folder), *SMALL]) == 0
-    return folder
-
-
-@pytest.fixture
-def run(once: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A trained run's folder, a copy to work in."""
-    monkeypatch.setenv("CLEL_CACHE", str(cache))
-    shutil.copytree(once, tmp_path / "run")
-    return tmp_path / "run"
 
 
 Said = Callable[..., str]
