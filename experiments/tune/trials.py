@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from clel.config import ConfigError, identity
-from experiments.csv_rows import csv_rows
+from experiments.csv_rows import csv_rows, lines_as_csv
 from experiments.grid import Cell
 from experiments.plan import by_row
 from experiments.store import Run
@@ -101,11 +99,7 @@ def kept_of(cells: Iterable[Cell], trials: Mapping[str, Trial]) -> dict[str, Tri
 
 def as_csv(trials: Iterable[Trial]) -> str:
     """The text of a tuning.csv."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([getattr(trial, name) for name in COLUMNS] for trial in trials)
-    return text.getvalue()
+    return lines_as_csv(trials, Trial)
 
 
 def trial_of(cell: Cell, run: Run) -> Trial:
