@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from baselines.drl.recovery_likelihood import RecoveryLikelihood
 from baselines.igebm import IGEBM
 from baselines.plain import PlainEBM
-from baselines.recovery_likelihood import RecoveryLikelihood
-from baselines.vae import VAE
-from baselines.vaebm import VAEBM
-from clel.clel import CLEL
-from clel.method import Method
+from baselines.vae.vae import VAE
+from baselines.vaebm.vaebm import VAEBM
+from clel.methods.clel import CLEL
+from clel.methods.method import Method
 
 METHODS: dict[str, type[Method]] = {
     "igebm": IGEBM,

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from clel.method import Optimisation
+from clel.methods.method import Optimisation
 
 
 def clipped_adam(

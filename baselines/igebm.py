@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from baselines.clipped_adam import clip_before_steps
 from baselines.spectral_cap import capped, normalised
+from clel.chains.langevin import BufferConfig, LangevinConfig
 from clel.config import ADDED, LENGTH, require
 from clel.data import ImageSpec
-from clel.ebm import EBMConfig, LangevinEBM
-from clel.evening import evening_evaluate, evening_train
-from clel.full import full_evaluate
-from clel.langevin import BufferConfig, LangevinConfig
-from clel.method import Optimisation
-from clel.quick import quick_evaluate, quick_train
-from clel.settings import Recipe, TrainConfig
+from clel.methods.ebm import EBMConfig, LangevinEBM
+from clel.methods.evening import evening_evaluate, evening_train
+from clel.methods.full import full_evaluate
+from clel.methods.method import Optimisation
+from clel.methods.quick import quick_evaluate, quick_train
+from clel.methods.settings import Recipe, TrainConfig
 
 NEAR_ZERO = 1e-10
 """Standard deviation of the second raw kernel of a block at the start: blocks begin as their bypass. [authors' code]"""

@@ -10,19 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clel.augment import STRONG
+from clel.chains.gradient import NormGradient, norm_gradient
+from clel.chains.langevin import BufferConfig
+from clel.chains.protocol import Protocol, training_sampler
 from clel.config import ADDED
 from clel.data import ImageSpec
-from clel.ebm import EBMConfig, LangevinEBM
-from clel.energy import image_energy
-from clel.evening import NETWORK, evening_ebm, evening_evaluate, evening_train, persistent
-from clel.full import full_evaluate
-from clel.langevin import BufferConfig
-from clel.networks import NETWORKS, EnergyNetwork, NetworkConfig, Normalisation, normalised_by
-from clel.norm_gradient import NormGradient, norm_gradient
-from clel.protocol import Protocol, training_sampler
-from clel.quick import quick_ebm, quick_evaluate, quick_train
-from clel.settings import Recipe, TrainConfig
+from clel.data.augment import STRONG
+from clel.methods.ebm import EBMConfig, LangevinEBM
+from clel.methods.evening import NETWORK, evening_ebm, evening_evaluate, evening_train, persistent
+from clel.methods.full import full_evaluate
+from clel.methods.quick import quick_ebm, quick_evaluate, quick_train
+from clel.methods.settings import Recipe, TrainConfig
+from clel.methods.spherical_energy import image_energy
+from clel.networks.energy_network import NETWORKS, EnergyNetwork, NetworkConfig
+from clel.networks.layers import Normalisation, normalised_by
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from baselines import METHODS
-from clel.run import resolve
+from clel.runs.config import resolve
 from experiments.speed.profiles import DIGITS
 from experiments.speed.work import Work, stages_of
 

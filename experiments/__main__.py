@@ -1,88 +1,20 @@
-"""python -m experiments table1: one command a table of the paper, or a study; and what is asked of a submitted one."""
-
-from __future__ import annotations
+"""python -m experiments EXPERIMENT [options]."""
 
 import sys
 from collections.abc import Callable
-from typing import Any
 
-import tyro
-
-from clel.checkpoint import CheckpointError
-from clel.commands.options import refuse_empty
-from clel.config import ConfigError, choose
-from clel.data import DataError
-from clel.interrupt import exit_status, interrupt_on_stops, leave_with_launcher
-from clel.lock import Busy
-from clel.log import flush_output, shown_notices
-from clel.threads import wait_asleep
-from experiments import everything, latex, readme, table1
-from experiments.artefacts import MEASURED
-from experiments.borrowed import command as borrowed
-from experiments.cell import BUSY
-from experiments.engines import command as engines
-from experiments.features import command as features
-from experiments.launching import refuse
-from experiments.slurm import again, commands
-from experiments.slurm.clients import SchedulerError
-from experiments.speed import bench
-from experiments.speed import command as speed
-from experiments.study import command as chains
-from experiments.tune import command as tune
-
-COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
-    "table1": (table1.Table1, table1.main),
-    "tune": (tune.Tune, tune.main),
-    **{artefact.name: (artefact.options, artefact.main) for artefact in MEASURED},
-    "all": (everything.All, everything.main),
-    "chains": (chains.Chains, chains.main),
-    "features": (features.Features, features.main),
-    "speed-memory": (speed.SpeedMemory, speed.main),
-    "gpu-natural": (borrowed.GpuNatural, borrowed.main),
-    "engines": (engines.Engines, engines.main),
-    "bench": (bench.Bench, bench.main),
-    "readme": (readme.Readme, readme.main),
-    "latex": (latex.Latex, latex.main),
-    "status": (commands.Status, commands.status),
-    "logs": (commands.Logs, commands.logs),
-    "cancel": (commands.Cancel, commands.cancel),
-    "resume": (again.Resume, again.resume),
-    "collect": (again.Collect, again.collect),
-}
+from clel.machine.signals import leave_with_launcher, run_program
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one experiment; returns the exit status: 0 done, 1 something failed, 2 bad input, 75 other processes
-    are at work on what is missing, 130 Ctrl-C, 143 SIGTERM.
-    """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: python -m experiments {{{','.join(COMMANDS)}}} [options]; --help after a name explains them")
-        return 0 if arguments else 2
-    try:
-        options, run = choose(COMMANDS, arguments[0], "experiment")
-        with shown_notices():
-            refuse_empty(arguments)
-            given: Any = tyro.cli(options, args=arguments[1:], prog=f"python -m experiments {arguments[0]}")
-            refuse(given)
-            status = run(given)
-            flush_output()
-            return status
-    except BrokenPipeError:  # the reader of a long output has left
-        return 1
-    except Busy as busy:
-        print(f"experiments: {busy}", file=sys.stderr)
-        return BUSY
-    except (CheckpointError, ConfigError, DataError, SchedulerError, OSError) as error:
-        print(f"experiments: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        print("interrupted; what is finished stands, and the same command goes on from there", file=sys.stderr)
-        return exit_status(stop)
+def load() -> Callable[[], int]:
+    """What the program does once all is imported, which takes seconds."""
+    from clel.machine.threads import wait_asleep
+    from experiments.cli import main
+
+    wait_asleep()
+    leave_with_launcher()
+    return main
 
 
 if __name__ == "__main__":
-    wait_asleep()
-    interrupt_on_stops()
-    leave_with_launcher()
-    sys.exit(main())
+    sys.exit(run_program(load))

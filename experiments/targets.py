@@ -149,6 +149,6 @@ TARGETS = {
         ("tests.fuzz",),
         own("INPUTS", "KILLS", "SEED"),
     ),
-    "weights": Target("Download and check weights of feature spaces", ("clel.metrics",), own("FEATURES")),
+    "weights": Target("Download and check weights of feature spaces", ("clel.features",), own("FEATURES")),
 }
 """By name."""

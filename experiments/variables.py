@@ -198,7 +198,7 @@ def main() -> int:
         print(f"make {target}: {error}", file=sys.stderr)
         return 2
     sys.stdout.flush()
-    if "MAKELEVEL" in os.environ:  # what make has started does not outlive it (clel/interrupt.py)
+    if "MAKELEVEL" in os.environ:  # what make has started does not outlive it (clel/machine/signals.py)
         os.environ["CLEL_LAUNCHER"] = str(os.getppid())
     os.execv(sys.executable, [sys.executable, *found])
 

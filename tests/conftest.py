@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from clel.cli import main
+from clel.commands.cli import main
 from clel.data import load
-from clel.metrics import classifier_space
-from clel.metrics.classifier import NAME as CLASSIFIER
+from clel.features.classifier import NAME as CLASSIFIER
+from clel.features.classifier import classifier_space
 from tests.small_run import SMALL
 
 

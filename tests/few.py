@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clel.metrics.space import FeatureSpace
+from clel.features.space import FeatureSpace
 
 DIMENSIONS = 3
 

@@ -17,7 +17,7 @@ import torchvision
 from cleanfid import inception_pytorch as blocks
 from torch import Tensor, nn
 
-from clel.metrics.weights import STATE_DICT, TORCHSCRIPT, Weights
+from clel.networks.weights import STATE_DICT, TORCHSCRIPT, Weights
 from clel.random import stream
 
 

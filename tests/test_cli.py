@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from baselines import METHODS
-from clel.clel import CLEL
-from clel.cli import installed_methods, main
+from clel.commands.cli import installed_methods, main
 from clel.config import from_dict
 from clel.data import load
+from clel.methods.clel import CLEL
 from tests.small_run import SMALL
 
 
@@ -178,7 +178,7 @@ def test_a_finished_run_is_not_trained_again_and_another_is_refused(
 
 
 def test_a_run_that_is_being_trained_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from clel.lock import locked
+    from clel.storage.lock import locked
 
     with locked(run):
         assert main(["train", "clel", "--out", str(run), *SMALL]) == 2
@@ -257,20 +257,20 @@ def test_evaluate_agrees_with_the_record(run: Path, capsys: pytest.CaptureFixtur
 def test_what_fails_is_recorded_and_taken_up_again(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import clel.execute
+    import clel.runs.execute
 
     monkeypatch.setenv("CLEL_CACHE", str(cache))
-    real = clel.execute.measure
+    real = clel.runs.execute.measure
 
     def fail(*_: object) -> None:
         raise RuntimeError("a disk on fire")
 
-    monkeypatch.setattr(clel.execute, "measure", fail)
+    monkeypatch.setattr(clel.runs.execute, "measure", fail)
     with pytest.raises(RuntimeError):
         main(["train", "clel", "--out", str(tmp_path / "run"), *SMALL])
     record = json.loads((tmp_path / "run" / "record.json").read_text())
     assert (record["status"], record["reason"]) == ("error", "RuntimeError: a disk on fire")
     trained = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
-    monkeypatch.setattr(clel.execute, "measure", real)
+    monkeypatch.setattr(clel.runs.execute, "measure", real)
     assert main(["train", "clel", "--out", str(tmp_path / "run"), *SMALL]) == 0
     assert sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir()) == trained

@@ -16,14 +16,14 @@ import pytest
 import scipy
 import torch
 
-from clel import compare
-from clel.cli import main
+from clel.commands.cli import main
 from clel.data import load
-from clel.metrics import classifier_space
-from clel.metrics.inception import MODES
-from clel.reference import is_statistics
-from clel.target import _data_set_of
-from tests.data.conftest import encode, write
+from clel.evaluation import compare
+from clel.evaluation.sides import _data_set_of
+from clel.features.classifier import classifier_space
+from clel.features.inception import MODES
+from clel.features.reference import is_statistics
+from tests.clel.data.conftest import encode, write
 
 Fid = Callable[..., dict[str, Any]]
 TEST = load("digits", "test").pixels
@@ -133,7 +133,7 @@ def test_statistics_by_others(called: Fid, direct: dict[str, Any], monkeypatch: 
     called("stats", "digits", "--out", "train.npz")
     with np.load("train.npz") as file:
         np.savez("theirs.npz", mu=file["mu"].astype(np.float32), sigma=file["sigma"])
-    monkeypatch.setattr("clel.target._data_set_of", lambda path: "digits")  # a classifier takes a data set
+    monkeypatch.setattr("clel.evaluation.sides._data_set_of", lambda path: "digits")  # a classifier takes a data set
     found = called("fid", "digits:test", "theirs.npz")
     assert found["metrics"]["fid"] == pytest.approx(direct["metrics"]["fid"], rel=1e-4)
     assert found["metrics"].keys() == {"fid", "n", "confident", "classes"}
@@ -263,7 +263,7 @@ def test_bad_input(
     np.savez("small.npz", mu=np.zeros(2), sigma=np.eye(2), about=named)
     np.savez("text.npz", mu=np.zeros(64), sigma=np.eye(64), about="[1]")
     monkeypatch.setattr(
-        "clel.target._data_set_of",
+        "clel.evaluation.sides._data_set_of",
         lambda path, known=_data_set_of: "digits" if path.name == "text.npz" else known(path),
     )
     Path("torn.npz").write_bytes(Path("theirs.npz").read_bytes()[:-100])

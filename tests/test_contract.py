@@ -16,12 +16,12 @@ from baselines import METHODS
 from clel import TrainConfig, Trainer, train
 from clel.config import from_dict, to_dict
 from clel.data import Images, to_float
-from clel.method import Method
-from clel.networks import parameter_count
+from clel.methods.method import Method
+from clel.networks.layers import parameter_count
 from clel.random import stream
-from clel.run import Run, resolve
-from clel.sampling import goes_on
-from tests.clel.trainer_process import small_images
+from clel.runs.config import Run, resolve
+from clel.sampling.fresh import goes_on
+from tests.clel.training.trainer_process import small_images
 
 TRAIN = TrainConfig(iterations=3, checkpoint_every=2, log_every=1, sample_every=0)
 

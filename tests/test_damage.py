@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from clel import cli, files
-from clel.cli import main
-from clel.files import write_atomically
-from clel.interrupt import interrupt_on_stops
-from clel.lock import look
-from clel.log import read_log
+from clel.commands import cli
+from clel.commands.cli import main
+from clel.machine.signals import interrupt_on_stops
+from clel.storage import atomic
+from clel.storage.atomic import write_atomically
+from clel.storage.lock import look
+from clel.storage.log import read_log
 from tests.small_run import SMALL
 
 pytestmark = pytest.mark.filterwarnings("always::UserWarning")  # shown as the command shows them
@@ -161,7 +162,7 @@ def test_a_full_disk_names_the_file_and_what_stands(
         return opened(path, mode, *rest, **more)
 
     with monkeypatch.context() as patch:
-        for module in ("clel.files", "clel.log"):
+        for module in ("clel.storage.atomic", "clel.storage.log"):
             patch.setattr(f"{module}.open", no_room, raising=False)
         error = said("train", 2)
     assert full in error and "No space left on device; " in error and "make room and do the same again" in error
@@ -174,8 +175,8 @@ def test_a_full_disk_names_the_file_and_what_stands(
 def test_room_is_looked_at_before_the_work(
     command: str, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "room_in", lambda folder: 100)
-    for name in ("clel.sampling._batch", "clel.trainer.Trainer.step", "clel.reference.Moments"):
+    monkeypatch.setattr(atomic, "room_in", lambda folder: 100)
+    for name in ("clel.sampling.fresh._batch", "clel.training.trainer.Trainer.step", "clel.features.reference.Moments"):
         monkeypatch.setattr(name, None)
     arguments = {"train": ["clel", "--out", str(run / "new"), *SMALL], "evaluate": [str(run), "--seed", "5"]}
     arguments["sample"] = [str(run), "--out", str(run / "out.npy")]
@@ -195,7 +196,7 @@ def test_sigterm_while_measuring_releases_the_locks_with_one_line(
         signal.raise_signal(signal.SIGTERM)
 
     before = {stop: signal.getsignal(stop) for stop in (signal.SIGTERM, signal.SIGUSR2)}
-    monkeypatch.setattr("clel.sampling._batch", asked)
+    monkeypatch.setattr("clel.sampling.fresh._batch", asked)
     try:
         interrupt_on_stops()
         error = said(command, 143)

@@ -16,22 +16,23 @@ import torch
 from PIL import Image
 
 from baselines import METHODS
-from clel import cli, provenance
-from clel.cli import main
+from clel.commands import cli
+from clel.commands.cli import main
 from clel.commands.train import collapsed, long_warmup
 from clel.config import ConfigError
 from clel.data import DataError, load, open_samples
 from clel.data.images import refuse_large_batch
-from clel.evaluate import refuse_few_samples
-from clel.log import Notice
-from clel.metrics import classifier_space
-from clel.metrics.cache import cache_root
-from clel.metrics.spaces import feature_space
-from clel.reference import is_statistics, load_statistics
-from clel.run import choose_device, resolve
-from clel.target import open_target
-from experiments.__main__ import main as experiments
-from experiments.external import load_external
+from clel.evaluation.score import refuse_few_samples
+from clel.evaluation.sides import open_target
+from clel.features.classifier import classifier_space
+from clel.features.reference import is_statistics, load_statistics
+from clel.features.spaces import feature_space
+from clel.runs.config import choose_device, resolve
+from clel.storage import provenance
+from clel.storage.cache import cache_root
+from clel.storage.log import Notice
+from experiments.cli import main as experiments
+from experiments.runs.external import load_external
 
 FID = ["--features", "classifier", "--device", "cpu"]
 
@@ -111,7 +112,7 @@ def measured_in(
 ) -> dict[str, Any]:
     """Statistics of a network that costs nothing, in a cache at `place`."""
     monkeypatch.setenv("CLEL_CACHE", str(place or "fresh"))
-    monkeypatch.setattr("clel.metrics.classifier.ITERATIONS", 2)
+    monkeypatch.setattr("clel.features.classifier.ITERATIONS", 2)
     assert main(["fid", "digits:test", "digits", *FID]) == 0
     streams = capsys.readouterr()
     assert ("could not be kept in the cache" in streams.err) == (place is not None), streams.err

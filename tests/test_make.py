@@ -12,7 +12,7 @@ from typing import get_type_hints
 import pytest
 import torch
 
-from experiments.__main__ import COMMANDS
+from experiments.cli import COMMANDS
 from experiments.speed import cuda
 from experiments.targets import TARGETS
 from experiments.variables import CHOICES, VARIABLES, VariableError, arguments, typed_in

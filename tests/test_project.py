@@ -51,7 +51,7 @@ def test_the_readme_example_runs_in_under_15_lines(tmp_path: Path) -> None:
 
 def test_the_page_on_adding_a_method_adds_one_that_trains(tmp_path: Path) -> None:
     from clel import Method, TrainConfig, train
-    from tests.clel.trainer_process import small_images
+    from tests.clel.training.trainer_process import small_images
 
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/adding-a-method.md").read_text(), re.DOTALL)
     source = next(block for block in blocks if "(Method):" in block)
@@ -77,7 +77,7 @@ TABLE = PROJECT / "quick-3-seeds"
 
 
 def test_readme_has_the_committed_table() -> None:
-    from experiments.report import refresh_section
+    from experiments.table1.report import refresh_section
 
     assert refresh_section(ROOT / "README.md", TABLE / "table1.md", check=True)
 
@@ -93,9 +93,9 @@ def test_links_lead_to_files(page: str) -> None:
 
 def test_the_projects_tables_say_what_they_are_of() -> None:
     """Each as the command that is printed above it would, so that the project makes them again where they are."""
-    from experiments.meaning import FILE
-    from experiments.naming import table_name
-    from experiments.table1 import Table1
+    from experiments.sweep.meaning import FILE
+    from experiments.sweep.naming import table_name
+    from experiments.table1.command import Table1
 
     named = {"seeds": 3}, {"seeds": 3, "engine": "exact"}
     for given in named:
@@ -153,7 +153,13 @@ def test_imports_point_one_way(package: str, forbidden: set[str]) -> None:
 def test_trainer_evaluation_and_tables_name_no_method() -> None:
     from baselines import METHODS
 
-    shared = ["clel/trainer.py", "clel/evaluate.py", "clel/run.py", "clel/guard.py", "clel/average.py"]
+    shared = [
+        "clel/training/trainer.py",
+        "clel/evaluation/score.py",
+        "clel/runs/config.py",
+        "clel/training/guard.py",
+        "clel/training/average.py",
+    ]
     shared += [str(p.relative_to(ROOT)) for p in (ROOT / "experiments").glob("*.py")]
     for path in shared:
         tree = ast.parse((ROOT / path).read_text())

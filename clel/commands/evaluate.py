@@ -14,14 +14,14 @@ import tyro
 from clel.commands.options import parse
 from clel.config import require
 from clel.data import load
-from clel.execute import measure, measured_on
-from clel.feature_choice import asked, settled
-from clel.files import refuse_unwritable_folder
-from clel.log import plain
-from clel.provenance import provenance
-from clel.run import Methods, choose_device, choose_method, load_config
-from clel.sampling import own_protocols
-from clel.trained import checkpoints, doubts
+from clel.evaluation.feature_choice import asked, settled
+from clel.runs.config import Methods, choose_device, choose_method, load_config
+from clel.runs.execute import measure, measured_on
+from clel.runs.load import checkpoints, doubts
+from clel.sampling.fresh import own_protocols
+from clel.storage.atomic import refuse_unwritable_folder
+from clel.storage.log import plain
+from clel.storage.provenance import provenance
 
 SETTINGS = (
     *("samples", "steps", "rounds", "beyond", "reference", "weights", "sampling_seeds", "bootstrap"),

@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 import tyro
 
 from clel.commands.options import parse
-from clel.compare import compare
-from clel.log import plain
-from clel.record import read_record
-from clel.run import Methods, choose_device
-from clel.settings import EvaluateConfig
-from clel.target import open_measured, open_target
+from clel.evaluation.compare import compare
+from clel.evaluation.sides import open_measured, open_target
+from clel.methods.settings import EvaluateConfig
+from clel.runs.config import Methods, choose_device
+from clel.runs.record import read_record
+from clel.storage.log import plain
 
 
 @dataclass(frozen=True)

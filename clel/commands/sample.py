@@ -15,13 +15,13 @@ from torch import Tensor
 
 from clel.commands.options import parse
 from clel.commands.towards import asked_attributes, asked_for, drawn_towards
-from clel.conditional import Guidance
 from clel.config import require
-from clel.files import refuse_unwritable, write_atomically
-from clel.grid import save_grid
-from clel.run import Methods, load_config
-from clel.sampling import draw
-from clel.trained import checkpoints, doubts, load_trained
+from clel.data.image_grid import save_grid
+from clel.runs.config import Methods, load_config
+from clel.runs.load import checkpoints, doubts, load_trained
+from clel.sampling.conditional import Guidance
+from clel.sampling.fresh import draw
+from clel.storage.atomic import refuse_unwritable, write_atomically
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from clel.commands.options import parse
-from clel.compare import refuse_other_shape
 from clel.config import require
-from clel.features import ROWS
-from clel.files import refuse_unwritable
-from clel.log import plain
-from clel.metrics import FeatureSpace
-from clel.reference import Reference, cached, save_statistics
-from clel.run import Methods, choose_device
-from clel.target import Target, open_target, refuse_other_features, space_for
+from clel.evaluation.compare import refuse_other_shape
+from clel.evaluation.sides import Target, open_target, refuse_other_features, space_for
+from clel.features.chunks import ROWS
+from clel.features.reference import Reference, cached, save_statistics
+from clel.features.space import FeatureSpace
+from clel.runs.config import Methods, choose_device
+from clel.storage.atomic import refuse_unwritable
+from clel.storage.log import plain
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clel.attributes import alternatives, attribute_latents, target, words
-from clel.clel import CLEL
-from clel.conditional import Guidance, class_latents, latents, sample_towards
 from clel.config import choose, require
 from clel.data import Images, open_samples, to_uint8
-from clel.data.decode import SUFFIXES, decode
-from clel.method import Method
+from clel.data.readers.decode import SUFFIXES, decode
+from clel.methods.clel import CLEL
+from clel.methods.method import Method
 from clel.random import stream
+from clel.sampling.attributes import alternatives, attribute_latents, target, words
+from clel.sampling.conditional import Guidance, class_latents, latents, sample_towards
 
 
 def asked_for(classes: str, like: str | None, method: Method, images: Images, centred: bool) -> Tensor | None:

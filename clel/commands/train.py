@@ -15,10 +15,10 @@ import tyro
 from clel.commands.options import parse
 from clel.config import ConfigError, require, to_dict
 from clel.data import DataError, load
-from clel.execute import execute
-from clel.feature_choice import settled
-from clel.length import lasting
-from clel.run import Methods, Run, build, check_engine, choose_method, engines, resolve, with_engine
+from clel.evaluation.feature_choice import settled
+from clel.runs.config import Methods, Run, build, check_engine, choose_method, engines, resolve, with_engine
+from clel.runs.execute import execute
+from clel.training.length import lasting
 
 OUT = tyro.conf.arg(help="The run's folder; runs/<name of the run> if not given. An interrupted run in it goes on.")
 DRY_RUN = tyro.conf.arg(help="Print the resolved configuration as JSON and stop.")

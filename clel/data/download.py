@@ -15,7 +15,7 @@ from clel.config import choose
 from clel.data import sources
 from clel.data.images import DataError
 from clel.data.registry import BUNDLED, names
-from clel.files import refuse_unwritable, replacing
+from clel.storage.atomic import refuse_unwritable, replacing
 
 TIMEOUT = 60.0
 """Seconds without an answer after which a server counts as unreachable."""

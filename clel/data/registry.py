@@ -8,20 +8,20 @@ from functools import partial
 from pathlib import Path
 
 from clel.config import choose, nearest
-from clel.data.arrays import load_npz
-from clel.data.celeba import load_celeba32, load_celeba64
-from clel.data.cifar import load_cifar
-from clel.data.digits import load_digits
-from clel.data.dtd import load_dtd
-from clel.data.folder import load_folder, load_pair, pair
-from clel.data.idx import load_idx
-from clel.data.imagenet32 import load_imagenet32
 from clel.data.images import DataError, Images
 from clel.data.limits import refuse_unsound
-from clel.data.shapes import load_shapes
+from clel.data.readers.arrays import load_npz
+from clel.data.readers.folder import load_folder, load_pair, pair
+from clel.data.readers.tree import ARCHIVE_SUFFIXES
+from clel.data.sets.celeba import load_celeba32, load_celeba64
+from clel.data.sets.cifar import load_cifar
+from clel.data.sets.digits import load_digits
+from clel.data.sets.dtd import load_dtd
+from clel.data.sets.idx import load_idx
+from clel.data.sets.imagenet32 import load_imagenet32
+from clel.data.sets.shapes import load_shapes
+from clel.data.sets.svhn import load_svhn
 from clel.data.side import averaged, split_side
-from clel.data.svhn import load_svhn
-from clel.data.tree import ARCHIVE_SUFFIXES
 
 BUNDLED: dict[str, Callable[[str], Images]] = {"digits": load_digits, "shapes": load_shapes}
 """Data sets that need no file: inside scikit-learn, or procedural."""

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from clel.config import nearest
-from clel.data.array_files import open_npy, open_npz, open_pt
-from clel.data.arrays_in import LAYOUTS, array_samples
-from clel.data.image_files import file_samples
 from clel.data.images import DataError
 from clel.data.limits import refuse_unsound
+from clel.data.readers.array_files import open_npy, open_npz, open_pt
+from clel.data.readers.arrays_in import LAYOUTS, array_samples
+from clel.data.readers.image_files import file_samples
+from clel.data.readers.streamed import Samples
+from clel.data.readers.tree import ARCHIVE_SUFFIXES
 from clel.data.registry import SPLITS, data_root, is_name, load, names
-from clel.data.streamed import Samples
-from clel.data.tree import ARCHIVE_SUFFIXES
 
 ARRAY_FILES = {".npy": open_npy, ".npz": open_npz, ".pt": open_pt, ".pth": open_pt}
 

@@ -1,19 +1,16 @@
-"""What samples are measured by: feature spaces, and distances between sets of features."""
+"""Distances between sets of features."""
 
 from clel.metrics.bootstrap import Bootstrap, bootstrap_frechet
-from clel.metrics.classifier import classifier_space
 from clel.metrics.extrapolation import Extrapolation, frechet_infinity
 from clel.metrics.frechet import SingularCovariance, frechet_distance
 from clel.metrics.inception_score import inception_score
 from clel.metrics.kernel import kernel_distance
 from clel.metrics.moments import Gaussian, Moments, RunningMoments, TooFewSamples
 from clel.metrics.neighbours import NeighbourMetrics, neighbour_metrics
-from clel.metrics.space import FeatureSpace
 
 __all__ = [
     "Bootstrap",
     "Extrapolation",
-    "FeatureSpace",
     "Gaussian",
     "Moments",
     "NeighbourMetrics",
@@ -21,7 +18,6 @@ __all__ = [
     "SingularCovariance",
     "TooFewSamples",
     "bootstrap_frechet",
-    "classifier_space",
     "frechet_distance",
     "frechet_infinity",
     "inception_score",

@@ -11,8 +11,8 @@ import warnings
 import torch
 
 from clel.data import DataError
-from clel.log import Notice
 from clel.metrics.moments import Gaussian, Moments, TooFewSamples
+from clel.storage.log import Notice
 
 
 class SingularCovariance(Notice):

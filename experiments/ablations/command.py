@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from baselines import METHODS, SUBJECT
-from clel.run import Run as Configured
+from clel.runs.config import Run as Configured
 from experiments.ablations import measure
 from experiments.ablations.figures import ablations_figure
 from experiments.ablations.results import by_run, results
 from experiments.ablations.rows import STUDIES, cells_of, chosen, studies
 from experiments.ablations.table import about, study_grid, words
-from experiments.drawing import png
-from experiments.grid import Cell
 from experiments.measured.artefact import Artefact, Found, Measuring, sections
 from experiments.ood.sets import available
-from experiments.store import load_cells
+from experiments.printing.drawing import png
+from experiments.sweep.grid import Cell
+from experiments.sweep.store import load_cells
 
 
 @dataclass(frozen=True)

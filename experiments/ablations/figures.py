@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from experiments.ablations.rows import Study
-from experiments.drawing import COLOURS, REFERENCE
+from experiments.printing.drawing import COLOURS, REFERENCE
 
 WIDE = 4
 """Times the least distance from which on the axis is logarithmic."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.grid import Cell
 from experiments.ood.measure import auroc_of
+from experiments.sweep.grid import Cell
 
 SVHN, INTERPOLATED = "svhn", "interpolated"
 NONE = "none"

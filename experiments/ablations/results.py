@@ -10,14 +10,14 @@ from typing import Any
 import pandas as pd
 
 from baselines import SUBJECT
-from clel.files import naming_damage
-from experiments import published
+from clel.storage.atomic import naming_damage
 from experiments.ablations.rows import Study
-from experiments.comparisons.compare import HIGHER, LOWER, UNDECIDED, compare
-from experiments.differences import LEVEL, holm, ranks, welch
 from experiments.measured.artefact import Found, by_row
-from experiments.published import Figures
-from experiments.tables import table1
+from experiments.reading import published
+from experiments.reading.published import Figures
+from experiments.table1.comparisons.compare import HIGHER, LOWER, UNDECIDED, compare
+from experiments.table1.differences import LEVEL, holm, ranks, welch
+from experiments.table1.tables import table1
 
 SPEED = ("iteration_ms", "peak_memory_bytes")
 """Columns of speed_memory.csv that the ladder shows."""

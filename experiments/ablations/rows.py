@@ -12,10 +12,10 @@ from typing import Any
 
 from baselines import PLAIN, SUBJECT
 from clel.config import choose, require
-from experiments.grid import PROFILES, Cell, seeded, table1_cells
 from experiments.measured.artefact import trained
 from experiments.speed.rows import ladder
-from experiments.variants import Changes, changed, label, words
+from experiments.sweep.grid import PROFILES, Cell, seeded, table1_cells
+from experiments.sweep.variants import Changes, changed, label, words
 
 BASELINE: Changes = (("generated_negatives", False), ("beta", 0.0), ("network.projection", "none"))
 """Nothing of CLEL but an encoder that nothing asks: the paper's row (a), its beta 0, and its encoder "none"."""

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import pandas as pd
 
 from baselines import SUBJECT
-from experiments import published
 from experiments.ablations.rows import LADDER, Study
-from experiments.comparisons.compare import UNDECIDED
-from experiments.differences import LEVEL
-from experiments.headings import data_title, distance_lines, feature_spaces
-from experiments.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.measured.artefact import Found
-from experiments.numbers import number, spread, with_interval
+from experiments.printing.headings import data_title, distance_lines, feature_spaces
+from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
+from experiments.printing.numbers import number, spread, with_interval
+from experiments.reading import published
 from experiments.speed.table import significant
+from experiments.table1.comparisons.compare import UNDECIDED
+from experiments.table1.differences import LEVEL
 
 PAPER = "the paper, CIFAR-10"
 """The group of columns with what is reported."""

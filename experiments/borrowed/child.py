@@ -23,25 +23,25 @@ import torch
 from torch import Tensor
 
 from baselines import METHODS
-from clel.allocator import let_engines_tune, tune_allocator
+from clel.chains.switches import engine_of
 from clel.data import Images, load
-from clel.engine import engine_of
-from clel.files import naming_damage, write_atomically
-from clel.grid import save_grid
-from clel.interrupt import Interrupted, exit_status, interrupt_on_stops, leave_with_launcher
-from clel.length import lasting
-from clel.lock import locked
-from clel.log import Progress, plain, shown_notices
-from clel.method import Method
-from clel.processor import float32_means_float32
-from clel.provenance import provenance
-from clel.rate import timed
-from clel.record import read_training, training_costs, write_training
-from clel.run import Run, build, choose_device, load_config, save_config
-from clel.sampling import batches
-from clel.threads import wait_asleep
-from clel.trained import load_trained
-from clel.trainer import Trainer
+from clel.data.image_grid import save_grid
+from clel.machine.allocator import let_engines_tune, tune_allocator
+from clel.machine.processor import float32_means_float32
+from clel.machine.signals import Interrupted, exit_status, interrupt_on_stops, leave_with_launcher
+from clel.machine.threads import wait_asleep
+from clel.methods.method import Method
+from clel.runs.config import Run, build, choose_device, load_config, save_config
+from clel.runs.load import load_trained
+from clel.runs.rate import timed
+from clel.runs.record import read_training, training_costs, write_training
+from clel.sampling.fresh import batches
+from clel.storage.atomic import naming_damage, write_atomically
+from clel.storage.lock import locked
+from clel.storage.log import Progress, plain, shown_notices
+from clel.storage.provenance import provenance
+from clel.training.length import lasting
+from clel.training.trainer import Trainer
 
 FOLDER, DRAWN, WEIGHTS, BUFFER = "borrowed", "drawn.json", "weights.pt", "buffer.png"
 SAMPLING = 0.1

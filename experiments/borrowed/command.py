@@ -15,16 +15,16 @@ import torch
 
 from clel.config import ConfigError, require
 from clel.data import load
-from clel.files import refuse_unwritable_folder
-from clel.interrupt import held_back, launched
-from clel.log import duration
-from clel.provenance import device_name, utc_now
-from clel.run import Run, choose_device, save_config, slug
+from clel.machine.signals import held_back, launched
+from clel.runs.config import Run, choose_device, save_config, slug
+from clel.storage.atomic import refuse_unwritable_folder
+from clel.storage.log import duration
+from clel.storage.provenance import device_name, utc_now
 from experiments.borrowed.pack import NAME, bytes_in, pack
 from experiments.borrowed.report import report
-from experiments.grid import Cell, table1_cells
-from experiments.local import available_cores
-from experiments.naming import OUT
+from experiments.sweep.grid import Cell, table1_cells
+from experiments.sweep.local import available_cores
+from experiments.sweep.naming import OUT
 
 ROWS = ("igebm", "plain", "clel")
 PACKS = "gpu-natural"

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clel.files import naming_damage, write_atomically
+from clel.storage.atomic import naming_damage, write_atomically
 from experiments.borrowed.child import BUFFER, DRAWN, FOLDER, WEIGHTS, Drawn, read_drawn
 
 NAME = "pack.json"

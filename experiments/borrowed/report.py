@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from baselines import METHODS
+from clel.chains.protocol import CLEAN
 from clel.config import ConfigError
 from clel.data import load
-from clel.evaluate import chain_protocol, common_protocol, score
-from clel.evaluation import metrics, save_samples
-from clel.execute import measured_on, stands
-from clel.files import read_json, refuse_unwritable_folder, write_atomically
-from clel.protocol import CLEAN
-from clel.provenance import provenance
-from clel.record import blank_record, finished, read_record, write_record
-from clel.reference import Reference
-from clel.run import Run, choose_device, choose_method, load_config, save_config, slug
-from clel.settings import EvaluateConfig
+from clel.evaluation.evaluate import metrics, save_samples
+from clel.evaluation.score import chain_protocol, common_protocol, score
+from clel.features.reference import Reference
+from clel.methods.settings import EvaluateConfig
+from clel.runs.config import Run, choose_device, choose_method, load_config, save_config, slug
+from clel.runs.execute import measured_on, stands
+from clel.runs.record import blank_record, finished, read_record, write_record
+from clel.storage.atomic import read_json, refuse_unwritable_folder, write_atomically
+from clel.storage.provenance import provenance
 from experiments.borrowed.child import Drawn, read_drawn
 from experiments.borrowed.pack import NAME, read_samples
-from experiments.grid import Cell, table1_cells
-from experiments.launch import run_here
-from experiments.meaning import Meaning, absolute
-from experiments.report import write_report
+from experiments.sweep.grid import Cell, table1_cells
+from experiments.sweep.launch import run_here
+from experiments.sweep.meaning import Meaning, absolute
+from experiments.table1.report import write_report
 
 FEATURES = EvaluateConfig().features
 """The space that samples are measured in unless another is asked for."""
@@ -111,7 +111,7 @@ def packed(run: Run[Any], pack: Path) -> Path:
 
 
 def record_of(run: Run[Any], folder: Path, place: Path, drawn: Drawn, real: Reference) -> dict[str, Any]:
-    """The record of a run of which only samples are left, as clel.execute makes those of others."""
+    """The record of a run of which only samples are left, as clel.runs.execute makes those of others."""
     pixels, config = read_samples(place), run.evaluate
     record = blank_record(folder.name, run, method=run.method, preset=run.preset, dataset=run.dataset, seed=run.seed)
     values = score(

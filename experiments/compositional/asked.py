@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from clel.attributes import NOT, Conjunction, conjunction, require_attributes
 from clel.config import ConfigError, require
 from clel.data import Images, sources
-from clel.data.celeba import ATTRIBUTES
 from clel.data.registry import data_root
+from clel.data.sets.celeba import ATTRIBUTES
 from clel.data.side import split_side
+from clel.sampling.attributes import NOT, Conjunction, conjunction, require_attributes
 from experiments.compositional.settings import Drawing
 
 Triple = tuple[str, str, str]
@@ -23,7 +23,7 @@ class Composed:
 
     Attributes:
         preset: CLEL's for it.
-        triples: names of values as `clel.attributes.value_of` reads them; of each triple every subset is asked for.
+        triples: names of values as `value_of` reads them; of each triple every subset is asked for.
         alone: values asked for by themselves, of attributes that h is expected not to know.
         unswept: how chains are run where nothing else is asked for, and no sweep of the data set was kept.
         why: why so, for a table.

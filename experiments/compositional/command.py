@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines import METHODS
-from clel.attributes import NOT
-from clel.feature_choice import settled
-from clel.files import naming_damage
-from clel.run import resolve
+from clel.evaluation.feature_choice import settled
+from clel.runs.config import resolve
+from clel.sampling.attributes import NOT
+from clel.storage.atomic import naming_damage
 from experiments.compositional import sweep
 from experiments.compositional.asked import Triple, composed_of, triples_of
 from experiments.compositional.figures import heat_maps, sample_sheets
@@ -23,13 +23,13 @@ from experiments.compositional.options import Compositional, checked, chosen_of,
 from experiments.compositional.rows import as_csv, bars, measured, rows_of
 from experiments.compositional.settings import TUNING_SEEDS, Protocol, tried
 from experiments.compositional.table import by_attribute, by_number, figure_4b, probed_values
-from experiments.drawing import png
-from experiments.grid import PROFILES, Cell, seeded
-from experiments.headings import data_title
-from experiments.markup import Grid, latex_comment, titled, to_latex, to_markdown
 from experiments.measured.artefact import Artefact, Found
 from experiments.measured.kept import path_of
-from experiments.variants import changed
+from experiments.printing.drawing import png
+from experiments.printing.headings import data_title
+from experiments.printing.markup import Grid, latex_comment, titled, to_latex, to_markdown
+from experiments.sweep.grid import PROFILES, Cell, seeded
+from experiments.sweep.variants import changed
 
 SMOKE = (("langevin.steps", 2), ("batch_size", 8), ("contrastive_batch_size", 8))
 """In the profile smoke each data set has the small networks of `shapes`, and these settings."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from experiments.compositional.asked import Triple, subsets
 from experiments.compositional.rows import Rows, share
-from experiments.samples import sheet
+from experiments.table1.samples import sheet
 
 ACROSS = 3
 """Heat maps beside each other."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from clel.data import Images
-from clel.data.recognise import legible, recognise
+from clel.data.sets.recognise import legible, recognise
 from clel.data.side import split_side
-from clel.metrics.classifier import NAME, classifier_space
+from clel.features.classifier import NAME, classifier_space
 
 Reader = Callable[[Tensor], Mapping[str, Tensor]]
 

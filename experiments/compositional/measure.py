@@ -14,18 +14,19 @@ import torch
 from torch import Tensor
 
 from baselines import METHODS
-from clel.attributes import Conjunction, attribute_latents, shown, target, words
-from clel.clel import CLEL
-from clel.conditional import Guidance, latents, sample_towards
 from clel.data import Images, load, to_float, to_uint8
-from clel.energy import direction
-from clel.evaluation import save_samples
-from clel.log import Progress
-from clel.metrics import FeatureSpace, Gaussian, Moments, SingularCovariance, frechet_distance
+from clel.evaluation.evaluate import save_samples
+from clel.features.space import FeatureSpace
+from clel.features.spaces import feature_space
+from clel.methods.clel import CLEL
+from clel.methods.spherical_energy import direction
+from clel.metrics import Gaussian, Moments, SingularCovariance, frechet_distance
 from clel.metrics.probes import linear_accuracy
-from clel.metrics.spaces import feature_space
 from clel.random import stream
-from clel.trained import load_trained
+from clel.runs.load import load_trained
+from clel.sampling.attributes import Conjunction, attribute_latents, shown, target, words
+from clel.sampling.conditional import Guidance, latents, sample_towards
+from clel.storage.log import Progress
 from experiments.compositional.asked import conditions, read
 from experiments.compositional.judge import Judge, judge_of
 from experiments.compositional.settings import Drawing, Protocol

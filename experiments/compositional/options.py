@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from clel.config import require
 from clel.data import load
-from clel.files import refuse_unwritable
+from clel.storage.atomic import refuse_unwritable
 from experiments.compositional.asked import composed_of, read, require_table, triples_of
 from experiments.compositional.settings import KEPT, RULE, TUNING_SEEDS, Drawing, swept
 from experiments.measured.artefact import Measuring

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from clel.attributes import NOT
+from clel.sampling.attributes import NOT
 from experiments.compositional.asked import Triple, subsets
 from experiments.measured.artefact import Found
 

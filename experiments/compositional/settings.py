@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from clel.config import choose, require
-from experiments.csv_rows import read_lines
+from experiments.reading.csv_rows import read_lines
 from experiments.tune.grids import Trying
 
 STARTS = ("noise", "samples")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from clel.files import write_atomically
+from clel.storage.atomic import write_atomically
 from experiments.compositional.rows import as_csv, mean_or_none
 from experiments.compositional.settings import KEPT, RULE, Drawing, Line, best, read, scores_of
-from experiments.csv_rows import lines_as_csv
-from experiments.markup import Grid, Header, Text
 from experiments.measured.artefact import Found, page, tex
-from experiments.numbers import number
+from experiments.printing.markup import Grid, Header, Text
+from experiments.printing.numbers import number
+from experiments.reading.csv_rows import lines_as_csv
 
 
 def lines_of(found: Sequence[Found]) -> list[Line]:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from clel.attributes import NOT
+from clel.sampling.attributes import NOT
 from experiments.compositional.asked import CELEBA, Triple, subsets
 from experiments.compositional.rows import Row, Rows, additions, mean_or_none, share
-from experiments.markup import Footnotes, Grid, Header, Text
-from experiments.numbers import number
-from experiments.published import reported
+from experiments.printing.markup import Footnotes, Grid, Header, Text
+from experiments.printing.numbers import number
+from experiments.reading.published import reported
 
 NUMBERS = ("nothing", "one attribute", "two attributes", "three attributes", "NOT of one attribute")
 PAPER = ("compositional-unconditional", "compositional-young", "compositional-young+female")

@@ -10,20 +10,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from clel.conditional import Guidance
 from clel.config import identity, require
 from clel.data import Images, load
 from clel.data.side import at_side
-from clel.files import naming_damage, write_atomically
-from clel.run import Run
+from clel.runs.config import Run
+from clel.sampling.conditional import Guidance
+from clel.storage.atomic import naming_damage, write_atomically
 from experiments.conditional.figures import confusions_figure, samples_figure
 from experiments.conditional.judge import judge_names
 from experiments.conditional.measure import Conditional, measure_real, measure_run
 from experiments.conditional.settings import ROWS, chosen
 from experiments.conditional.table import about, complete, conditional_grid
-from experiments.drawing import png
-from experiments.grid import PROFILES, Cell, table1_cells
 from experiments.measured.artefact import Artefact, Found, Measuring, by_row, page, tex
+from experiments.printing.drawing import png
+from experiments.sweep.grid import PROFILES, Cell, table1_cells
 
 
 @dataclass(frozen=True)

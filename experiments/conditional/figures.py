@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from baselines import METHODS
-from clel.grid import tile
+from clel.data.image_grid import tile
 from experiments.conditional.settings import RECALL, ROWS, Line, best
-from experiments.drawing import COLOURS
 from experiments.measured.artefact import Found, by_row
+from experiments.printing.drawing import COLOURS
 
 
 def confusions_figure(found: Sequence[Found]) -> Figure:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clel.config import ConfigError, choose
 from clel.data import Images, load
-from clel.metrics.spaces import feature_space
+from clel.features.spaces import feature_space
 
 SHOWN = 10_000
 """Training images, at most, that a judge learns from; of more every (N / SHOWN)-th."""

@@ -12,21 +12,21 @@ import torch
 from torch import Tensor
 
 from baselines import METHODS
-from clel.clel import CLEL
-from clel.conditional import ClassifierGuidedEnergy, Guidance, class_latents, guided_chains, sample_towards
 from clel.config import require
 from clel.data import Images, load, to_uint8
-from clel.ebm import LangevinEBM
-from clel.log import Notice
+from clel.features.classifier import classifier_space
+from clel.features.space import FeatureSpace
+from clel.features.spaces import feature_space
+from clel.methods.clel import CLEL
+from clel.methods.ebm import LangevinEBM
 from clel.metrics import Moments, frechet_distance
-from clel.metrics.classifier import classifier_space
 from clel.metrics.neighbours import neighbour_metrics
-from clel.metrics.space import FeatureSpace
-from clel.metrics.spaces import feature_space
 from clel.random import stream
-from clel.representations import known
-from clel.sampling import draw
-from clel.trained import Trained, load_trained
+from clel.runs.load import Trained, load_trained
+from clel.sampling.conditional import ClassifierGuidedEnergy, Guidance, class_latents, guided_chains, sample_towards
+from clel.sampling.fresh import draw
+from clel.storage.log import Notice
+from clel.training.representations import known
 from experiments.conditional.judge import judge_of, some
 
 LEAST = 6

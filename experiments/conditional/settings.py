@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import mean
 
 from baselines import PLAIN, SUBJECT
-from clel.conditional import Guidance
-from experiments.csv_rows import lines_as_csv, read_lines
+from clel.sampling.conditional import Guidance
+from experiments.reading.csv_rows import lines_as_csv, read_lines
 
 KEPT = Path(__file__).with_name("sweep.csv")
 """The project's own sweep."""

@@ -10,17 +10,17 @@ from typing import Any
 from baselines import METHODS
 from clel.config import require
 from clel.data import load
-from clel.files import refuse_unwritable, write_atomically
-from clel.run import Run
+from clel.runs.config import Run
+from clel.storage.atomic import refuse_unwritable, write_atomically
 from experiments.conditional.command import dataset_of, each, refuse_unlabelled
 from experiments.conditional.figures import sweep_figure
 from experiments.conditional.judge import judge_names
 from experiments.conditional.measure import Conditional, measure_run
 from experiments.conditional.settings import KEPT, ROWS, Line, as_csv, best, read, tried
 from experiments.conditional.table import least_share, sweep_grid, sweep_lines
-from experiments.drawing import png
-from experiments.grid import Cell, seeded, table1_cells
 from experiments.measured.artefact import Artefact, Found, Measuring, page, tex
+from experiments.printing.drawing import png
+from experiments.sweep.grid import Cell, seeded, table1_cells
 from experiments.tune.grids import trying_of
 
 MOST = 2

@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 
 from baselines import METHODS
-from clel.run import Run
+from clel.runs.config import Run
 from experiments.conditional.settings import RECALL, ROWS, Line, best
-from experiments.headings import data_title
-from experiments.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.measured.artefact import Found, by_row
-from experiments.numbers import number
-from experiments.published import reported
+from experiments.printing.headings import data_title
+from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
+from experiments.printing.numbers import number
+from experiments.reading.published import reported
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

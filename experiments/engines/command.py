@@ -9,16 +9,16 @@ from typing import Annotated
 import tyro
 
 from clel.config import require
-from clel.files import write_atomically
-from experiments.drawing import png
+from clel.storage.atomic import write_atomically
 from experiments.engines.compare import AGREE, Comparison, compare
 from experiments.engines.figure import engines_figure
 from experiments.engines.runs import read_runs
 from experiments.engines.table import about, engines_grid
-from experiments.grid import table1_cells
-from experiments.markup import latex_comment, titled, to_latex, to_markdown
-from experiments.meaning import Meaning
-from experiments.naming import Named, in_order, named, names, table_name
+from experiments.printing.drawing import png
+from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
+from experiments.sweep.grid import table1_cells
+from experiments.sweep.meaning import Meaning
+from experiments.sweep.naming import Named, in_order, named, names, table_name
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pandas as pd
 
 from baselines import METHODS
 from clel.config import require
-from experiments.differences import LEVEL, equivalence, ranks, welch
 from experiments.engines.runs import distinct, of_row, refuse_other_settings
+from experiments.table1.differences import LEVEL, equivalence, ranks, welch
 
 MARGIN = 0.25
 """Two means agree where their difference is shown to be below this share of the second one's."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.drawing import COLOURS, new_figure, with_legend
 from experiments.engines.compare import Comparison
 from experiments.engines.runs import of_row
 from experiments.engines.table import distance_name
+from experiments.printing.drawing import COLOURS, new_figure, with_legend
 
 APART, BESIDE = 0.36, 0.07
 """Between the two engines of a method, and between two seeds; methods are 1 apart."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from clel.config import ConfigError, require
-from clel.files import naming_damage
+from clel.storage.atomic import naming_damage
 
 FREE = ("engine", "checkpoint", "batch")
 """Keys of the protocol in which two engines' runs may differ: the engine, the weights, and images at a time."""

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.differences import LEVEL
 from experiments.engines.compare import AGREE, DIFFER, MARGIN, UNDECIDED, Comparison
 from experiments.engines.runs import distinct, of_row
-from experiments.headings import data_title, is_fid
-from experiments.markup import DASH, Footnotes, Grid, Header, Text
-from experiments.numbers import number, spread, with_interval
+from experiments.printing.headings import data_title, is_fid
+from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
+from experiments.printing.numbers import number, spread, with_interval
+from experiments.table1.differences import LEVEL
 
 WITHIN = f"{100 * MARGIN:g} %"
 RULE = (

@@ -10,16 +10,16 @@ import pandas as pd
 
 from clel.config import require
 from clel.data import Images, load
-from clel.files import refuse_unwritable_folder, write_atomically
-from clel.metrics.lite0 import DIMENSION, SIDE, lite0_space
-from clel.run import choose_device, slug
+from clel.features.lite0 import DIMENSION, SIDE, lite0_space
+from clel.runs.config import choose_device, slug
+from clel.storage.atomic import refuse_unwritable_folder, write_atomically
 from experiments.features.ladders import pool_of, rungs
 from experiments.features.measure import distances
 from experiments.features.table import about, features_grid
-from experiments.headings import data_title
-from experiments.markup import latex_comment, titled, to_latex, to_markdown
-from experiments.meaning import Meaning
-from experiments.naming import OUT
+from experiments.printing.headings import data_title
+from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
+from experiments.sweep.meaning import Meaning
+from experiments.sweep.naming import OUT
 
 
 @dataclass(frozen=True)

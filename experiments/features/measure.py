@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clel.features import features_of
-from clel.files import drop_unfinished, read_json, write_atomically
-from clel.lock import locked
+from clel.features.chunks import features_of
+from clel.features.pretrained_space import PretrainedSpace
 from clel.metrics import Moments, frechet_distance, kernel_distance
-from clel.metrics.cache import cache_root
-from clel.metrics.pretrained import PretrainedSpace
-from clel.provenance import provenance
 from clel.random import stream
+from clel.storage.atomic import drop_unfinished, read_json, write_atomically
+from clel.storage.cache import cache_root
+from clel.storage.lock import locked
+from clel.storage.provenance import provenance
 from experiments.features.ladders import Rung
 
 CHUNK = 128

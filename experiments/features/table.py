@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from experiments.features.ladders import CLEAN, LADDERS
-from experiments.markup import Footnotes, Grid, Header, Text
-from experiments.numbers import number
+from experiments.printing.markup import Footnotes, Grid, Header, Text
+from experiments.printing.numbers import number
 
 MEASURES = ("distance", "kid")
 Order = tuple[float, ...]

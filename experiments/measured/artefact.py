@@ -1,6 +1,6 @@
 """The shape of an artefact that is measured on trained runs: its runs, what is measured on each, its table.
 
-A new one is a folder with a class derived from Artefact and an entry in experiments/artefacts.py.
+A new one is a folder with a class derived from Artefact and an entry in experiments/commands/artefacts.py.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from clel.config import choose, from_dict, require, to_dict
-from clel.files import write_atomically
-from clel.log import Progress
-from clel.run import Run as Configured
-from clel.run import choose_device, slug
-from experiments.grid import PROFILES, Cell
-from experiments.launch import finished, prepare
-from experiments.launching import CLUSTERS, Launching, run_on_this_machine
-from experiments.markup import Grid, latex_comment, titled, to_latex, to_markdown
-from experiments.meaning import Meaning, absolute
+from clel.runs.config import Run as Configured
+from clel.runs.config import choose_device, slug
+from clel.storage.atomic import write_atomically
+from clel.storage.log import Progress
 from experiments.measured.kept import keep, kept
-from experiments.naming import OUT
-from experiments.plan import describe
+from experiments.plan.plan import describe
+from experiments.printing.markup import Grid, latex_comment, titled, to_latex, to_markdown
 from experiments.slurm import plan
 from experiments.slurm.launch import Table, launch
-from experiments.store import Run, load_cells
+from experiments.sweep.grid import PROFILES, Cell
+from experiments.sweep.launch import finished, prepare
+from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
+from experiments.sweep.meaning import Meaning, absolute
+from experiments.sweep.naming import OUT
+from experiments.sweep.store import Run, load_cells
 
 LEFT_OUT = ("out", "plan", "report", "workers", "runs_per_gpu", "cluster")
 """Options that do not say what is measured."""

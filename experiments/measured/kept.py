@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from clel.config import identity, to_dict
-from clel.files import write_atomically
-from clel.log import plain
-from clel.provenance import provenance
+from clel.storage.atomic import write_atomically
+from clel.storage.log import plain
+from clel.storage.provenance import provenance
 
 SCHEMA = 1
 

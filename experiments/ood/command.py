@@ -9,11 +9,8 @@ from typing import Any
 
 from baselines import METHODS
 from clel.config import choose, require
-from clel.method import Method
-from experiments.drawing import png
-from experiments.grid import PROFILES, Cell, table1_cells
+from clel.methods.method import Method
 from experiments.measured.artefact import Artefact, Found, Measuring, by_row, sections, trained
-from experiments.naming import names
 from experiments.ood import measure
 from experiments.ood.figures import betas_figure, blurs_figure, energies_figure
 from experiments.ood.measure import BETA, SCORES, Detecting
@@ -21,6 +18,9 @@ from experiments.ood.preparations import PREPARATIONS, SUITE
 from experiments.ood.rows import as_frame, block_means
 from experiments.ood.sets import SETS, available
 from experiments.ood.table import about, reported_grid, sets_grid, spread, summary_grid
+from experiments.printing.drawing import png
+from experiments.sweep.grid import PROFILES, Cell, table1_cells
+from experiments.sweep.naming import names
 
 
 @dataclass(frozen=True)

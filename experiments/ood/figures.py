@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments.drawing import COLOURS, DASHES
 from experiments.measured.artefact import Found
 from experiments.ood.measure import BETA, LEVELS, TEST
 from experiments.ood.sets import SETS
+from experiments.printing.drawing import COLOURS, DASHES
 
 IN, BEYOND = "#bbbbbb", 12
 """Colour of the test images; how far an axis goes beyond them at the most, in ranges of their own energies."""

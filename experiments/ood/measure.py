@@ -13,8 +13,8 @@ from torch import Tensor
 from baselines import METHODS
 from clel.config import ConfigError, choose
 from clel.metrics.ood import auroc, detection
-from clel.run import Methods
-from clel.trained import Trained, load_trained
+from clel.runs.config import Methods
+from clel.runs.load import Trained, load_trained
 from experiments.ood.constructions import blurred
 from experiments.ood.preparations import PREPARATIONS, SUITE, Prepared
 from experiments.ood.sets import SETS, inside, prepared

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from clel.data import to_float
-from clel.data.celeba import central
-from clel.data.dtd import square
+from clel.data.sets.celeba import central
+from clel.data.sets.dtd import square
 from clel.random import stream
 from experiments.ood.constructions import mixed, neighbours, reshuffled, shifted
 

@@ -13,9 +13,9 @@ from torch.nn.functional import pad
 
 from clel.config import ConfigError, choose, require
 from clel.data import DataError, Images, load
-from clel.data.celeba import load_celeba
-from clel.data.dtd import load_dtd
 from clel.data.registry import data_root
+from clel.data.sets.celeba import load_celeba
+from clel.data.sets.dtd import load_dtd
 from clel.data.side import averaged, split_side
 from experiments.ood.constructions import constant, draws, mirrored, noise, rotated, shuffled
 from experiments.ood.preparations import PREPARATIONS, SUITE, Preparation, Prepared

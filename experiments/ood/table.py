@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from experiments.headings import data_title
-from experiments.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.measured.artefact import Found
-from experiments.numbers import number
 from experiments.ood.measure import SCORES
 from experiments.ood.preparations import PREPARATIONS
 from experiments.ood.rows import block_means, measured_sets, over_seeds
 from experiments.ood.sets import SETS
-from experiments.published import load_published, reported
+from experiments.printing.headings import data_title
+from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
+from experiments.printing.numbers import number
+from experiments.reading.published import load_published, reported
 
 SHOWN = ("energy", "joint", "energy_typicality")
 """The scores of the tables for reading; the CSV has all."""

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from experiments.json_lines import json_lines
+from experiments.reading.json_lines import json_lines
 
 FILE = "attempts.jsonl"
 FINISHED, FAILED, STOPPED, REQUEUED, GAVE_UP = "finished", "failed", "stopped", "requeued", "gave up"

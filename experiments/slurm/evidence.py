@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from clel.lock import Look, look
-from clel.log import duration
-from clel.record import FINAL
+from clel.runs.record import FINAL
+from clel.storage.lock import Look, look
+from clel.storage.log import duration
 from experiments.slurm import attempts
 from experiments.slurm.attempts import Attempt
 from experiments.slurm.states import JobState

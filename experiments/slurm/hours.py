@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clel.log import counted
-from clel.record import read_record
-from clel.run import Run
-from experiments.grid import Cell
+from clel.runs.config import Run
+from clel.runs.record import read_record
+from clel.storage.log import counted
 from experiments.slurm.resources import Needs, needs_of
 from experiments.slurm.traces import last_logged
+from experiments.sweep.grid import Cell
 
 
 @dataclass(frozen=True)

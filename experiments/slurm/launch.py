@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError
-from clel.lock import Busy, locked
-from clel.log import counted
-from clel.run import save_config
-from experiments.grid import Cell
-from experiments.launch import finished
+from clel.runs.config import save_config
+from clel.storage.lock import Busy, locked
+from clel.storage.log import counted
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.evidence import Verdict, gather, judge
-from experiments.slurm.options import SlurmOptions
 from experiments.slurm.preflight import check_data, check_slurm, check_weights, check_writable
 from experiments.slurm.resources import Array, arrays, beyond_one_gpu, load_needs, too_large
 from experiments.slurm.scheduler import job_states, max_array_size
 from experiments.slurm.snapshot import snapshot
 from experiments.slurm.sweep import Job, Sweep, all_sweeps, latest_jobs, new_sweep
+from experiments.sweep.grid import Cell
+from experiments.sweep.launch import finished
+from experiments.sweep.slurm_options import SlurmOptions
 
 
 @dataclass(frozen=True)

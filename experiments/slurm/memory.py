@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from clel.files import write_atomically
+from clel.storage.atomic import write_atomically
 from experiments.slurm.states import ENDED, JobState
 
 FILE = "states.json"

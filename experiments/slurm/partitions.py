@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clel.log import counted
+from clel.storage.log import counted
 from experiments.slurm.clients import SchedulerError, ask
 
 

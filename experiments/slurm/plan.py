@@ -9,16 +9,13 @@ from pathlib import Path
 
 from clel.config import ConfigError
 from clel.data import DataError
-from clel.log import counted
-from clel.run import Run
-from experiments.disk import Disk, disk, in_all, in_bytes
-from experiments.grid import Cell
-from experiments.launch import finished
-from experiments.plan import by_row, spec_of
+from clel.runs.config import Run
+from clel.storage.log import counted
+from experiments.plan.disk import Disk, disk, in_all, in_bytes
+from experiments.plan.plan import spec_of
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.hours import Hours, hours_of
 from experiments.slurm.launch import placed
-from experiments.slurm.options import PARALLEL, SlurmOptions
 from experiments.slurm.preflight import check_data, check_slurm, check_weights, check_writable
 from experiments.slurm.resources import (
     ONE_GPU,
@@ -32,6 +29,10 @@ from experiments.slurm.resources import (
     too_large,
 )
 from experiments.slurm.scheduler import max_array_size, require_slurm
+from experiments.sweep.grid import Cell
+from experiments.sweep.launch import finished
+from experiments.sweep.slurm_options import PARALLEL, SlurmOptions
+from experiments.sweep.store import by_row
 
 USUAL_SIZE = 1001
 """MaxArraySize of a Slurm that was not told another."""

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from clel.config import ConfigError
 from clel.data import DataError, load
-from clel.metrics.weights import PUBLISHED, locate
-from experiments.grid import Cell
-from experiments.launch import check_records
+from clel.networks.weights import PUBLISHED, locate
 from experiments.slurm.resources import Resources
 from experiments.slurm.scheduler import check_partition, require_slurm
+from experiments.sweep.grid import Cell
+from experiments.sweep.launch import check_records
 
 
 def check_slurm(wanted: Iterable[Resources]) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clel.config import ConfigError, choose
-from clel.log import counted
-from clel.run import Run
-from experiments.csv_rows import csv_rows
-from experiments.grid import Cell
-from experiments.launch import cost
-from experiments.slurm.options import SlurmOptions
+from clel.runs.config import Run
+from clel.storage.log import counted
+from experiments.reading.csv_rows import csv_rows
+from experiments.sweep.grid import Cell
+from experiments.sweep.launch import cost
+from experiments.sweep.slurm_options import SlurmOptions
 
 TABLE = Path(__file__).parent.parent / "resources.csv"
 COLUMNS = ("profile", "row", "gpus", "cpus", "memory_gb", "gpu_memory_gb", "minutes", "hours", "source")
@@ -54,7 +54,7 @@ class Needs:
     hours: float
     source: str
     gpu_memory_gb: float = 0.0
-    """What training takes on the GPU, as experiments/estimate.py has it; 0 where that is nothing, or unknown."""
+    """What training takes on the GPU, as experiments/sweep/estimate.py has it; 0 where that is nothing, or unknown."""
 
     @property
     def fits(self) -> bool:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import clel
-from clel.files import naming_full_disk, write_atomically
-from clel.provenance import CODE, NOTE, code_version
+from clel.storage.atomic import naming_full_disk, write_atomically
+from clel.storage.provenance import CODE, NOTE, code_version
 
 ROOT = Path(clel.__file__).resolve().parent.parent
 

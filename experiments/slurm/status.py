@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clel.log import counted, duration
+from clel.storage.log import counted, duration
 from experiments.slurm import attempts
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.evidence import Evidence, Verdict, gather, judge, last_word

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from clel.data.registry import data_root
-from clel.metrics.cache import cache_root
-from clel.provenance import utc_now
+from clel.storage.cache import cache_root
+from clel.storage.provenance import utc_now
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.executor import Executor, Unread, cancel_named, words
-from experiments.slurm.options import PARALLEL, SlurmOptions
 from experiments.slurm.resources import Array, Resources
 from experiments.slurm.scheduler import cancel
 from experiments.slurm.sweep import JOBS, SETUP_FAILED, Sweep
 from experiments.slurm.task import Collect, Task
 from experiments.slurm.together import Together
+from experiments.sweep.slurm_options import PARALLEL, SlurmOptions
 
 NO_LIMIT = 1_000_000
 """Timeouts that submitit allows: it takes any job shorter than some ten minutes for timed out, so the task counts."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError, nearest
-from clel.files import write_atomically
-from clel.provenance import utc_now
+from clel.storage.atomic import write_atomically
+from clel.storage.provenance import utc_now
 
 SCHEMA = 1
 FILE, JOBS = "sweep.json", "jobs"

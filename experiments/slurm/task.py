@@ -23,7 +23,7 @@ from experiments.slurm import attempts
 from experiments.slurm.traces import FINAL, recorded, tail
 
 STOPS = (signal.SIGTERM, signal.SIGUSR2)
-BUSY, STOPPED = 75, tuple(128 + number for number in (signal.SIGINT, *STOPS))  # exit statuses of experiments.cell
+BUSY, STOPPED = 75, tuple(128 + number for number in (signal.SIGINT, *STOPS))  # exit statuses of experiments.runs.cell
 
 
 class RunFailed(RuntimeError):
@@ -105,7 +105,7 @@ class Task:
         """Start the child and wait for it; its exit status, negative for a signal."""
         if self.stopped:
             return STOPPED[0]
-        command = [sys.executable, "-m", "experiments.cell", self.folder, "--at", self.home]
+        command = [sys.executable, "-m", "experiments.runs.cell", self.folder, "--at", self.home]
         with open(folder / "output.log", "ab") as output:
             # else the last line would be the attempt's before, until the child has one
             with suppress(OSError):  # a full disk: the run says what of it was kept
@@ -168,7 +168,7 @@ class Task:
             f"started {self.requeues + 1} times by job {job} and still not at its end: its time limit, or preemption. "
             "What it saved stands: make resume goes on, with LIMIT_MINUTES=... for longer jobs or REQUEUES=... for more"
         )
-        command = [sys.executable, "-m", "experiments.cell", self.folder, "--at", self.home, "--give-up", reason]
+        command = [sys.executable, "-m", "experiments.runs.cell", self.folder, "--at", self.home, "--give-up", reason]
         with open(folder / "output.log", "ab") as output:
             subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
         attempts.ended(folder, job, attempts.GAVE_UP, reason)

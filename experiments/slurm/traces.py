@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from experiments.json_lines import json_lines
+from experiments.reading.json_lines import json_lines
 
 FINAL = ("ok", "diverged")
-"""Statuses of a record that stand (clel.record.FINAL)."""
+"""Statuses of a record that stand (clel.runs.record.FINAL)."""
 
 
 def recorded(folder: Path) -> tuple[str | None, str]:

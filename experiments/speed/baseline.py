@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError, differences
-from clel.files import read_json
-from clel.provenance import short_commit
+from clel.storage.atomic import read_json
+from clel.storage.provenance import short_commit
 from experiments.speed.machine import busy
 
 SCHEMA = 2

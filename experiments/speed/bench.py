@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError, require
-from clel.files import refuse_unwritable, write_atomically
-from clel.interrupt import launched
-from clel.log import plain
-from clel.run import choose_device
-from experiments.naming import OUT, PROJECT
+from clel.machine.signals import launched
+from clel.runs.config import choose_device
+from clel.storage.atomic import refuse_unwritable, write_atomically
+from clel.storage.log import plain
 from experiments.speed.baseline import in_words, loaded, merged, read_baseline, refuse_another_machine, rounds_of
 from experiments.speed.brought import brought
 from experiments.speed.machine import LoadWatch, busy, machine
 from experiments.speed.process import provenance_of_measurements
 from experiments.speed.profiles import LEAST
 from experiments.speed.regressions import comparison
+from experiments.sweep.naming import OUT, PROJECT
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("benchmarks", "tests/benchmarks")

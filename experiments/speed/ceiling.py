@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from clel.processor import multiplies_bfloat16
+from clel.machine.processor import multiplies_bfloat16
 from experiments.speed.profiles import Effort
 
 CHANNELS, SIDE, KERNEL = 256, 16, 3

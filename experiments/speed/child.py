@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from clel.config import to_dict
-from clel.files import write_atomically
-from clel.interrupt import leave_with_launcher
-from clel.log import plain
-from clel.provenance import provenance
+from clel.machine.signals import leave_with_launcher
+from clel.storage.atomic import write_atomically
+from clel.storage.log import plain
+from clel.storage.provenance import provenance
 from experiments.speed import measure
 from experiments.speed.job import read_job
 from experiments.speed.machine import machine

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments import published
-from experiments.numbers import number
-from experiments.published import Figures, Published
+from experiments.printing.numbers import number
+from experiments.reading import published
+from experiments.reading.published import Figures, Published
 
 CLAIMS = Path(__file__).with_name("claims.csv")
 PAPERS = "3x32x32"

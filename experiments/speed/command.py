@@ -12,9 +12,7 @@ from pathlib import Path
 import torch
 
 from clel.config import choose, require
-from clel.run import check_engine, choose_device, slug, with_engine
-from experiments.meaning import Meaning
-from experiments.naming import OUT, Named, in_order, names, with_most_seeds
+from clel.runs.config import check_engine, choose_device, slug, with_engine
 from experiments.speed.frame import CEILING, job_key
 from experiments.speed.job import Job
 from experiments.speed.launch import measured
@@ -27,6 +25,8 @@ from experiments.speed.rows import Row, ladder, speed_rows
 from experiments.speed.scaling import Point, points, scaling_jobs
 from experiments.speed.side_by_side import Throughput, throughputs
 from experiments.speed.work import stages_of
+from experiments.sweep.meaning import Meaning
+from experiments.sweep.naming import OUT, Named, in_order, names, with_most_seeds
 
 KEPT = "speed_memory.partial.json"
 """In a table's folder until all is measured: what an interrupted command goes on from."""

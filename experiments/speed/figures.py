@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from experiments.drawing import COLOURS, REFERENCE, log_distances, new_figure, with_legend
-from experiments.numbers import number as formatted
+from experiments.printing.drawing import COLOURS, REFERENCE, log_distances, new_figure, with_legend
+from experiments.printing.numbers import number as formatted
 from experiments.speed.scaling import AXES, QUANTITIES
 
 LEAST_SPAN = 4.0

@@ -10,9 +10,9 @@ import pandas as pd
 
 from baselines import METHODS
 from clel.data import ImageSpec
-from clel.run import Methods
-from experiments import published
-from experiments.published import Figures
+from clel.runs.config import Methods
+from experiments.reading import published
+from experiments.reading.published import Figures
 from experiments.speed.numbers import ceiling, other_sizes, schedule_hours, stage_numbers, together
 from experiments.speed.rows import Row, schedule
 from experiments.speed.work import stages_of

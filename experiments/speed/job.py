@@ -10,8 +10,8 @@ from typing import Any
 
 from baselines import METHODS
 from clel.config import choose, from_dict, to_dict
-from clel.files import write_atomically
-from clel.run import Methods, Run
+from clel.runs.config import Methods, Run
+from clel.storage.atomic import write_atomically
 from experiments.speed.profiles import LEAST, Effort
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError, to_dict
-from clel.files import read_json, write_atomically
-from clel.interrupt import launched
-from clel.log import Progress, plain
+from clel.machine.signals import launched
+from clel.storage.atomic import read_json, write_atomically
+from clel.storage.log import Progress, plain
 from experiments.speed.job import Job, write_job
 from experiments.speed.machine import LoadWatch
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from clel.processor import NATIVE, cpu_flags
-from clel.provenance import device_name
-from clel.resources import Others
-from experiments.local import available_cores
+from clel.machine.costs import Others
+from clel.machine.processor import NATIVE, cpu_flags
+from clel.storage.provenance import device_name
+from experiments.sweep.local import available_cores
 
 IDLE = 0.1
 """Cores that other programs may keep busy, on average, on a machine that counts as quiet."""
@@ -42,7 +42,7 @@ class LoadWatch:
     """Load averages before and after, and how many cores other programs kept busy in between.
 
     The load average counts this program's own threads, and those that just ended; `others` does not
-    (clel.resources.Others). None where nothing tells.
+    (clel.machine.costs.Others). None where nothing tells.
     """
 
     def __init__(self) -> None:

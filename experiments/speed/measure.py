@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from baselines import METHODS
-from clel.engine import FallbackWarning
-from clel.log import plain
-from clel.resources import now, peak_memory
+from clel.chains.switches import FallbackWarning
+from clel.machine.costs import now, peak_memory
+from clel.storage.log import plain
 from experiments.speed.ceiling import Product, products
 from experiments.speed.flops import FlopCount
 from experiments.speed.job import Job

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch.nn.functional import conv2d
 
-from clel.resources import peak_memory
+from clel.machine.costs import peak_memory
 
 SHARE = 0.9
 """Of the memory that is free, what a measurement may take before it counts as out of memory."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clel.stages import Stage
+from clel.methods.stages import Stage
 
 HOUR = 3600.0
 

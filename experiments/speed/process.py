@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from clel.allocator import let_engines_tune, tune_allocator
-from clel.processor import float32_means_float32
-from clel.provenance import provenance
+from clel.machine.allocator import let_engines_tune, tune_allocator
+from clel.machine.processor import float32_means_float32
+from clel.storage.provenance import provenance
 
 
 def as_in_training(engine: str | None = "fast") -> None:
@@ -19,5 +19,5 @@ def as_in_training(engine: str | None = "fast") -> None:
 
 
 def provenance_of_measurements(device: torch.device) -> dict[str, Any]:
-    """clel.provenance of what processes with these settings measure, for the command that starts them."""
+    """clel.storage.provenance of what processes with these settings measure, for the command that starts them."""
     return provenance(device) | {"tf32": False, "allocator": "each engine's own settings"}

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError
-from clel.files import read_json, write_atomically
-from clel.log import plain
+from clel.storage.atomic import read_json, write_atomically
+from clel.storage.log import plain
 
 SCHEMA = 1
 NAME = "speed_memory.json"

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from clel.data import ImageSpec
-from clel.files import naming_damage, write_atomically
-from clel.provenance import short_commit
-from clel.run import Run
-from experiments.drawing import png
-from experiments.markup import escape_markdown, latex_comment, titled, to_latex, to_markdown
+from clel.runs.config import Run
+from clel.storage.atomic import naming_damage, write_atomically
+from clel.storage.provenance import short_commit
+from experiments.printing.drawing import png
+from experiments.printing.markup import escape_markdown, latex_comment, titled, to_latex, to_markdown
 from experiments.speed import figures
 from experiments.speed.claims import PAPERS, load_claims, sentences, sizes
 from experiments.speed.frame import CEILING, speed_frame

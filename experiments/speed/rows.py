@@ -15,8 +15,8 @@ from typing import Any
 
 from baselines import METHODS
 from clel.config import ConfigError, choose, from_dict, to_dict
-from clel.run import Methods, Run, resolve
-from experiments.grid import PROFILES, table1_cells
+from clel.runs.config import Methods, Run, resolve
+from experiments.sweep.grid import PROFILES, table1_cells
 
 LADDER = Path(__file__).with_name("ladder.csv")
 IN_PROPORTION = ("contrastive_batch_size",)

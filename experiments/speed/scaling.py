@@ -16,12 +16,12 @@ import numpy as np
 from baselines import METHODS
 from clel.config import ConfigError, choose, identity
 from clel.data import ImageSpec
-from clel.run import Methods, Run, resolve
-from experiments.estimate import with_steps
+from clel.runs.config import Methods, Run, resolve
 from experiments.speed.job import Job
 from experiments.speed.numbers import stage_numbers
 from experiments.speed.profiles import LEAST, Effort
 from experiments.speed.rows import changed, with_batch
+from experiments.sweep.estimate import with_steps
 
 SCALING = Path(__file__).with_name("scaling.csv")
 AXES = {"batch": "batch", "side": "image side", "steps": "Langevin steps", "width": "width, × the preset's"}

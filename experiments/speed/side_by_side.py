@@ -14,17 +14,17 @@ from typing import Any
 
 import torch
 
-from clel.files import write_atomically
-from clel.interrupt import launched, leave_with_launcher
-from clel.log import Progress
-from clel.resources import now
-from experiments.local import available_cores
-from experiments.markup import DASH, Footnotes, Grid, Header, Text
+from clel.machine.costs import now
+from clel.machine.signals import launched, leave_with_launcher
+from clel.storage.atomic import write_atomically
+from clel.storage.log import Progress
+from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.speed.job import Job, read_job, write_job
 from experiments.speed.launch import last_lines
 from experiments.speed.process import as_in_training
 from experiments.speed.rows import Row
 from experiments.speed.work import Work
+from experiments.sweep.local import available_cores
 
 NUMBERS = (1, 2, 4, 8)
 """Runs side by side."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import published
-from experiments.markup import DASH, Footnotes, Grid, Header, Text
-from experiments.numbers import number
-from experiments.published import Figures
+from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
+from experiments.printing.numbers import number
+from experiments.reading import published
+from experiments.reading.published import Figures
 from experiments.speed.claims import estimate, size_changes
 from experiments.speed.scaling import AXES, QUANTITIES
 

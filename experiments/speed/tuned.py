@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clel.interrupt import leave_with_launcher
+from clel.machine.signals import leave_with_launcher
 from experiments.speed.process import as_in_training
 
 

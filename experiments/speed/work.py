@@ -9,17 +9,17 @@ from typing import Any
 import torch
 
 from baselines import METHODS
+from clel.chains.switches import Engine, Switches, engine_of, switches
 from clel.config import choose
 from clel.data import Images, ImageSpec
-from clel.engine import Engine, Switches, engine_of, switches
-from clel.method import Method
-from clel.networks import parameter_count
+from clel.machine.costs import now
+from clel.methods.method import Method
+from clel.methods.stages import Stage
+from clel.networks.layers import parameter_count
 from clel.random import stream
-from clel.resources import now
-from clel.run import Methods, Run, build, with_engine
-from clel.stages import Stage
-from clel.trainer import Trainer
-from experiments.estimate import with_steps
+from clel.runs.config import Methods, Run, build, with_engine
+from clel.training.trainer import Trainer
+from experiments.sweep.estimate import with_steps
 
 PLAIN_ENGINE: Engine = "float32"
 """Calls every operation from Python, where it can be counted; a captured graph replays them unseen."""

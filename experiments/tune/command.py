@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import choose, from_dict, require, to_dict
-from clel.files import refuse_unwritable, write_atomically
-from clel.run import slug
-from experiments.drawing import png
-from experiments.grid import Cell
-from experiments.launch import finished, prepare
-from experiments.launching import CLUSTERS, Launching, run_on_this_machine
-from experiments.markup import latex_comment, titled, to_latex, to_markdown
-from experiments.meaning import Meaning, absolute
-from experiments.naming import OUT, in_order, names
-from experiments.plan import describe
+from clel.runs.config import slug
+from clel.storage.atomic import refuse_unwritable, write_atomically
+from experiments.plan.plan import describe
+from experiments.printing.drawing import png
+from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.slurm import plan
 from experiments.slurm.launch import Table, launch
-from experiments.store import load_cells
+from experiments.sweep.grid import Cell
+from experiments.sweep.launch import finished, prepare
+from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
+from experiments.sweep.meaning import Meaning, absolute
+from experiments.sweep.naming import OUT, in_order, names
+from experiments.sweep.store import load_cells
 from experiments.tune.figure import trials_figure
 from experiments.tune.grids import trial_cells
 from experiments.tune.table import about, by_method, trials_grid

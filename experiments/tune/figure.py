@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from baselines import METHODS
-from clel.run import resolve
-from experiments.drawing import COLOURS
-from experiments.grid import PROFILES
+from clel.runs.config import resolve
+from experiments.printing.drawing import COLOURS
+from experiments.sweep.grid import PROFILES
+from experiments.sweep.variants import value_of
 from experiments.tune.grids import GRIDS
 from experiments.tune.table import by_method
 from experiments.tune.trials import Scored, best
-from experiments.variants import value_of
 
 
 def trials_figure(rows: Sequence[Scored], profile: str) -> Figure:

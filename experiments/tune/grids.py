@@ -15,11 +15,11 @@ from typing import Any
 from baselines import METHODS
 from clel.config import choose
 from clel.data.side import at_side
-from clel.feature_choice import settled
-from clel.length import scaled
-from clel.run import Methods, resolve
-from experiments.grid import PROFILES, Cell, seeded
-from experiments.variants import Changes, Setting, changed, combinations, label, words
+from clel.evaluation.feature_choice import settled
+from clel.runs.config import Methods, resolve
+from clel.training.length import scaled
+from experiments.sweep.grid import PROFILES, Cell, seeded
+from experiments.sweep.variants import Changes, Setting, changed, combinations, label, words
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Trying:
 
     Attributes:
         seeds: of each trial. Tables count from 0.
-        length: share of the preset's iterations; all of its lengths are scaled alike (clel/length.py).
+        length: share of the preset's iterations; all of its lengths are scaled alike (clel/training/length.py).
     """
 
     seeds: tuple[int, ...] = (100, 101, 102)

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 
 from baselines import METHODS
-from experiments.grid import Cell
-from experiments.headings import data_title
-from experiments.markup import DASH, Footnotes, Grid, Header, Text
-from experiments.numbers import number
+from experiments.printing.headings import data_title
+from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
+from experiments.printing.numbers import number
+from experiments.sweep.grid import Cell
 from experiments.tune.grids import GRIDS, at_trial, trying_of
 from experiments.tune.trials import Scored, best
 

@@ -9,10 +9,9 @@ from statistics import mean, stdev
 from typing import Any
 
 from clel.config import ConfigError, identity
-from experiments.csv_rows import csv_rows, lines_as_csv
-from experiments.grid import Cell
-from experiments.plan import by_row
-from experiments.store import Run
+from experiments.reading.csv_rows import csv_rows, lines_as_csv
+from experiments.sweep.grid import Cell
+from experiments.sweep.store import Run, by_row
 
 KEPT = Path(__file__).parents[1] / "tuning.csv"
 """The project's own trials."""

@@ -13,8 +13,8 @@ from torch import nn
 from baselines.clipped_adam import clip_before_steps
 from baselines.igebm import IGEBM
 from clel import TrainConfig, Trainer
-from clel.langevin import BufferConfig
-from tests.clel.trainer_process import small_images
+from clel.chains.langevin import BufferConfig
+from tests.clel.training.trainer_process import small_images
 
 
 def test_the_step_about_to_be_taken_counts() -> None:

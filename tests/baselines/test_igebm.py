@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from baselines.igebm import IGEBM, Block, IGEBMConfig, IGEBMNetwork
+from clel.chains.langevin import BufferConfig, LangevinConfig
 from clel.config import ConfigError
 from clel.data import ImageSpec
-from clel.langevin import BufferConfig, LangevinConfig
 
 RGB8 = ImageSpec(3, 8, (0.5, 0.25, 0.75), (0.25, 0.5, 0.125))
 SMALL = IGEBMConfig(

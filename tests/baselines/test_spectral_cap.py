@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from baselines.spectral_cap import capped, normalised
-from clel.average import Average, refresh_parametrizations
-from clel.frozen import FrozenView
-from clel.pieces import InPieces
+from clel.networks.frozen import FrozenView
+from clel.networks.pieces import InPieces
+from clel.training.average import Average, refresh_parametrizations
 
 
 def raw(conv: nn.Module) -> Tensor:

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clel.average import Average
-from clel.clel import CLEL
+from clel.chains.switches import Switches
 from clel.data import ImageSpec
-from clel.engine import Switches
-from clel.networks import EncoderConfig
-from clel.resources import now
+from clel.machine.costs import now
+from clel.methods.clel import CLEL
+from clel.networks.encoder import EncoderConfig
+from clel.training.average import Average
 from experiments.speed.profiles import COLOUR32, DIGITS, LEAST
 
 CPU = torch.device("cpu")

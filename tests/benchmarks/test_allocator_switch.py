@@ -1,4 +1,4 @@
-"""What the allocator's settings bring (clel/allocator.py): a process with them against one without, in turn."""
+"""What the allocator's settings bring (clel/machine/allocator.py): a process with them against one without, in turn."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.plain import PlainEBM
-from clel.engine import switches
-from clel.graph import Recordings, cuda_graph
+from clel.chains.cuda_graph import Recordings, cuda_graph
+from clel.chains.switches import switches
 from tests.benchmarks.switched import Bench, alternate, images, seeded
 
 CHANNELS = 64

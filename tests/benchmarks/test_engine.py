@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from baselines.plain import PlainConfig, PlainEBM
+from clel.chains.langevin import BufferConfig, LangevinConfig, input_gradient, langevin
 from clel.data import ImageSpec
-from clel.energy import norm_energy
-from clel.frozen import FrozenView
-from clel.langevin import BufferConfig, LangevinConfig, input_gradient, langevin
-from clel.networks import NetworkConfig
+from clel.methods.spherical_energy import norm_energy
+from clel.networks.energy_network import NetworkConfig
+from clel.networks.frozen import FrozenView
 from tests.benchmarks.switched import Bench, alternate
 
 SPEC = ImageSpec(1, 8, (0.3,), (0.35,))

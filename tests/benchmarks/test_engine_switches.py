@@ -1,4 +1,4 @@
-"""What each switch of clel/engine.py brings: CLEL's small network at 3x32x32 with 64 chains, off against on.
+"""What each switch of clel/chains/switches.py brings: CLEL's small network at 3x32x32 with 64 chains, off against on.
 
 Off and on alternate in one process, and the rounds of a benchmark are those of on; extra_info has the shortest of each
 and their ratios, in seconds on the wall and, on the CPU, of processor, which other people's load disturbs less. `make
@@ -15,15 +15,15 @@ import pytest
 import torch
 
 from baselines.plain import PlainEBM
-from clel.average import Average
-from clel.clel import CLEL
-from clel.engine import Engine, Switches, switches
-from clel.resources import now
+from clel.chains.switches import Engine, Switches, switches
+from clel.machine.costs import now
+from clel.methods.clel import CLEL
+from clel.training.average import Average
 from tests.benchmarks.switched import RECORDED, WHOLE, Bench, alternate, chain, iteration, losses
 from tests.benchmarks.worker import engines, in_turn
 
 HALF = torch.bfloat16
-pytestmark = pytest.mark.filterwarnings("error::clel.engine.FallbackWarning")  # what is on has to be on
+pytestmark = pytest.mark.filterwarnings("error::clel.chains.switches.FallbackWarning")  # what is on has to be on
 
 Pair = tuple[Switches | Engine, Switches | Engine]
 """Off and on. What an engine is depends on the device, and may be found out by timing, so that it is named here."""

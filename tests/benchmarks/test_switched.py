@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from baselines.plain import PlainEBM
-from clel.clel import CLEL
-from clel.pieces import InPieces
+from clel.methods.clel import CLEL
+from clel.networks.pieces import InPieces
 from tests.benchmarks.switched import Bench, alternate, build
 from tests.benchmarks.test_engine_switches import pieces
 from tests.benchmarks.worker import Worker

@@ -1,4 +1,4 @@
-"""What it takes that threads sleep while they wait (clel/threads.py), and what it brings beside other work.
+"""What it takes that threads sleep while they wait (clel/machine/threads.py), and what it brings beside other work.
 
 Two processes in turn, one whose threads spin as the runtime has it and one whose threads sleep, both with the settings
 of a training. `idle` means something on a machine that does nothing else; `beside` brings its own other work, a process
@@ -14,9 +14,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from clel.allocator import ENGINES
-from clel.resources import Others
-from clel.threads import POLICY
+from clel.machine.allocator import ENGINES
+from clel.machine.costs import Others
+from clel.machine.threads import POLICY
 from tests.benchmarks.switched import Bench, alternate
 from tests.benchmarks.worker import Worker, in_turn
 

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from clel.allocator import ENGINES, let_engines_tune, tune_allocator
-from clel.threads import SAID_BY
+from clel.machine.allocator import ENGINES, let_engines_tune, tune_allocator
+from clel.machine.threads import SAID_BY
 
 ROOT = Path(__file__).resolve().parents[2]
 TUNED_BY = ("MALLOC_", "THP_MEM_ALLOC_ENABLE")
@@ -108,8 +108,8 @@ def main(allocator: str, work: str, size: str, engine: str) -> None:
     # torch makes its first tensors here, after the settings
     import torch
 
-    from clel.clel import CLEL
-    from clel.engine import switches
+    from clel.chains.switches import switches
+    from clel.methods.clel import CLEL
     from tests.benchmarks.switched import CPU, STEPS, WHOLE, build, chain, digits, iteration, losses, threads
 
     full = size == "full"

@@ -24,8 +24,8 @@ from clel.config import (
     nearest,
     to_dict,
 )
-from clel.run import Run, load_config, resolve, save_config
-from clel.settings import EvaluateConfig, TrainConfig
+from clel.methods.settings import EvaluateConfig, TrainConfig
+from clel.runs.config import Run, load_config, resolve, save_config
 
 
 @dataclass(frozen=True)

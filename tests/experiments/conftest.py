@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clel.record import write_record
+from clel.runs.record import write_record
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,18 @@ import pandas as pd
 import pytest
 
 from clel.config import ConfigError
-from clel.log import shown_notices
-from experiments.__main__ import main
+from clel.storage.log import shown_notices
 from experiments.ablations import measure
 from experiments.ablations.command import Ablations, AblationsOptions
 from experiments.ablations.results import aurocs_of, beside_default, results
 from experiments.ablations.rows import BETAS, STUDIES, cells_of, chosen, studies
 from experiments.ablations.table import about, study_grid, words
-from experiments.artefacts import artefact_of
-from experiments.grid import PROFILES, table1_cells
+from experiments.cli import main
+from experiments.commands.artefacts import artefact_of
 from experiments.measured.artefact import Found
-from experiments.published import load_published
-from experiments.store import Run as Stored
+from experiments.reading.published import load_published
+from experiments.sweep.grid import PROFILES, table1_cells
+from experiments.sweep.store import Run as Stored
 
 ALL = tuple(STUDIES)
 

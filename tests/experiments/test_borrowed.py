@@ -15,11 +15,11 @@ import torch
 
 from baselines import METHODS
 from clel.config import ConfigError
-from clel.run import load_config, save_config
-from experiments.__main__ import main
+from clel.runs.config import load_config, save_config
 from experiments.borrowed import child, command, pack
 from experiments.borrowed.child import Drawn, halved
 from experiments.borrowed.command import GpuNatural, cells_of
+from experiments.cli import main
 
 SMOKE = ["gpu-natural", "--profile", "smoke", "--device", "cpu"]
 

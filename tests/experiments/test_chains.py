@@ -14,23 +14,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from clel import CLEL, Trainer, checkpoint
+from clel import CLEL, Trainer
+from clel.chains.langevin import langevin
 from clel.config import ConfigError, to_dict
-from clel.langevin import langevin
+from clel.features.reference import Reference
 from clel.metrics import Moments
 from clel.random import stream
-from clel.reference import Reference
-from experiments import __main__ as program
-from experiments import local
-from experiments.drawing import png
-from experiments.study import measure, settings
-from experiments.study.command import Chains, chains_cells
-from experiments.study.figure import chains_figure
-from experiments.study.rows import load_rows
-from experiments.study.table import chains_table, spread
-from experiments.study.trainer import StudyTrainer
-from tests.clel.test_trainer import equal
-from tests.clel.trainer_process import TRAIN, small_config, small_images
+from clel.storage import checkpoint
+from experiments import cli as program
+from experiments.chains.command import Chains, chains_cells
+from experiments.chains.figure import chains_figure
+from experiments.chains.rows import load_rows
+from experiments.chains.table import chains_table, spread
+from experiments.printing.drawing import png
+from experiments.runs.chains import measure, settings
+from experiments.runs.chains.trainer import StudyTrainer
+from experiments.sweep import local
+from tests.clel.training.test_trainer import equal
+from tests.clel.training.trainer_process import TRAIN, small_config, small_images
 
 SHORT = replace(TRAIN, iterations=12, evaluate_every=0, sample_every=0)
 HALF_LIVES = (0.0, 16.0, 40.0)

@@ -14,13 +14,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from clel import cli
-from clel.attributes import shown
+from clel.commands import cli
 from clel.config import ConfigError
-from clel.data import DataError, Images, shapes
-from clel.data.shapes import ATTRIBUTES
-from clel.metrics import classifier, spaces
-from experiments.artefacts import artefact_of
+from clel.data import DataError, Images
+from clel.data.sets import shapes
+from clel.data.sets.shapes import ATTRIBUTES
+from clel.features import classifier, spaces
+from clel.sampling.attributes import shown
+from experiments.commands.artefacts import artefact_of
 from experiments.compositional.asked import DATA, SHAPES, composed_of, conditions, read, subsets, triples_of
 from experiments.compositional.command import ARTEFACT
 from experiments.compositional.judge import judge_of
@@ -31,8 +32,8 @@ from experiments.compositional.settings import MARGIN, Drawing, Protocol, best, 
 from experiments.compositional.settings import read as read_kept
 from experiments.compositional.table import by_attribute, by_number, figure_4b, probed_values
 from experiments.measured.artefact import Found
-from experiments.published import reported
-from experiments.store import Run
+from experiments.reading.published import reported
+from experiments.sweep.store import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore::clel.metrics.frechet.SingularCovariance")
 TRIPLE = ("red", "small", "dark")
@@ -276,7 +277,7 @@ class FewFeatures:
 @pytest.mark.usefixtures("quickly")
 def test_a_walk_on_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """CelebA's preparation, preset and judge on a few made-up files."""
-    from tests.data.celeba_files import write_celeba
+    from tests.clel.data.celeba_files import write_celeba
 
     monkeypatch.setenv("CLEL_DATA", str(tmp_path / "data"))
     write_celeba(tmp_path / "data" / "celeba64", monkeypatch)
@@ -292,7 +293,7 @@ def test_a_walk_on_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.usefixtures("quickly")
 def test_faces_without_their_attributes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.data.celeba_files import write_celeba
+    from tests.clel.data.celeba_files import write_celeba
 
     monkeypatch.setenv("CLEL_DATA", str(tmp_path / "data"))
     write_celeba(tmp_path / "data" / "celeba64", monkeypatch, attributes=False)

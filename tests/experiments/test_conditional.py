@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import torch
 
-from clel.conditional import Guidance
 from clel.config import ConfigError
 from clel.data import load
-from experiments.__main__ import main
+from clel.sampling.conditional import Guidance
+from experiments.cli import main
 from experiments.conditional import settings
 from experiments.conditional.command import CONDITIONAL, ConditionalOptions
 from experiments.conditional.judge import judge_of

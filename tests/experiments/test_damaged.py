@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 
 from clel.config import ConfigError
-from clel.interrupt import LAUNCHER
-from experiments import local, variables
+from clel.machine.signals import LAUNCHER
+from experiments import variables
+from experiments.chains.rows import load_rows
 from experiments.conditional.settings import Line, read
-from experiments.csv_rows import csv_rows
 from experiments.engines.runs import read_runs
-from experiments.grid import table1_cells
+from experiments.reading.csv_rows import csv_rows
 from experiments.slurm.sweep import FILE, load_sweep
 from experiments.speed.launch import _read_kept
 from experiments.speed.records import read_records
-from experiments.study.rows import load_rows
+from experiments.sweep import local
+from experiments.sweep.grid import table1_cells
 from experiments.tune.trials import COLUMNS, read_trials
 from tests.experiments.conftest import FakeStore
 

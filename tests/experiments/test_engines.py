@@ -11,13 +11,13 @@ import pytest
 from scipy import stats
 
 from clel.config import ConfigError
-from clel.run import with_engine
-from experiments.__main__ import main
+from clel.runs.config import with_engine
+from experiments.cli import main
 from experiments.engines.compare import AGREE, DIFFER, UNDECIDED, compare, outcome
 from experiments.engines.runs import read_runs
-from experiments.grid import table1_cells
-from experiments.markup import standalone
-from experiments.store import Run, frame, settings
+from experiments.printing.markup import standalone
+from experiments.sweep.grid import table1_cells
+from experiments.sweep.store import Run, frame, settings
 
 CLEL, PLAIN = "clel:quick", "plain:quick"
 DISTANCES = {"fast": {CLEL: (0.2, 0.3, 0.4), PLAIN: (0.5, 0.6, 0.7)}}
@@ -26,7 +26,7 @@ DISTANCES["exact"] = {CLEL: (0.25, 0.3, 0.5), PLAIN: (0.9, 1.0, 1.1)}
 
 def record(cell: Any, distance: float, seconds: float, **changes: Any) -> dict[str, Any]:
     """As a run of the cell would leave it, as far as runs.csv has it."""
-    from clel.record import blank_record
+    from clel.runs.record import blank_record
 
     run = cell.run
     fields = {"method": run.method, "preset": run.preset} if hasattr(run, "method") else {"method": cell.row}

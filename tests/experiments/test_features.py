@@ -11,8 +11,8 @@ import torch
 
 from clel.config import ConfigError
 from clel.data import Images
-from clel.metrics import lite0
-from clel.metrics.lite0 import SIDE, lite0_space
+from clel.features.lite0 import SIDE, lite0_space
+from clel.networks import lite0
 from experiments.features import command
 from experiments.features.command import Features, main
 from experiments.features.ladders import CLEAN, LADDERS, pool_of, rungs

@@ -16,14 +16,15 @@ import pytest
 import torch.nn.functional as F
 
 from baselines import METHODS
-from clel import feature_choice
-from clel.metrics.inception import inception_space
-from clel.metrics.lite0 import lite0_space
-from clel.metrics.spaces import FEATURES
-from clel.run import resolve
-from experiments import grid, table1
-from experiments.__main__ import main
-from experiments.grid import PROFILES
+from clel.evaluation import feature_choice
+from clel.features.inception import inception_space
+from clel.features.lite0 import lite0_space
+from clel.features.spaces import FEATURES
+from clel.runs.config import resolve
+from experiments.cli import main
+from experiments.sweep import grid
+from experiments.sweep.grid import PROFILES
+from experiments.table1 import command as table1
 from tests.few import Few
 from tests.inception_files import write_state_dict
 

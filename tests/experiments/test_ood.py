@@ -17,13 +17,11 @@ from torch import Tensor
 from baselines import METHODS
 from clel.config import ConfigError
 from clel.data import DataError, Images, load
-from clel.method import Method
+from clel.methods.method import Method
 from clel.random import stream
-from clel.trained import load_trained
-from experiments.__main__ import main
-from experiments.artefacts import MEASURED
-from experiments.grid import table1_cells
-from experiments.markup import to_latex, to_markdown
+from clel.runs.load import load_trained
+from experiments.cli import main
+from experiments.commands.artefacts import MEASURED
 from experiments.measured.artefact import Found
 from experiments.measured.kept import path_of
 from experiments.ood import command, sets
@@ -59,7 +57,9 @@ from experiments.ood.preparations import PREPARATIONS, SIGMA, Prepared, centred,
 from experiments.ood.rows import as_frame, block_means, measured_sets
 from experiments.ood.sets import SETS, available, fitted, inside, is_near, prepared, same, usual
 from experiments.ood.table import reported_grid, sets_grid, summary_grid
-from experiments.store import Run as Stored
+from experiments.printing.markup import to_latex, to_markdown
+from experiments.sweep.grid import table1_cells
+from experiments.sweep.store import Run as Stored
 
 GENERATOR = torch.Generator().manual_seed(0)
 

@@ -12,16 +12,16 @@ import pytest
 
 from baselines import METHODS
 from clel.config import ConfigError, identity
-from clel.run import Run, resolve
-from experiments.artefacts import artefact_of
-from experiments.store import Run as Stored
+from clel.runs.config import Run, resolve
+from experiments.commands.artefacts import artefact_of
+from experiments.sweep.store import Run as Stored
+from experiments.sweep.variants import value_of
 from experiments.tune import command
 from experiments.tune.command import Tune
 from experiments.tune.figure import trials_figure
 from experiments.tune.grids import EVENING, GRIDS, QUICK, at_trial, trial_cells, trying_of
 from experiments.tune.table import about, by_method, trials_grid
 from experiments.tune.trials import KEPT, Trial, as_csv, best, kept_of, read_trials, scored, trial_of
-from experiments.variants import value_of
 
 KEPT_OF = (("quick", None), ("evening", "cifar10_jpeg"))
 """Profile and data set of the project's own trials."""
@@ -178,7 +178,7 @@ def test_a_sweep_of_trials_is_made_again_from_its_options(tmp_path: Path) -> Non
     artefact = artefact_of(kept)
     again = artefact.restored(kept, tmp_path)
     assert [c.run_name for c in artefact.cells_of(again)] == [c.run_name for c in command.cells_of(options)]
-    assert artefact_of({}).__name__ == "experiments.table1"  # type: ignore[attr-defined]
+    assert artefact_of({}).__name__ == "experiments.table1.command"  # type: ignore[attr-defined]
     with pytest.raises(ConfigError, match="did you mean 'tune'"):
         artefact_of({"artefact": "tnue"})
 

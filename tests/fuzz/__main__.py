@@ -16,14 +16,14 @@ import torch
 import tyro
 
 from baselines import METHODS
-from clel.checkpoint import CheckpointError
 from clel.config import ConfigError
 from clel.data import DataError
-from clel.execute import execute
-from clel.interrupt import Interrupted
-from clel.lock import Busy
-from clel.run import Run, resolve
-from clel.settings import TrainConfig
+from clel.machine.signals import Interrupted
+from clel.methods.settings import TrainConfig
+from clel.runs.config import Run, resolve
+from clel.runs.execute import execute
+from clel.storage.checkpoint import CheckpointError
+from clel.storage.lock import Busy
 from tests.fuzz import damage, kills, options
 from tests.fuzz.judge import Try
 

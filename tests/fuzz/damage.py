@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from baselines import METHODS
-from clel.cli import main
+from clel.commands.cli import main
 from clel.data import load
-from clel.run import Run
-from experiments.external import load_external
+from clel.runs.config import Run
+from experiments.runs.external import load_external
 from tests.fuzz.judge import Try, ended
 
 JUNK = (

@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from clel import checkpoint
-from clel.record import read_record
-from clel.run import Run
+from clel.runs.config import Run
+from clel.runs.record import read_record
+from clel.storage import checkpoint
 from tests.fuzz.judge import LONGEST, Try
 
 CALLS = ("replace", "rename", "fsync", "open", "unlink", "mkdir")

@@ -10,11 +10,11 @@ from typing import Any
 import tyro
 
 from baselines import METHODS
-from clel.cli import main
+from clel.commands.cli import main
 from clel.config import to_dict
-from clel.run import resolve
-from experiments.__main__ import COMMANDS
-from experiments.launching import refuse
+from clel.runs.config import resolve
+from experiments.cli import COMMANDS
+from experiments.sweep.launching import refuse
 from experiments.targets import TARGETS
 from experiments.variables import VARIABLES, VariableError, arguments
 from tests.fuzz.judge import Try, ended

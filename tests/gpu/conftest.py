@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clel import processor
+from clel.machine import processor
 from tests.gpu.small import GPU
 
 

@@ -17,10 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from baselines import METHODS
 from baselines.igebm import IGEBM
 from clel import TrainConfig, Trainer
-from clel.augment import STRONG
+from clel.chains.langevin import LangevinConfig
+from clel.chains.switches import Switches, switches
 from clel.data import Images, ImageSpec
-from clel.engine import Switches, switches
-from clel.langevin import LangevinConfig
+from clel.data.augment import STRONG
 from clel.random import stream
 
 GPU = pytest.param("cuda", marks=pytest.mark.gpu)

@@ -12,9 +12,9 @@ from torch.nn.functional import cosine_similarity
 
 from baselines.igebm import IGEBM
 from baselines.plain import PlainEBM
+from clel.chains.switches import Switches
 from clel.data import ImageSpec
-from clel.engine import Switches
-from clel.networks import NETWORKS
+from clel.networks.energy_network import NETWORKS
 from tests.gpu.small import CPU, SPEC, build, on_gpu, smooth
 
 FAST = Switches(by_hand=True, channels_last=True, chain_dtype=torch.bfloat16)

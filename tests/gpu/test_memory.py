@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from baselines.plain import PlainEBM
-from clel.clel import CLEL
-from clel.langevin import langevin
-from clel.method import Method
-from clel.networks import NETWORKS, EncoderConfig
-from clel.resources import now, peak_memory
+from clel.chains.langevin import langevin
+from clel.machine.costs import now, peak_memory
+from clel.methods.clel import CLEL
+from clel.methods.method import Method
+from clel.networks.encoder import EncoderConfig
+from clel.networks.energy_network import NETWORKS
 from tests.gpu.small import CHAIN, SPEC, build, on_gpu, seeded, with_graphs
 
 LARGER = replace(SPEC, size=32)

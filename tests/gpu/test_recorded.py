@@ -14,7 +14,7 @@ from torch import Tensor
 
 from baselines.igebm import IGEBM
 from baselines.plain import PlainEBM
-from clel.clel import CLEL
+from clel.methods.clel import CLEL
 from tests.gpu.small import CHAIN, CHUNK, CPU, STEPS, build, on_gpu, seeded, with_graphs
 
 NEAR = {"float32": 1e-3, "fast": 0.1}

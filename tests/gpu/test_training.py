@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from baselines import METHODS
-from clel import Trainer, checkpoint
-from clel.run import engines, resolve
-from clel.sampling import draw
-from clel.settings import EvaluateConfig
+from clel import Trainer
+from clel.methods.settings import EvaluateConfig
+from clel.runs.config import engines, resolve
+from clel.sampling.fresh import draw
+from clel.storage import checkpoint
 from tests.gpu.small import CPU, on_gpu, seeded, trainer
 
 CASES: list[tuple[str, str | None]] = [

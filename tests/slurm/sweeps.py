@@ -63,9 +63,9 @@ class Tree:
         for name, text in ((f"experiments/{name}", text) for name, text in added.items()):
             with open(folder / name, "a") as file:
                 file.write(text)
-        with open(folder / "clel/trainer.py", "a") as file:
+        with open(folder / "clel/training/trainer.py", "a") as file:
             file.write(PAUSE)
-        quick = folder / "clel/quick.py"
+        quick = folder / "clel/methods/quick.py"
         assert SHORT_CHAINS[0] in quick.read_text()
         quick.write_text(quick.read_text().replace(*SHORT_CHAINS))
         cache = os.environ.get("CLEL_CACHE") or str(ROOT / "cache")
@@ -143,7 +143,7 @@ def training_process(folder: Path) -> int | None:
             words = (place / "cmdline").read_bytes().split(b"\0")
         except (OSError, NotADirectoryError):
             continue
-        if b"experiments.cell" in words and str(folder).encode() in words:
+        if b"experiments.runs.cell" in words and str(folder).encode() in words:
             return int(place.name)
     return None
 

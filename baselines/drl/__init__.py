@@ -1,0 +1,1 @@
+"""Diffusion recovery likelihood (DRL)."""

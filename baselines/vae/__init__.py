@@ -1,0 +1,1 @@
+"""The VAE of VAEBM, a method of its own."""

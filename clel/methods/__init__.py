@@ -1,0 +1,1 @@
+"""What is trained: the contract of a method, EBMs with a replay buffer, CLEL, and their settings."""

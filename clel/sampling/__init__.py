@@ -1,0 +1,1 @@
+"""Samples of a trained method: fresh, or towards classes, images and attributes."""

@@ -1,0 +1,1 @@
+"""A card for minutes: train and sample there, measure elsewhere."""

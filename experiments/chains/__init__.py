@@ -1,0 +1,1 @@
+"""Chains followed for many steps, under several protocols."""

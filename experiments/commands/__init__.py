@@ -1,0 +1,1 @@
+"""Commands on what was submitted or made, and the table of artefacts."""

@@ -1,0 +1,1 @@
+"""Engines compared on finished runs."""

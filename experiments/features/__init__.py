@@ -1,0 +1,1 @@
+"""The check of a feature space: ladders of corruptions."""

@@ -1,0 +1,1 @@
+"""What a table will take: time, memory, disk."""

@@ -1,0 +1,1 @@
+"""Numbers as text, tables and figures; what others have published."""

@@ -1,0 +1,1 @@
+"""Runs declared, launched, found again and read."""

@@ -1,0 +1,1 @@
+"""Each method against CLEL: differences, intervals, tests."""

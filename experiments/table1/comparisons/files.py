@@ -1,0 +1,31 @@
+"""The files of a table's comparisons, beside those of Table 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from experiments.printing.drawing import png
+from experiments.printing.headings import distance_name
+from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
+from experiments.sweep.store import Cell, Run
+from experiments.table1.comparisons.compare import compare
+from experiments.table1.comparisons.figure import comparisons_figure
+from experiments.table1.comparisons.table import about, comparisons_grid
+
+FILES = ("comparisons.md", "comparisons.tex", "comparisons.csv", "figures/comparisons.png")
+
+
+def comparison_files(cells: Sequence[Cell], runs: Mapping[str, Run], above: Sequence[str]) -> dict[str, str | bytes]:
+    """Contents of FILES by name, none where there is nothing to compare; `above` are the lines above Table 1."""
+    found = compare(cells, runs)
+    if found is None:
+        return {}
+    name = distance_name(runs)
+    lines, grid = about(found, above), comparisons_grid(found, " ".join(name.split()))
+    contents = (
+        "\n\n".join([*map(titled, lines), to_markdown(grid)]),
+        latex_comment(lines) + to_latex(grid),
+        found.table.to_csv(lineterminator="\n"),
+        png(comparisons_figure(found, name)),
+    )
+    return dict(zip(FILES, contents, strict=True))

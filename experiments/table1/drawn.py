@@ -1,0 +1,55 @@
+"""Rows of a table as its figures draw them: each in a colour of its own, those without training as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from experiments.printing.drawing import COLOURS, DASHES, REFERENCE
+from experiments.sweep.store import Cell, Run, by_row, is_reference
+from experiments.table1.curves import Curve
+
+
+def styled(cells: Sequence[Cell], runs: Mapping[str, Run]) -> list[tuple[list[Cell], str, str]]:
+    """(cells, colour, dash) of every row with training; a row keeps its colour in all figures."""
+    rows = [members for members in by_row(cells).values() if not all(is_reference(runs[c.run_name]) for c in members)]
+    return [
+        (members, COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)]) for i, members in enumerate(rows)
+    ]
+
+
+def row_label(members: Sequence[Cell], good: Sequence[Curve]) -> str:
+    n = f"{len(good)}" if len(good) == len(members) else f"{len(good)}/{len(members)}"
+    return f"{members[0].title} (n={n})"
+
+
+def references(cells: Sequence[Cell], runs: Mapping[str, Run]) -> dict[str, list[float]]:
+    """Distances of each reference row, a number a seed."""
+    found: dict[str, list[float]] = {}
+    for cell in cells:
+        run = runs[cell.run_name]
+        value = run.part("metrics").get("fid_fresh")
+        if is_reference(run) and value is not None and value > 0:
+            found.setdefault(cell.title, []).append(float(value))
+    return found
+
+
+def draw_references(axes: Axes, cells: Sequence[Cell], runs: Mapping[str, Run]) -> None:
+    """A horizontal line and its name for every row without training, with a band over its seeds."""
+    for title, distances in references(cells, runs).items():
+        middle = float(np.exp(np.log(distances).mean()))
+        axes.axhspan(min(distances), max(distances), color=REFERENCE, alpha=0.18, linewidth=0)
+        axes.axhline(middle, color=REFERENCE, linestyle=(0, (4, 2)), linewidth=1)
+        axes.annotate(
+            f"{title}\n{middle:.3g}",
+            (1.0, middle),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=REFERENCE,
+            annotation_clip=False,
+        )
