@@ -12,12 +12,13 @@ from clel.data.augment import NONE
 from clel.storage.atomic import write_atomically
 from experiments.printing.drawing import png
 from experiments.printing.headings import data_title, feature_spaces, further_spaces
-from experiments.printing.markup import latex_comment, titled
+from experiments.printing.markup import latex_comment, titled, to_markdown
 from experiments.reading.published import reported_for_all
 from experiments.sweep.store import Cell, Run, by_row, frame, is_reference, load_cells
 from experiments.table1 import plots, samples
 from experiments.table1.comparisons.files import FILES, comparison_files
 from experiments.table1.learned import has_learned, learned
+from experiments.table1.summary import summary
 from experiments.table1.tables import table1
 
 LEARNED = "figures/learned.png"
@@ -52,7 +53,7 @@ def write_report(
     command: str | None = None,
     kept: Mapping[str, Path] | None = None,
 ) -> list[Path]:
-    """Write table1.md, table1.tex, table1.csv, runs.csv and figures/*.png into profile_dir; return their paths.
+    """Write summary.md, table1.md, .tex, .csv, runs.csv and figures/*.png into profile_dir; return their paths.
 
     Also comparisons.*, where there is something to compare, and figures/learned.png, where evaluations during training
     looked at representations; those of an earlier table are removed otherwise.
@@ -69,6 +70,7 @@ def write_report(
     table = table1(cells, runs)
     about = describe(cells, runs, command)
     contents: dict[str, str | bytes] = {
+        "summary.md": f"{titled(about[0])}\n\n{to_markdown(summary(table.values, list(runs.values())))}",
         "table1.md": "\n\n".join([*(titled(line) for line in about), table.to_markdown()]),
         "table1.tex": latex_comment(about) + table.to_latex(),
         "table1.csv": table.to_csv(),

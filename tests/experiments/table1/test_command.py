@@ -53,7 +53,7 @@ def test_writes_table_and_figures(finished: Path) -> None:
     made = {str(p.relative_to(finished / "smoke")) for p in (finished / "smoke").rglob("*") if p.is_file()}
     names = ("distance_over_time", "distance_over_gradients", "distance_over_steps", "energy_gap", "samples")
     figures = {f"figures/{name}.png" for name in names}
-    assert made == {"table1.md", "table1.tex", "table1.csv", "runs.csv", "table.json"} | figures
+    assert made == {"summary.md", "table1.md", "table1.tex", "table1.csv", "runs.csv", "table.json"} | figures
     table = pd.read_csv(finished / "smoke" / "table1.csv", index_col="row")
     assert list(table.index) == ["noise", "real", *METHODS]
     assert (table["n"] == 1).all()

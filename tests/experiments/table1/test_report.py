@@ -26,7 +26,7 @@ def test_report_has_every_file_and_is_reproducible(fake: Any, grid: list, tmp_pa
         f"figures/{name}.png"
         for name in ("distance_over_time", "distance_over_gradients", "distance_over_steps", "energy_gap", "samples")
     }
-    assert names == {"table1.md", "table1.tex", "table1.csv", "runs.csv"} | figures
+    assert names == {"summary.md", "table1.md", "table1.tex", "table1.csv", "runs.csv"} | figures
     before = {path: path.read_bytes() for path in paths}
     write_report(out, grid, fake.runs_dir, command="make table1 SEEDS=3")
     assert before == {path: path.read_bytes() for path in paths}
@@ -41,6 +41,20 @@ def test_report_has_every_file_and_is_reproducible(fake: Any, grid: list, tmp_pa
         "| Method C | 3.00 ± 1.00 (n=3) |",
     ):
         assert line in text, line
+
+
+def test_the_table_for_reading_is_short(fake: Any, grid: list, tmp_path: Path) -> None:
+    """Six columns and four footnotes at most, whatever failed; the numbers are those of the full one."""
+    write_report(tmp_path, grid, fake.runs_dir)
+    short, full = ((tmp_path / f"{name}.md").read_text().splitlines() for name in ("summary", "table1"))
+    (head,) = (line for line in short if line.startswith("|  |"))
+    assert head.count("|") == 7 and sum(line.startswith("- <sup>") for line in short) <= 4
+    for title in ("Method A", "Method C"):
+        distance = [
+            next(line for line in lines if line.startswith(f"| {title}")).split("|")[2] for lines in (short, full)
+        ]
+        assert distance[0].split("<")[0] == distance[1].split("<")[0] != ""
+    assert any(line.startswith("- ") and "Without a result: " in line for line in short)
 
 
 def test_report_of_nothing_run_yet(fake: Any, tmp_path: Path) -> None:
