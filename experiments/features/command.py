@@ -12,13 +12,13 @@ from clel.config import require
 from clel.data import Images, load
 from clel.files import refuse_unwritable_folder, write_atomically
 from clel.metrics.lite0 import DIMENSION, SIDE, lite0_space
-from clel.run import choose_device, slug
+from clel.run import choose_device
 from experiments.features.ladders import pool_of, rungs
 from experiments.features.measure import distances
 from experiments.features.table import about, features_grid
 from experiments.headings import data_title
 from experiments.markup import latex_comment, titled, to_latex, to_markdown
-from experiments.meaning import Meaning
+from experiments.meaning import Meaning, folder_part
 from experiments.naming import OUT
 
 
@@ -95,7 +95,7 @@ def meaning(options: Features, images: Images) -> Meaning:
 
 def folder_name(options: Features) -> str:
     """Folder of the table: another one for another data set or size."""
-    parts = [] if options.dataset == Features.dataset else [slug(options.dataset)]
+    parts = [] if options.dataset == Features.dataset else [folder_part(options.dataset)]
     return "-".join(["features", *parts])
 
 

@@ -16,12 +16,12 @@ from clel.config import choose, from_dict, require, to_dict
 from clel.files import write_atomically
 from clel.log import Progress
 from clel.run import Run as Configured
-from clel.run import choose_device, slug
+from clel.run import choose_device
 from experiments.grid import PROFILES, Cell
 from experiments.launch import finished, prepare
 from experiments.launching import CLUSTERS, Launching, run_on_this_machine
 from experiments.markup import Grid, latex_comment, titled, to_latex, to_markdown
-from experiments.meaning import Meaning, absolute
+from experiments.meaning import Meaning, absolute, folder_part
 from experiments.measured.kept import keep, kept
 from experiments.naming import OUT
 from experiments.plan import describe
@@ -159,7 +159,7 @@ class Artefact(ABC, Generic[Options]):
 
     def folder(self, options: Options) -> Path:
         """Where the files go: beside those of Table 1 of the same profile, data set and seeds."""
-        parts = [options.profile, *([slug(options.dataset)] if options.dataset else [])]
+        parts = [options.profile, *([folder_part(options.dataset)] if options.dataset else [])]
         parts += [f"{options.seeds}-seeds"] * (options.seeds != 1)
         return options.out / "-".join(parts)
 

@@ -15,7 +15,7 @@ from experiments.grid import Cell
 from experiments.launch import finished, prepare
 from experiments.launching import CLUSTERS, Launching, run_on_this_machine
 from experiments.markup import latex_comment, titled, to_latex, to_markdown
-from experiments.meaning import Meaning, absolute
+from experiments.meaning import Meaning, absolute, folder_part
 from experiments.naming import OUT, in_order, names
 from experiments.plan import describe
 from experiments.slurm import plan
@@ -152,7 +152,7 @@ def meaning(options: Tune) -> Meaning:
 
 def folder_name(options: Tune) -> str:
     """Folder of the table."""
-    data = [slug(options.dataset)] if options.dataset else []
+    data = [folder_part(options.dataset)] if options.dataset else []
     return "-".join(["tune", options.profile, *data, *names(options.methods), *(["afresh"] if options.afresh else [])])
 
 
