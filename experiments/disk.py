@@ -13,6 +13,7 @@ import torch
 
 from baselines import METHODS
 from clel.data import ImageSpec
+from clel.files import in_bytes
 from clel.run import Run, build
 from clel.sampling import FOLLOWED, further_steps
 
@@ -56,8 +57,3 @@ def in_all(runs: Sequence[Disk], at_once: int, out: Path) -> str:
     full = "" if needed < free else ": NOT ENOUGH"
     way = f"{in_bytes(needed)} at most on the way, {min(at_once, len(runs))} at a time"
     return f"disk: {in_bytes(kept)} once all have ended, {way}; {in_bytes(free)} are free there{full}"
-
-
-def in_bytes(number: float) -> str:
-    """12 MB or 3.4 GB."""
-    return f"{number / 1e6:.0f} MB" if number < 1e9 else f"{number / 1e9:,.1f} GB"

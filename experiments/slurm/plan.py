@@ -9,9 +9,10 @@ from pathlib import Path
 
 from clel.config import ConfigError
 from clel.data import DataError
+from clel.files import in_bytes
 from clel.log import counted
 from clel.run import Run
-from experiments.disk import Disk, disk, in_all, in_bytes
+from experiments.disk import Disk, disk, in_all
 from experiments.grid import Cell
 from experiments.launch import finished
 from experiments.plan import by_row, spec_of
