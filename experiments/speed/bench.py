@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError, require
-from clel.files import refuse_unwritable, write_atomically
+from clel.files import refuse_unwritable, temporary_folder, write_atomically
 from clel.interrupt import launched
 from clel.log import plain
 from clel.run import choose_device
@@ -141,8 +140,8 @@ def run(options: Bench) -> Found | None:
     folders = [folder for folder in FOLDERS if (ROOT / folder).is_dir()]
     if not folders:
         raise ConfigError(f"{ROOT}: has no folder {' or '.join(FOLDERS)}; benchmarks run in a checkout of the source")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rounds.json"
+    with temporary_folder() as folder:
+        path = folder / "rounds.json"
         arguments = [*TUNED, *folders, f"--device={options.device}"]
         arguments += ["--benchmark-enable", "--benchmark-only", f"--benchmark-json={path}"]
         arguments += ["-k", options.select] if options.select else []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from typing import Any
 
 import torch
 
-from clel.files import write_atomically
+from clel.files import temporary_folder, write_atomically
 from clel.interrupt import launched, leave_with_launcher
 from clel.log import Progress
 from clel.resources import now
@@ -59,8 +58,7 @@ def throughputs(jobs: Sequence[Job], device: torch.device) -> list[Throughput]:
 
 def measured(job: Job, n: int) -> Throughput:
     """n processes that iterate for `effort.seconds` from a common start; sum_i iterations_i / seconds_i."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         write_job(job, folder / "job.json")
         with open(folder / "output.log", "wb") as output:
             order = [sys.executable, "-m", "experiments.speed.side_by_side", str(folder)]

@@ -152,6 +152,12 @@ def test_a_real_full_disk(tmp_path: Path) -> None:
         subprocess.run(["umount", str(place)], check=True)
 
 
+def test_temporary_folders_are_those_that_are_swept() -> None:
+    root = Path(__file__).resolve().parent.parent.parent
+    code = [path for place in ("clel", "baselines", "experiments") for path in (root / place).rglob("*.py")]
+    assert [path.name for path in code if "TemporaryDirectory" in path.read_text("utf-8")] == ["files.py"]
+
+
 def test_a_temporary_folder_goes_even_where_its_process_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
