@@ -120,7 +120,7 @@ def arguments(target: str, typed: Mapping[str, str], environment: Mapping[str, s
         if (target, name) in HINTS:
             raise VariableError(HINTS[target, name])
         if name in VARIABLES:
-            raise VariableError(f"make {target} takes no {name}; {_nearest(name, about.takes)}")
+            raise VariableError(f"takes no {name}; {_nearest(name, about.takes)}")
         raise VariableError(f"unknown variable {name}; {_nearest(name, about.takes)}")
     given = {name: value for name, value in (environment or {}).items() if name in about.takes} | dict(typed)
     found = ["-m", *about.command]
@@ -132,7 +132,7 @@ def arguments(target: str, typed: Mapping[str, str], environment: Mapping[str, s
                 found += ["--slurm.runs-per-gpu", value]
     for name in about.needs:
         if not given.get(name, "").strip():
-            raise VariableError(f"make {target} needs {name}=...: {VARIABLES[name].meaning}")
+            raise VariableError(f"needs {name}=...: {VARIABLES[name].meaning}")
     return found
 
 

@@ -182,7 +182,7 @@ def test_room_is_looked_at_before_the_work(
     arguments["sample"] = [str(run), "--out", str(run / "out.npy")]
     arguments["stats"] = ["digits", "--features", "classifier", "--out", str(run / "stats.npz")]
     assert main([command, *arguments[command], *([] if command == "train" else ["--device", "cpu"])]) == 2
-    assert "0 MB are free there; make room" in capsys.readouterr().err
+    assert "and 0 kB are free there; make room" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])

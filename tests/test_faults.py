@@ -71,6 +71,11 @@ def test_statistics_of_other_tools(capsys: pytest.CaptureFixture[str], cache: Pa
     assert "holds statistics, not images" in capsys.readouterr().err
     torch.save({"mu": mu, "images": mu}, "other.pt")
     assert not is_statistics(Path("other.pt"))
+    np.save("pickled.npy", np.array({"mu": mu.numpy(), "sigma": sigma.numpy()}))
+    Path("pickled.pkl").touch()
+    for name in ("pickled.npy", "pickled.pkl"):
+        assert main(["fid", "digits", name, *FID]) == 2
+        assert "statistics are taken as mu and sigma in an .npz" in capsys.readouterr().err
     np.savez("both.npz", images=load("digits", "test").pixels.numpy(), mu=mu.numpy(), sigma=sigma.numpy())
     assert measured(capsys, "fid", "both.npz", "digits")["metrics"]["fid"] == pytest.approx(expected, rel=1e-6)
     np.savez("stats.npz", mu=mu.numpy(), sigma=sigma.numpy())
@@ -84,9 +89,10 @@ def test_images_that_are_to_be_turned() -> None:
     exif[0x0112] = 6
     Path("a").mkdir()
     image.save("a/1.jpg", exif=exif)
+    image.save("a/2.png", exif=exif)
     image.save("a/2.jpg")
     said = open_samples("a").conversions
-    assert any(text.startswith("1 images are to be turned for display") for text in said), said
+    assert any(text.startswith("2 images are to be turned for display") for text in said), said
     for name in ("b", "c"):
         (Path("set") / name).mkdir(parents=True)
         for number in range(3):

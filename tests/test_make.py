@@ -73,14 +73,14 @@ def test_what_is_typed_reaches_the_program_as_it_is(tmp_path: Path) -> None:
 def test_unknown_variables_are_refused_with_the_nearest() -> None:
     for target, name, message in [
         ("table1", "METHOD", "unknown variable METHOD; did you mean METHODS?"),
-        ("table1", "SEED", "make table1 takes no SEED; did you mean SEEDS? known: PROFILE"),
-        ("status", "SEEDS", "make status takes no SEEDS; did you mean SWEEP? known: OUT, SWEEP"),
+        ("table1", "SEED", "takes no SEED; did you mean SEEDS? known: PROFILE"),
+        ("status", "SEEDS", "takes no SEEDS; did you mean SWEEP? known: OUT, SWEEP"),
         ("resume", "MINUTES", "a job's limit is LIMIT_MINUTES"),
         ("speed-memory", "BATCH", "BATCH=abc: expected a whole number: images of an iteration"),
     ]:
         with pytest.raises(VariableError, match=re.escape(message)):
             arguments(target, {name: "abc"})
-    with pytest.raises(VariableError, match="make logs needs RUN="):
+    with pytest.raises(VariableError, match="needs RUN="):
         arguments("logs", {})
     # what only the environment has may be somebody else's
     assert arguments("status", {}, {"SEEDS": "3", "OUT": "x", "METHOD": "y"}) == [

@@ -9,7 +9,7 @@ from pathlib import Path
 from clel.config import nearest
 from clel.data.images import DataError
 from clel.data.limits import refuse_unsound
-from clel.data.readers.array_files import open_npy, open_npz, open_pt
+from clel.data.readers.array_files import STATISTICS, open_npy, open_npz, open_pt
 from clel.data.readers.arrays_in import LAYOUTS, array_samples
 from clel.data.readers.image_files import file_samples
 from clel.data.readers.streamed import Samples
@@ -20,7 +20,7 @@ ARRAY_FILES = {".npy": open_npy, ".npz": open_npz, ".pt": open_pt, ".pth": open_
 
 _ACCEPTED = (
     f"accepted: a folder or {', '.join(ARCHIVE_SUFFIXES)} of images, {', '.join(ARRAY_FILES)}, the folder of a "
-    "finished run, or a data set's name, alone or with :train or :test"
+    f"finished run, or a data set's name, alone or with :train or :test; {STATISTICS}"
 )
 
 

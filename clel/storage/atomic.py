@@ -153,6 +153,13 @@ def read_json(path: Path, remedy: str, keys: Iterable[str] = (), kind: type[Any]
     return content
 
 
+def in_bytes(number: float) -> str:
+    """34 kB, 12 MB or 3.4 GB."""
+    if number < 1e6:
+        return f"{number / 1e3:.0f} kB"
+    return f"{number / 1e6:.0f} MB" if number < 1e9 else f"{number / 1e9:,.1f} GB"
+
+
 def _refuse(path: Path, folder: Path, size: int) -> None:
     probe = _temporary(folder / path.name)
     try:
@@ -164,7 +171,7 @@ def _refuse(path: Path, folder: Path, size: int) -> None:
     except OSError as error:
         advice = "make room" if error.errno in FULL else "give another place"
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); {advice}") from None
-    lacking = f"takes {size / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free there"
+    lacking = f"takes {in_bytes(size)}, and {in_bytes(free)} are free there"
     require(size <= free, f"{path}: {lacking}; make room, or give another place")
 
 

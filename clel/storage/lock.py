@@ -126,8 +126,8 @@ def wait_for_the_dead(folder: Path, pause: float = 5.0) -> None:
 def _take(folder: Path, token: str) -> int:
     """Make the file of the next number, and return that."""
     temporary = folder / f".lock-{token}"
-    temporary.write_text(myself(token).to_json())
     try:
+        temporary.write_text(myself(token).to_json())
         while True:
             seen = _look(folder, temporary)
             if seen.held:

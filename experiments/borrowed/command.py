@@ -24,6 +24,7 @@ from experiments.borrowed.pack import NAME, bytes_in, pack
 from experiments.borrowed.report import report
 from experiments.sweep.grid import Cell, table1_cells
 from experiments.sweep.local import available_cores
+from experiments.sweep.meaning import folder_part
 from experiments.sweep.naming import OUT
 
 ROWS = ("igebm", "plain", "clel")
@@ -95,7 +96,7 @@ def main(options: GpuNatural) -> int:
 def pack_name(options: GpuNatural, device: str) -> str:
     """The pack's folder: another one for whatever else was asked for."""
     parts = [options.profile, slug(device), f"{options.minutes:g}-minutes"]
-    return "-".join(parts + ([slug(options.dataset)] if options.dataset else []))
+    return "-".join(parts + ([folder_part(options.dataset)] if options.dataset else []))
 
 
 def device_of(options: GpuNatural) -> torch.device:

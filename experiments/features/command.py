@@ -11,14 +11,14 @@ import pandas as pd
 from clel.config import require
 from clel.data import Images, load
 from clel.features.lite0 import DIMENSION, SIDE, lite0_space
-from clel.runs.config import choose_device, slug
+from clel.runs.config import choose_device
 from clel.storage.atomic import refuse_unwritable_folder, write_atomically
 from experiments.features.ladders import pool_of, rungs
 from experiments.features.measure import distances
 from experiments.features.table import about, features_grid
 from experiments.printing.headings import data_title
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
-from experiments.sweep.meaning import Meaning
+from experiments.sweep.meaning import Meaning, folder_part
 from experiments.sweep.naming import OUT
 
 
@@ -95,7 +95,7 @@ def meaning(options: Features, images: Images) -> Meaning:
 
 def folder_name(options: Features) -> str:
     """Folder of the table: another one for another data set or size."""
-    parts = [] if options.dataset == Features.dataset else [slug(options.dataset)]
+    parts = [] if options.dataset == Features.dataset else [folder_part(options.dataset)]
     return "-".join(["features", *parts])
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from clel.config import choose, from_dict, require, to_dict
 from clel.runs.config import Run as Configured
-from clel.runs.config import choose_device, slug
+from clel.runs.config import choose_device
 from clel.storage.atomic import write_atomically
 from clel.storage.log import Progress
 from experiments.measured.kept import keep, kept
@@ -25,7 +25,7 @@ from experiments.slurm.launch import Table, launch
 from experiments.sweep.grid import PROFILES, Cell
 from experiments.sweep.launch import finished, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
-from experiments.sweep.meaning import Meaning, absolute
+from experiments.sweep.meaning import Meaning, absolute, folder_part
 from experiments.sweep.naming import OUT
 from experiments.sweep.store import Run, load_cells
 
@@ -159,7 +159,7 @@ class Artefact(ABC, Generic[Options]):
 
     def folder(self, options: Options) -> Path:
         """Where the files go: beside those of Table 1 of the same profile, data set and seeds."""
-        parts = [options.profile, *([slug(options.dataset)] if options.dataset else [])]
+        parts = [options.profile, *([folder_part(options.dataset)] if options.dataset else [])]
         parts += [f"{options.seeds}-seeds"] * (options.seeds != 1)
         return options.out / "-".join(parts)
 

@@ -15,6 +15,7 @@ from baselines import METHODS
 from clel.data import ImageSpec
 from clel.runs.config import Run, build
 from clel.sampling.fresh import FOLLOWED, further_steps
+from clel.storage.atomic import in_bytes
 
 FEATURES = 4 * 2048
 """Bytes of the features of an image in the widest usual space, Inception's."""
@@ -56,8 +57,3 @@ def in_all(runs: Sequence[Disk], at_once: int, out: Path) -> str:
     full = "" if needed < free else ": NOT ENOUGH"
     way = f"{in_bytes(needed)} at most on the way, {min(at_once, len(runs))} at a time"
     return f"disk: {in_bytes(kept)} once all have ended, {way}; {in_bytes(free)} are free there{full}"
-
-
-def in_bytes(number: float) -> str:
-    """12 MB or 3.4 GB."""
-    return f"{number / 1e6:.0f} MB" if number < 1e9 else f"{number / 1e9:,.1f} GB"

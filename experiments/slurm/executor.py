@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from submitit.core import utils
 from submitit.slurm import slurm
 
+from clel.storage.atomic import temporary_folder
 from experiments.slurm.clients import ask
 
 
@@ -48,8 +47,8 @@ class Executor(slurm.SlurmExecutor):
         parameters["additional_parameters"] = parameters["additional_parameters"] | {"test_only": True}
         # in the script, which no wrapper leaves out; one that does not know it submits a job that does nothing
         text = slurm._make_sbatch_string(command="true", folder=self.folder, **parameters)
-        with tempfile.TemporaryDirectory() as folder:
-            script = Path(folder) / "trial.sh"
+        with temporary_folder() as folder:
+            script = folder / "trial.sh"
             script.write_text(text)
             answer = ask("sbatch", str(script))
         job = number_in(answer.text)

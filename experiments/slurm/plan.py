@@ -10,8 +10,9 @@ from pathlib import Path
 from clel.config import ConfigError
 from clel.data import DataError
 from clel.runs.config import Run
+from clel.storage.atomic import in_bytes
 from clel.storage.log import counted
-from experiments.plan.disk import Disk, disk, in_all, in_bytes
+from experiments.plan.disk import Disk, disk, in_all
 from experiments.plan.plan import spec_of
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.hours import Hours, hours_of

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from typing import Any
 from clel.config import ConfigError, require
 from clel.machine.signals import launched
 from clel.runs.config import choose_device
-from clel.storage.atomic import refuse_unwritable, write_atomically
+from clel.storage.atomic import refuse_unwritable, temporary_folder, write_atomically
 from clel.storage.log import plain
 from experiments.speed.baseline import in_words, loaded, merged, read_baseline, refuse_another_machine, rounds_of
 from experiments.speed.brought import brought
@@ -141,8 +140,8 @@ def run(options: Bench) -> Found | None:
     folders = [folder for folder in FOLDERS if (ROOT / folder).is_dir()]
     if not folders:
         raise ConfigError(f"{ROOT}: has no folder {' or '.join(FOLDERS)}; benchmarks run in a checkout of the source")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rounds.json"
+    with temporary_folder() as folder:
+        path = folder / "rounds.json"
         arguments = [*TUNED, *folders, f"--device={options.device}"]
         arguments += ["--benchmark-enable", "--benchmark-only", f"--benchmark-json={path}"]
         arguments += ["-k", options.select] if options.select else []

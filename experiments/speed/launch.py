@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError, to_dict
 from clel.machine.signals import launched
-from clel.storage.atomic import read_json, write_atomically
+from clel.storage.atomic import read_json, temporary_folder, write_atomically
 from clel.storage.log import Progress, plain
 from experiments.speed.job import Job, write_job
 from experiments.speed.machine import LoadWatch
@@ -49,8 +48,8 @@ def measured(
         if found is not None and found["job"] == as_asked and found["measurement"]["status"] == "ok":
             result[job.key] = found["measurement"]
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            result[job.key] = _measured(job, Path(folder), run or _process)
+        with temporary_folder() as folder:
+            result[job.key] = _measured(job, folder, run or _process)
         before[job.key] = {"job": as_asked, "measurement": result[job.key]}
         if kept is not None:
             write_atomically(kept, json.dumps(plain({"origin": origin, "jobs": before})))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ import torch
 
 from clel.machine.costs import now
 from clel.machine.signals import launched, leave_with_launcher
-from clel.storage.atomic import write_atomically
+from clel.storage.atomic import temporary_folder, write_atomically
 from clel.storage.log import Progress
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.speed.job import Job, read_job, write_job
@@ -59,8 +58,7 @@ def throughputs(jobs: Sequence[Job], device: torch.device) -> list[Throughput]:
 
 def measured(job: Job, n: int) -> Throughput:
     """n processes that iterate for `effort.seconds` from a common start; sum_i iterations_i / seconds_i."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         write_job(job, folder / "job.json")
         with open(folder / "output.log", "wb") as output:
             order = [sys.executable, "-m", "experiments.speed.side_by_side", str(folder)]

@@ -11,7 +11,7 @@ from typing import Any
 from baselines import METHODS
 from clel.runs.config import Methods, slug
 from experiments.sweep.grid import PROFILES
-from experiments.sweep.meaning import Meaning, absolute
+from experiments.sweep.meaning import Meaning, absolute, folder_part
 from experiments.sweep.variants import parse, typed
 
 OUT, PROJECT = Path("results"), Path("results/project")
@@ -64,7 +64,7 @@ def table_name(options: Named) -> str:
     """
     parts = [options.profile]
     if options.dataset is not None:
-        parts.append(slug(options.dataset))
+        parts.append(folder_part(options.dataset))
     if options.methods:
         parts.append(slug(options.methods))
     if options.features is not None:
@@ -84,7 +84,7 @@ def table_name(options: Named) -> str:
     if options.rates is not None:
         parts.append("rates" if options.rates else "without-rates")
     if options.external is not None:
-        parts.append(slug(options.external.stem))
+        parts.append(folder_part(options.external))
     return "-".join(parts)
 
 

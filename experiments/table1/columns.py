@@ -136,9 +136,10 @@ def _disturbed(notes: Footnotes, runs: Sequence[Run]) -> Callable[[pd.Series], t
     if not high:
         return lambda row: ()
     unknown = f" Of {len(known) - len(busy)} runs of the table it was not recorded." if len(busy) < len(known) else ""
+    ends = dict.fromkeys(number(cores, 1) for cores in (min(high), max(high)))
     mark = notes.mark(
         f"While a run of the row trained, others kept more than {number(IDLE, 1)} of a core busy, in such runs of the "
-        f"table {number(min(high), 1)} to {number(max(high), 1)} cores on average: other programs, and the table's own "
+        f"table {' to '.join(ends)} cores on average: other programs, and the table's own "
         "runs beside it. Its seconds may be longer for that; gradient evaluations and images are not."
         f"{unknown}"
     )

@@ -38,7 +38,7 @@ PROTOCOL = {
     "name": "sampling protocol",
     "chains": "chains",
     "steps": "sampling steps in all",
-    "rounds": "in so many rounds",
+    "rounds": "measured",
     "augmentation": "augmentation between rounds",
     "restart": "restarts",
     "weights": "weights",
@@ -219,7 +219,15 @@ def _stated(
 
 
 def _protocol_value(key: str, run: Run) -> Any:
-    return run.part("protocol").get(key)
+    value = run.part("protocol").get(key)
+    return value if key != "rounds" or value is None else _rounds(run.part("protocol").get("steps") or 0, value)
+
+
+def _rounds(steps: int, rounds: int) -> str:
+    """When chains are measured: 30 steps in 6 rounds are not 180."""
+    if rounds == 1:
+        return "at the end"
+    return f"after every {steps // rounds}" if steps % rounds == 0 else f"in {rounds} rounds of these"
 
 
 def _disturbance(run: Run) -> str | None:

@@ -18,7 +18,7 @@ from experiments.slurm.launch import Table, launch
 from experiments.sweep.grid import Cell
 from experiments.sweep.launch import finished, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
-from experiments.sweep.meaning import Meaning, absolute
+from experiments.sweep.meaning import Meaning, absolute, folder_part
 from experiments.sweep.naming import OUT, in_order, names
 from experiments.sweep.store import load_cells
 from experiments.tune.figure import trials_figure
@@ -152,7 +152,7 @@ def meaning(options: Tune) -> Meaning:
 
 def folder_name(options: Tune) -> str:
     """Folder of the table."""
-    data = [slug(options.dataset)] if options.dataset else []
+    data = [folder_part(options.dataset)] if options.dataset else []
     return "-".join(["tune", options.profile, *data, *names(options.methods), *(["afresh"] if options.afresh else [])])
 
 

@@ -21,8 +21,14 @@ from clel.data.images import DataError
 from clel.data.readers.arrays_in import Array, step
 
 _BROKEN = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-_PICKLED = "holds pickled Python objects, which could run code and are not loaded; accepted: a numeric array"
-_TENSORS = "accepted: a tensor, or a dict, list or tuple with exactly one tensor of 3 or 4 axes in it; save that alone"
+STATISTICS = "statistics are taken as mu and sigma in an .npz, or in a dict of tensors that torch.save wrote"
+_PICKLED = (
+    "holds pickled Python objects, which could run code and are not loaded; accepted: a numeric array; " + STATISTICS
+)
+_TENSORS = (
+    "accepted: a tensor, or a dict, list or tuple with exactly one tensor of 3 or 4 axes in it; save that alone; "
+    + STATISTICS
+)
 
 
 def open_npy(path: Path) -> Array:

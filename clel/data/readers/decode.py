@@ -53,8 +53,9 @@ def read_image(data: bytes, name: str) -> Image:
 
 def is_turned(image: Image) -> bool:
     """Whether an image from a camera asks to be turned or mirrored for display."""
-    # a PNG's would have to be looked for behind its pixels
-    return image.format in ("JPEG", "MPO", "WEBP") and image.getexif().get(ORIENTATION, 1) != 1
+    # a PNG's is known from its header, or else would have to be looked for behind its pixels
+    early = image.format in ("JPEG", "MPO", "WEBP") or "exif" in image.info
+    return early and image.getexif().get(ORIENTATION, 1) != 1
 
 
 def decompress(image: Image, name: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -41,7 +42,11 @@ def load_packed(tree: Tree, split: str, name: str) -> Images | None:
     labels = None if found is None else _labels(tree, found, [f[len(base) :] for f in files])
     if labels is None:
         text = "its folders are chunks of numbered files, not classes, and no labels are with them"
-        warnings.warn(f"{tree.path}: {text}; taken as unlabelled images", Notice, stacklevel=2)
+        warnings.warn(
+            f"{tree.path}: {text}; taken as unlabelled images (classes have names that are no numbers)",
+            Notice,
+            stacklevel=2,
+        )
     chosen = held_out(torch.zeros(len(files), dtype=torch.int64) if labels is None else labels)
     chosen = chosen if split == "test" else ~chosen
     wanted = [file for file, is_in in zip(files, chosen.tolist(), strict=True) if is_in]
@@ -53,19 +58,21 @@ def load_packed(tree: Tree, split: str, name: str) -> Images | None:
 
 
 def in_chunks(files: list[str]) -> bool:
-    """Whether every file's number begins with its folder's, as of 00001/img00001000.png, and no folder has another."""
-    if not files:
-        return False
+    """Whether folders are numbers, and what is numbered in them tells of no classes.
+
+    Every file's number begins with its folder's, as of 00001/img00001000.png, or goes on from folder to folder.
+    """
+    numbers: dict[str, list[str]] = {}
     for file in files:
         path = PurePosixPath(file)
         number = NUMBER.search(path.stem)
-        if (
-            number is None
-            or not re.fullmatch(r"\d{5,}", path.parent.name)
-            or not number[1].startswith(path.parent.name)
-        ):
+        if number is None or not NUMBER.fullmatch(path.parent.name):
             return False
-    return True
+        numbers.setdefault(path.parent.name, []).append(number[1])
+    folders = sorted(numbers, key=int)
+    begin = all(number.startswith(folder) for folder in folders for number in numbers[folder])
+    ends = [(min(map(int, numbers[folder])), max(map(int, numbers[folder]))) for folder in folders]
+    return bool(folders) and (begin or (len(folders) > 1 and all(a[1] < b[0] for a, b in pairwise(ends))))
 
 
 def _labels(tree: Tree, listed: str, files: list[str]) -> torch.Tensor | None:

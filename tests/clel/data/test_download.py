@@ -93,7 +93,7 @@ def test_a_folder_that_cannot_be_written(server: str, tmp_path: Path) -> None:
 
 def test_room_is_looked_at_first(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clel.storage.atomic.room_in", lambda folder: 100)
-    with pytest.raises(ConfigError, match=r"a\.tar\.gz: takes 1 MB, and 0 MB are free there"):
+    with pytest.raises(ConfigError, match=r"a\.tar\.gz: takes 700 kB, and 0 kB are free there"):
         fetch(remote(f"{server}/ok"), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

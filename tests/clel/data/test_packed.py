@@ -56,6 +56,9 @@ def test_classes_that_have_numbers_as_names_stay_classes(tmp_path: Path) -> None
     assert load(pack_zip(tmp_path / "x.zip", files)).classes == ("0", "1")
     assert not in_chunks(["00001/img00000000.png"]) and not in_chunks([]) and not in_chunks(["a/1.png"])
     assert in_chunks(["00001/img00001000.png", "00000/img00000000.png"])
+    # chunks of another size; numbers that begin anew in each folder are a class's own
+    assert in_chunks([f"{i // 600:05d}/img{i:08d}.png" for i in range(1800)])
+    assert not in_chunks([f"{k:05d}/img{i:08d}.png" for k in range(3) for i in range(600)])
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_a_place_is_made_and_looked_at_before_the_work(tmp_path: Path, monkeypat
     with pytest.raises(ConfigError, match=r"cannot be written .*give another place"):
         refuse_unwritable(tmp_path / "file" / "x.npy")
     monkeypatch.setattr(atomic.os, "statvfs", lambda path: SimpleNamespace(f_blocks=9, f_bavail=1, f_frsize=1000))
-    with pytest.raises(ConfigError, match="takes 5 MB, and 0 MB are free"):
+    with pytest.raises(ConfigError, match="takes 5 MB, and 1 kB are free"):
         refuse_unwritable(tmp_path / "x.npy", 5_000_000)
 
 
@@ -142,13 +142,20 @@ def test_a_real_full_disk(tmp_path: Path) -> None:
         with pytest.raises(OSError, match=r"No space left on device; what was there before is untouched.*small/x"):
             write_atomically(place / "x", b"\1" * 100_000)
         assert (place / "x").read_text() == "old" and [p.name for p in place.iterdir()] == ["x"]
-        with pytest.raises(ConfigError, match="0 MB are free there"):
+        with pytest.raises(ConfigError, match=r"takes 100 kB, and \d\d kB are free there"):
             refuse_unwritable(place / "y", 100_000)
         (place / "filler").write_bytes(b"\1" * 61_440)
         with pytest.raises(OSError, match=r"No space left on device; nothing was begun.*small"), locked(place):
             pass
+        assert sorted(p.name for p in place.iterdir()) == ["filler", "x"]
     finally:
         subprocess.run(["umount", str(place)], check=True)
+
+
+def test_temporary_folders_are_those_that_are_swept() -> None:
+    root = Path(__file__).resolve().parent.parent.parent
+    code = [path for place in ("clel", "baselines", "experiments") for path in (root / place).rglob("*.py")]
+    assert [path.name for path in code if "TemporaryDirectory" in path.read_text("utf-8")] == ["files.py"]
 
 
 def test_a_temporary_folder_goes_even_where_its_process_was_killed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,16 +14,21 @@ import numpy as np
 import pytest
 
 from clel.config import ConfigError
+from experiments.borrowed.command import GpuNatural, pack_name
 from experiments.chains import command as chains
 from experiments.chains.command import Chains
 from experiments.cli import COMMANDS, main
+from experiments.commands.artefacts import MEASURED
 from experiments.engines.command import Engines, folders
+from experiments.features import command as features
+from experiments.features.command import Features
 from experiments.speed import command as speed
 from experiments.speed.command import SpeedMemory, runs_csv
 from experiments.sweep.meaning import FILE, Meaning, absolute
 from experiments.sweep.naming import Named, table1_meaning, table_name, with_most_seeds
 from experiments.table1 import command as table1
 from experiments.table1.command import Table1, command
+from experiments.tune import command as tune
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -91,7 +97,7 @@ def test_distances_beside_speed_are_those_of_the_most_seeds(tmp_path: Path, monk
 def test_two_data_sets_of_one_file_name_are_two_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The second is refused before anything is trained; a place of its own is all it needs."""
+    """They stand side by side, and each is found again; another table in the folder of one is still refused."""
     monkeypatch.chdir(tmp_path)
     for folder in ("d1", "d2"):
         Path(folder).mkdir()
@@ -102,18 +108,45 @@ def test_two_data_sets_of_one_file_name_are_two_tables(
     monkeypatch.setattr(table1, "write_report", lambda *given: [])
     monkeypatch.setattr(table1, "summary", lambda *given: "")
     asked = ["table1", "--methods", "clel", "--dataset"]
-    assert main([*asked, "d1/mine.npz"]) == 1 and len(trained) == 1  # no run has a result, as nothing ran
+    for dataset in ("d1/mine.npz", "d2/mine.npz", "./d1/mine.npz", f"{tmp_path}/d2/mine.npz"):
+        assert main([*asked, dataset]) == 1  # no run has a result, as nothing ran
+    assert len(trained) == 4
+    tables = {json.loads(p.read_text())["table1"]["dataset"]: p.parent for p in Path("results").glob(f"*/{FILE}")}
+    assert tables.keys() == {f"{tmp_path}/d1/mine.npz", f"{tmp_path}/d2/mine.npz"}
+    assert all(re.fullmatch(r"quick-mine\.npz-[0-9a-f]{6}-clel", folder.name) for folder in tables.values())
+    page = tables[f"{tmp_path}/d1/mine.npz"] / FILE
+    page.write_text(page.read_text().replace("/d1/", "/d3/"))
     capsys.readouterr()
     for more in ([], ["--plan"], ["--report"], ["--cluster", "slurm"]):
-        assert main([*asked, "d2/mine.npz", *more]) == 2
+        assert main([*asked, "d1/mine.npz", *more]) == 2
         said = capsys.readouterr().err
-        assert f"dataset: {tmp_path}/d1/mine.npz -> {tmp_path}/d2/mine.npz" in said and "OUT=" in said
-    assert len(trained) == 1
-    assert main([*asked, "./d1/mine.npz"]) == 1 == main([*asked, "d2/mine.npz", "--out", "other"])
-    assert [str(runs) for runs in trained] == ["results/runs", "results/runs", "other/runs"]
+        assert f"dataset: {tmp_path}/d3/mine.npz -> {tmp_path}/d1/mine.npz" in said and "OUT=" in said
+    assert len(trained) == 4
+
+
+def test_a_path_names_a_folder_by_its_hash_and_a_name_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the folder of every artefact; also once the file is gone, as its table can be made again from the runs."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("d1", "d2"):
+        Path(folder).mkdir()
+        Path(folder, "mine.npz").touch()
+
+    def places(dataset: str) -> set[str]:
+        found = {str(kind.folder(kind.options(dataset=dataset))) for kind in MEASURED}
+        found |= {tune.folder_name(tune.Tune(dataset=dataset)), features.folder_name(Features(dataset=dataset))}
+        return found | {pack_name(GpuNatural(dataset=dataset), "cpu"), table_name(Named(dataset=dataset))}
+
+    there = places("d1/mine.npz")
+    assert there.isdisjoint(places("d2/mine.npz")) and there.isdisjoint(places("d1/mine.npz@4"))
+    Path("d1/mine.npz").unlink()
+    assert there == places("d1/mine.npz") == places(f"{tmp_path}/d1/mine.npz")
+    assert (
+        table_name(Named(dataset="shapes")) == "quick-shapes"
+        and table_name(Named(dataset="cifar10@16")) == "quick-cifar10-16"
+    )
     # what stands under the data root goes by its name there: other images of one name are refused by their content
-    monkeypatch.setenv("CLEL_DATA", str(tmp_path / "d1"))
-    assert absolute("mine.npz") == "mine.npz"
+    monkeypatch.setenv("CLEL_DATA", str(tmp_path / "d2"))
+    assert absolute("mine.npz") == "mine.npz" and table_name(Named(dataset="mine.npz")) == "quick-mine.npz"
     assert (absolute("digits"), absolute(None), absolute("nowhere.npz")) == ("digits", None, "nowhere.npz")
 
 
@@ -122,10 +155,10 @@ def test_two_files_of_others_samples_are_two_tables(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "e.csv").touch()
     first, second = (Table1(external=tmp_path / folder / "e.csv", out=tmp_path) for folder in "ab")
-    assert table_name(first) == table_name(second)
-    table1_meaning(first, "").claim(tmp_path / table_name(first))
+    assert table_name(first) != table_name(second) and table_name(first).startswith("quick-e.csv-")
+    table1_meaning(first, "").claim(tmp_path / "quick")
     with pytest.raises(ConfigError, match=f"external: {tmp_path}/a/e.csv -> {tmp_path}/b/e.csv"):
-        table1_meaning(second, "").claim(tmp_path / table_name(second))
+        table1_meaning(second, "").claim(tmp_path / "quick")
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_training_seconds_have_a_mark_where_others_were_at_work(fake: Any) -> No
     seconds = [row[headings.index("training s")] for row in table.grid.rows]
     (note,) = [text for text in table.grid.footnotes if "of a core busy" in text]
     assert [cell.marks for cell in seconds] == [(), (table.grid.footnotes.index(note),), ()]
-    assert "1.3 to 1.3 cores" in note and "Of 2 runs of the table it was not recorded." in note
+    assert "1.3 cores on average" in note and "Of 2 runs of the table it was not recorded." in note
     assert list(table.values["busy_cores"].round(2))[:2] == [0.06, 0.63]
 
 

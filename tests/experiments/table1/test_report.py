@@ -14,7 +14,7 @@ from clel.config import to_dict
 from clel.data.augment import AugmentConfig
 from clel.methods.settings import TrainConfig
 from experiments.sweep.store import load_records
-from experiments.table1.report import describe, refresh_section, write_report
+from experiments.table1.report import _rounds, describe, refresh_section, write_report
 from tests.experiments.conftest import FakeCell
 
 
@@ -150,3 +150,11 @@ def test_equal_time_is_said_with_the_device(fake: Any) -> None:
     fake.write(cell)
     first = describe([cell], load_records(fake.runs_dir, [cell.run_name]))[0]
     assert first.endswith("profile quick, every run trained for 9 minutes on cpu.")
+
+
+@pytest.mark.parametrize(
+    ("steps", "rounds", "words"),
+    [(30, 6, "after every 5"), (30, 1, "at the end"), (0, 1, "at the end"), (30, 4, "in 4 rounds of these")],
+)
+def test_rounds_are_parts_of_the_steps(steps: int, rounds: int, words: str) -> None:
+    assert _rounds(steps, rounds) == words
