@@ -85,7 +85,7 @@ def recipes() -> Mapping[str, Recipe]:
         network=DRLNetworkConfig(width=32, multipliers=(1, 2), blocks=1),
         # a third of the steps, each three times the variance: as long a walk, at a third of its price
         langevin=replace(paper.langevin, steps=10, step_variance=6e-4),
-        lr=1e-3,
+        lr=2e-3,
         warmup=100,
         # longer, or faster, and the least noisy level's chain is unstable (docs/methods/recovery_likelihood.md)
         cooldown=0.4,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from baselines.vae.config import VAEConfig, VAESettings
 from baselines.vae.decoder import DecoderConfig
 from baselines.vae.network import VAENetworkConfig
@@ -60,7 +62,8 @@ def paper_settings() -> VAESettings:
 def vae_recipes() -> dict[str, Recipe]:
     """quick, evening, small, paper."""
     iterations, long = 1600, 4000
-    quick = VAEConfig(**vars(quick_settings(iterations)), batch_size=64)
+    # the first stage of VAEBM keeps the rate that its own trials ran with
+    quick = VAEConfig(**vars(replace(quick_settings(iterations), lr=3e-2)), batch_size=64)
     evening = VAEConfig(**vars(evening_settings(long)), batch_size=64)
     small = VAEConfig(**vars(small_settings()), batch_size=64)
     paper = VAEConfig(**vars(paper_settings()))
