@@ -18,11 +18,11 @@ from PIL import Image
 from baselines import METHODS
 from clel.commands import cli
 from clel.commands.cli import main
-from clel.commands.train import collapsed, long_warmup
+from clel.commands.train import long_warmup
 from clel.config import ConfigError
 from clel.data import DataError, load, open_samples
 from clel.data.images import refuse_large_batch
-from clel.evaluation.score import refuse_few_samples
+from clel.evaluation.score import collapsed, refuse_few_samples
 from clel.evaluation.sides import open_target
 from clel.features.classifier import classifier_space
 from clel.features.reference import is_statistics, load_statistics
@@ -33,6 +33,7 @@ from clel.storage.cache import cache_root
 from clel.storage.log import Notice
 from experiments.cli import main as experiments
 from experiments.runs.external import load_external
+from tests.small_run import SMALL
 
 FID = ["--features", "classifier", "--device", "cpu"]
 
@@ -182,8 +183,24 @@ def test_a_warm_up_that_never_ends_and_a_collapse_are_said() -> None:
     short = replace(run, train=replace(run.train, iterations=run.config.warmup))
     assert f"warms up over {run.config.warmup} iterations, and training has" in long_warmup(short)
     assert long_warmup(run) == ""
-    assert "of one class" in collapsed({"metrics": {"classes_fresh": 1}})
-    assert collapsed({"metrics": {"classes_fresh": 2}}) == collapsed({"metrics": {}}) == ""
+    assert "of one class" in collapsed({"classes_fresh": 1}, "fresh") == collapsed({"classes": 1})
+    assert collapsed({"classes_fresh": 2}, "fresh") == collapsed({}, "fresh") == collapsed({"classes_fresh": 1}) == ""
+
+
+@pytest.mark.parametrize(
+    "given",
+    [("--evaluate.neighbours", "9999"), ("--device", "mps"), ("--dataset", "digits.npz"), ("--device", "cpu:7")],
+)
+def test_of_a_run_that_is_refused_nothing_is_left(given: tuple[str, str], tmp_path: Path) -> None:
+    assert main(["train", "clel", *SMALL, *given, "--out", str(tmp_path / "run")]) == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_comparison_says_a_collapse(capsys: pytest.CaptureFixture[str]) -> None:
+    digits = load("digits", "train")
+    assert digits.labels is not None
+    np.save("ones.npy", digits.pixels[digits.labels == 1].numpy())
+    assert any("of one class of the data" in note for note in measured(capsys, "fid", "ones.npy", "digits")["notes"])
 
 
 def test_no_download_is_asked_for_where_none_is_needed(capsys: pytest.CaptureFixture[str]) -> None:

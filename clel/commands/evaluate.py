@@ -15,6 +15,7 @@ from clel.commands.options import parse
 from clel.config import require
 from clel.data import load
 from clel.evaluation.feature_choice import asked, settled
+from clel.evaluation.score import collapsed
 from clel.runs.config import Methods, choose_device, choose_method, load_config
 from clel.runs.execute import measure, measured_on
 from clel.runs.load import checkpoints, doubts
@@ -102,5 +103,7 @@ def evaluate(arguments: list[str], methods: Methods) -> int:
         named = sorted((m[1] or "", m[2], v) for m, v in found_in if m and m[2] in one["evaluations"])
         sources = (f"{source} {value:.4g}{f' ({space})' if space else ''}" for space, source, value in named)
         print(f"{one['checkpoint']}: distance " + ", ".join(sources), file=sys.stderr)
+        if said := collapsed(one["metrics"], "fresh"):
+            print(f"warning: {one['checkpoint']}: {said}", file=sys.stderr)
     print(json.dumps(plain(found if o.checkpoint == "all" else found[0]), indent=1))
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from dataclasses import field, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from clel.commands.options import parse
 from clel.config import ConfigError, require, to_dict
 from clel.data import DataError, load
 from clel.evaluation.feature_choice import settled
+from clel.evaluation.score import collapsed
 from clel.runs.config import Methods, Run, build, check_engine, choose_method, engines, resolve, with_engine
 from clel.runs.execute import execute
 from clel.training.length import lasting
@@ -67,7 +67,7 @@ def train(arguments: list[str], methods: Methods) -> int:
         print(f"warning: {said}", file=sys.stderr)
     record = execute(chosen, options.out or Path("runs") / chosen.name, methods)
     print(json.dumps({k: record[k] for k in ("name", "status", "reason", "metrics", "training")}, indent=1))
-    if said := collapsed(record):
+    if said := collapsed(record["metrics"], "fresh"):
         print(f"warning: {said}", file=sys.stderr)
     return {"ok": 0, "diverged": 3}.get(record["status"], 1)
 
@@ -79,13 +79,6 @@ def long_warmup(run: Run[Any]) -> str:
         return ""
     text = f"the learning rate warms up over {warmup:,} iterations, and training has {iterations:,}"
     return f"{text}: it stays below lr to the end. Lower --config.warmup"
-
-
-def collapsed(record: Mapping[str, Any]) -> str:
-    """What to say where all samples that a classifier is sure of are of one class; empty otherwise."""
-    if record["metrics"].get("classes_fresh") != 1:
-        return ""
-    return "collapsed: all fresh samples of which the classifier is sure are of one class of the data"
 
 
 def _engine_option(run: Run[Any]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from clel.data import DataError, Samples
-from clel.evaluation.score import common_protocol, refuse_extrapolation, score
+from clel.evaluation.score import collapsed, common_protocol, refuse_extrapolation, score
 from clel.evaluation.sides import Shape, Target, refuse_other_features, space_for
 from clel.features.chunks import ROWS
 from clel.features.reference import Reference
@@ -127,6 +127,7 @@ def compare(
         if not issubclass(warning.category, SingularCovariance):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     notes += dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, SingularCovariance))
+    notes += [said] if (said := collapsed(metrics)) else []
     data, _, split = real.name.rpartition("/")
     protocol = common_protocol(real, config, seed) | {
         "reference_data": data or None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,16 @@ SPLITS = "inception_splits"
 """What a protocol says of the images of the Inception Score's splits; one without it took them in the files' order."""
 CONFIDENT = 0.9
 """A sample counts as of a class when the classifier gives that class more than this probability."""
+
+
+def collapsed(metrics: Mapping[str, Any], source: str = "") -> str:
+    """What to say where all samples that a classifier is sure of are of one class; empty otherwise.
+
+    source: whose metrics, "fresh"; "" where names have none.
+    """
+    if metrics.get(f"classes_{source}" if source else "classes") != 1:
+        return ""
+    return "collapsed: all samples of which the classifier is sure are of one class of the data"
 
 
 def refuse_few_samples(

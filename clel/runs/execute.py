@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from clel.config import ConfigError, differences, from_dict, identity, require, to_dict
-from clel.data import Images, load
+from clel.data import DataError, Images, load
 from clel.data.images import refuse_large_batch
 from clel.evaluation.evaluate import Subject, evaluate, metrics, room
 from clel.evaluation.feature_choice import settled
@@ -47,7 +47,7 @@ from clel.runs.record import (
 from clel.sampling.fresh import draw, refuse_rounds
 from clel.storage import checkpoint
 from clel.storage.atomic import refuse_unwritable, write_atomically
-from clel.storage.lock import locked
+from clel.storage.lock import forget, locked
 from clel.storage.provenance import provenance
 from clel.training.length import lasting
 from clel.training.representations import known, pulls
@@ -66,8 +66,12 @@ def execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
     """
     run = replace(run, evaluate=settled(run.evaluate, run.dataset))
     refuse_unwritable(folder / "record.json")
-    with locked(folder):
-        return _execute(run, folder, methods)
+    try:
+        with locked(folder):
+            return _execute(run, folder, methods)
+    except (ConfigError, DataError):
+        forget(folder)  # of what was refused nothing stays, unless there was something
+        raise
 
 
 def stands(record: Mapping[str, Any] | None, evaluate: EvaluateConfig) -> bool:
@@ -117,11 +121,14 @@ def _execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
             record["config"] = to_dict(run)
             method = build(run, methods, images.spec, device)
             refuse_large_batch(method.images_per_step, len(images))
+        real = measured_on(run, images)
+        if method is not None:
+            refuse_few_samples(run.evaluate, lasting(run).train, method.chains(), real)
+            refuse_unwritable(folder / "record.json", room(run.evaluate, method.spec.shape, real))
         if not ended:
             # a failure is forgotten once the run is taken up again
             (folder / "record.json").unlink(missing_ok=True)
             save_config(run, folder)
-        real = measured_on(run, images)
         if method is not None:
             training = _trained(run, folder, method, images, real, origin)
         record |= training or {}
@@ -185,8 +192,6 @@ def _trained(
     """Train the method: how that ended, what it cost and where, which training.json then has."""
     device = images.pixels.device
     train = lasting(run).train
-    refuse_few_samples(run.evaluate, train, method.chains(), real)
-    refuse_unwritable(folder / "record.json", room(run.evaluate, method.spec.shape, real))
     look, first = brief(run.evaluate, train.evaluate_samples), replace(real, further={})
     held_out = load(run.dataset, "test").to(device) if train.representation_images else images
 

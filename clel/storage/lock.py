@@ -110,6 +110,15 @@ def look(folder: Path) -> Look:
             probe.unlink(missing_ok=True)
 
 
+def forget(folder: Path) -> None:
+    """Remove a folder in which there is nothing but a lock that nobody holds."""
+    with suppress(OSError):
+        if not look(folder).held and all(path.name.startswith(".lock.") for path in folder.iterdir()):
+            for path in folder.iterdir():
+                path.unlink()
+            folder.rmdir()
+
+
 def wait_for_the_dead(folder: Path, pause: float = 5.0) -> None:
     """Return once the folder is free, or its holder has been silent long enough to be overtaken.
 

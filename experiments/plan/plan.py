@@ -73,7 +73,7 @@ def _describe(cells: Sequence[Cell], runs: Path, workers: int, threads: int, run
     note = f"estimated from one small training step of a stage and sampling, on {each}; memory without interpreter and "
     note += "libraries"
     room = [in_all(written, workers, runs)] if written else []
-    return "\n".join([*lines, "", left, note, *room, f"runs would go to {runs}; nothing was run"])
+    return "\n".join([*lines, "", left, note, *room, *missing(cells), f"runs would go to {runs}; nothing was run"])
 
 
 def slowed(runs_per_gpu: int, out: Path, profile: str) -> tuple[float, str]:
@@ -103,6 +103,17 @@ def memory_of(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def missing(cells: Sequence[Cell]) -> list[str]:
+    """A line for each data set that cannot be read here, and as what it was planned."""
+    found = []
+    for dataset in dict.fromkeys(cell.dataset for cell in cells):
+        try:
+            load(dataset, "train")
+        except DataError as error:
+            found.append(f"MISSING: {error}; planned as images in colour of 32x32")
+    return found
 
 
 def spec_of(dataset: str) -> ImageSpec:

@@ -60,6 +60,11 @@ def main(options: Tune) -> int:
         "KEEP=1 keeps trials that mean something, once they have ended: not of PROFILE=smoke; on Slurm with REPORT=1, "
         "when the jobs are over",
     )
+    require(
+        not options.keep or "/" not in (options.dataset or ""),
+        f"KEEP=1 keeps trials of data sets with a name, by which its rows tell them apart; DATASET is {options.dataset}: "
+        "put it into the folder data/, or where CLEL_DATA says, and give its name",
+    )
     if options.keep:
         refuse_unwritable(KEPT)
     cells, runs = to_do(options), options.out / "runs"

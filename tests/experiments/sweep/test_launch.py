@@ -247,3 +247,10 @@ def test_the_plan_of_this_machine_says_what_does_not_fit_it(tmp_path: Path, monk
         monkeypatch.setattr(plan, "memory_of", lambda device, there=there: there)
         (line,) = [row for row in plan.describe(cells, tmp_path, 1).splitlines() if row.startswith("plain")]
         assert ("DOES NOT FIT: 4 GB are there" in line) != fits
+
+
+def test_a_plan_says_which_data_set_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "estimate", lambda run, spec: Estimate(1.0, 5_000_000, 4))
+    text = plan.describe(table1_cells("smoke", rows=["plain"], dataset=str(tmp_path / "no.npz")), tmp_path, 1)
+    assert f"MISSING: no such data set: looked for {tmp_path}/no.npz" in text and "planned as images in colour" in text
+    assert "MISSING" not in plan.describe(table1_cells("smoke", rows=["plain"]), tmp_path, 1)
