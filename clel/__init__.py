@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from clel.methods.ebm import EBMConfig, LangevinEBM, contrastive_divergence
     from clel.methods.method import Method
     from clel.methods.settings import EvaluateConfig, Recipe, TrainConfig
+    from clel.runs.load import load_trained
     from clel.training.api import train
     from clel.training.trainer import Outcome, Trainer
 
@@ -25,6 +26,7 @@ ROOMS = {
     "methods.ebm": ("EBMConfig", "LangevinEBM", "contrastive_divergence"),
     "methods.method": ("Method",),
     "methods.settings": ("EvaluateConfig", "Recipe", "TrainConfig"),
+    "runs.load": ("load_trained",),
     "training.api": ("train",),
     "training.trainer": ("Outcome", "Trainer"),
 }
@@ -51,6 +53,7 @@ __all__ = [
     "contrastive_divergence",
     "langevin",
     "load",
+    "load_trained",
     "save_grid",
     "to_float",
     "to_uint8",

@@ -15,7 +15,7 @@ import torch
 from baselines import METHODS
 from clel import TrainConfig, Trainer, train
 from clel.config import from_dict, to_dict
-from clel.data import Images, to_float
+from clel.data import DataError, Images, to_float, to_uint8
 from clel.methods.method import Method
 from clel.networks.layers import parameter_count
 from clel.random import stream
@@ -115,6 +115,8 @@ def test_energy_is_one_number_an_image_or_a_reason(method: Method, images: Image
         with pytest.raises(NotImplementedError, match=method.title):
             method.energy(x)
         return
+    with pytest.raises(DataError, match="to_float"):
+        method.energy(to_uint8(x))
     energy = method.energy(x)
     assert energy.shape == (5,) and energy.dtype == torch.float32
     assert torch.allclose(energy[2:3], method.energy(x[2:3]), atol=1e-6)

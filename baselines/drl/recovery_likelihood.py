@@ -20,6 +20,7 @@ from baselines.drl.schedule import NoiseLevels, per_image, spread
 from clel.chains.langevin import Energy, input_gradient
 from clel.data import ImageSpec
 from clel.data.augment import mirror
+from clel.data.images import refuse_pixels
 from clel.methods.ebm import require_images
 from clel.methods.method import Method, Optimisation, adam
 from clel.methods.settings import Recipe
@@ -120,6 +121,7 @@ class RecoveryLikelihood(Method):
 
         The density is that of y_0 = a_1 x_0, where x_0 is the image in [-1, 1] with noise of standard deviation 0.01.
         """
+        refuse_pixels(images)
         t = torch.zeros(len(images), dtype=torch.long, device=images.device)
         return -self.network(self.levels.a[0] * (2 * images - 1), t) / self.levels.step[0].square()
 

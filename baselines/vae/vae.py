@@ -22,6 +22,7 @@ from baselines.vae.objective import balanced_kl, cosine_factor, kl_coefficient
 from baselines.vae.presets import vae_recipes
 from clel.data import ImageSpec
 from clel.data.augment import mirror
+from clel.data.images import refuse_pixels
 from clel.methods.ebm import require_images
 from clel.methods.method import Method, Optimisation
 from clel.methods.settings import Recipe
@@ -90,6 +91,7 @@ class VAE(Method):
         The draws are fixed and every image gets the same ones, so that the energy is a function of the image alone.
         With a Gaussian decoder p is a density on [0, 1]^D, and the energy may be negative.
         """
+        refuse_pixels(images)
         generator = stream(images.device, 0, "elbo")
         total = torch.zeros(len(images), device=images.device)
         for _ in range(self.config.draws):

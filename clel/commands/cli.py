@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import entry_points, version
+from importlib.metadata import version
 
 from clel.commands.evaluate import evaluate
 from clel.commands.fid import fid
@@ -15,8 +15,7 @@ from clel.config import ConfigError, choose
 from clel.data import DataError
 from clel.machine.allocator import let_engines_tune
 from clel.machine.signals import Interrupted, exit_status
-from clel.methods.clel import CLEL
-from clel.methods.method import Method
+from clel.methods.installed import installed_methods
 from clel.metrics import TooFewSamples
 from clel.runs.config import Methods
 from clel.storage.checkpoint import CheckpointError
@@ -48,14 +47,6 @@ METHOD[:PRESET] is one of
 {methods}
 `clel train METHOD[:PRESET] --help` explains every option, its unit, default and source; so do the other commands.
 """
-
-
-def installed_methods() -> dict[str, type[Method]]:
-    """CLEL, and the methods of every installed package with an entry point of the group "clel.methods"."""
-    methods: dict[str, type[Method]] = {"clel": CLEL}
-    for entry in entry_points(group="clel.methods"):
-        methods.update(entry.load())
-    return methods
 
 
 def main(arguments: Sequence[str] | None = None, methods: Methods | None = None) -> int:

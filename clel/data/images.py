@@ -128,7 +128,7 @@ def refuse_gaps(classes: int, labels: int, where: str) -> None:
         )
 
 
-def to_float(pixels: Tensor, generator: torch.Generator | None) -> Tensor:
+def to_float(pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """x = (v + u) / 256, u ~ U[0, 1): uint8 -> float32 in [0, 1). Without a generator u = 1/2, the middle."""
     if generator is None:
         return (pixels.float() + 0.5) / 256
@@ -140,6 +140,12 @@ def to_float(pixels: Tensor, generator: torch.Generator | None) -> Tensor:
 def to_uint8(x: Tensor) -> Tensor:
     """v = floor(256 x) clamped to [0, 255]: floats -> uint8. Exact inverse of to_float."""
     return (x * 256).floor().clamp(0, 255).to(torch.uint8)
+
+
+def refuse_pixels(images: Tensor) -> None:
+    """Raise DataError for images of whole numbers, of which an energy would be another quantity."""
+    if not images.is_floating_point():
+        raise DataError(f"energies are of images in [0, 1], given {images.dtype}: to_float(pixels) makes them of uint8")
 
 
 def refuse_large_batch(batch: int, n: int) -> None:

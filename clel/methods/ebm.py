@@ -20,6 +20,7 @@ from clel.chains.switches import Engine, Switches, stated, switches, training_pa
 from clel.config import LENGTH, require, to_dict
 from clel.data import ImageSpec
 from clel.data.augment import NONE
+from clel.data.images import refuse_pixels
 from clel.methods.method import Method, Optimisation, adam
 from clel.networks.pieces import InPieces, divisible
 
@@ -138,6 +139,7 @@ class LangevinEBM(Method):
         }
 
     def energy(self, images: Tensor) -> Tensor:
+        refuse_pixels(images)
         return self.network_energy(self.network, images)
 
     def training_pass(self, network: nn.Module) -> AbstractContextManager[None]:

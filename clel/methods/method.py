@@ -183,6 +183,7 @@ class Method(nn.Module, ABC):
         """Unnormalised negative log density [N] of images [N, C, H, W] in [0, 1]: lower is likelier.
 
         Raises:
+            DataError: images of whole numbers.
             NotImplementedError: the method has no energy; the message says why.
         """
         raise NotImplementedError(f"{self.title} defines no energy of an image")

@@ -10,6 +10,7 @@ from clel.config import ConfigError
 from clel.data import Images, load
 from clel.machine.allocator import tune_allocator
 from clel.machine.processor import float32_means_float32
+from clel.methods.installed import installed_methods
 from clel.methods.method import Method
 from clel.runs.config import Methods, Run, build, choose_device, load_config
 from clel.runs.record import read_record
@@ -90,20 +91,22 @@ def _no_weights(folder: Path) -> checkpoint.CheckpointError:
 
 
 def load_trained(
-    folder: Path,
-    methods: Methods,
+    folder: Path | str,
+    methods: Methods | None = None,
     device: str = "auto",
     weights: Literal["averaged", "live"] = "averaged",
     path: Path | None = None,
 ) -> Trained:
     """A finished or interrupted run's method with the weights of a checkpoint, by default the last readable one.
 
-    In the process float32 then means float32 (clel/machine/processor.py), as it did in training.
+    In the process float32 then means float32 (clel/machine/processor.py), as it did in training. Methods are those
+    that are installed, unless others are given.
 
     Raises:
         ConfigError: no configuration, or other training images than then.
         CheckpointError: no readable checkpoint in the folder.
     """
+    folder, methods = Path(folder), installed_methods() if methods is None else methods
     run = load_config(folder, methods)
     found = checkpoint.newest(folder / "checkpoints") if path is None else (path, checkpoint.load(path))
     if found is None:

@@ -62,8 +62,8 @@ def main(options: Tune) -> int:
     )
     require(
         not options.keep or "/" not in (options.dataset or ""),
-        f"KEEP=1 keeps trials of data sets with a name, by which its rows tell them apart; DATASET is {options.dataset}: "
-        "put it into the folder data/, or where CLEL_DATA says, and give its name",
+        "KEEP=1 keeps trials of data sets with a name, by which its rows tell them apart; DATASET is "
+        f"{options.dataset}: put it into the folder data/, or where CLEL_DATA says, and give its name",
     )
     if options.keep:
         refuse_unwritable(KEPT)

@@ -235,7 +235,7 @@ def test_keeping_leaves_trials_of_other_profiles_and_is_refused_where_it_means_n
     for options in (Tune(profile="smoke", keep=True), Tune(cluster="slurm", keep=True)):
         with pytest.raises(ConfigError, match="KEEP=1 keeps trials that mean something"):
             command.main(options)
-    with pytest.raises(ConfigError, match="data sets with a name.*DATASET is d1/mine.npz"):
+    with pytest.raises(ConfigError, match=r"data sets with a name.*DATASET is d1/mine\.npz"):
         command.main(Tune(dataset="d1/mine.npz", keep=True))
 
 

@@ -204,9 +204,9 @@ def test_every_run_of_paper_fits_one_gpu(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", str(tmp_path))
     text = plan.describe(cells("paper", seeds=5), tmp_path / "runs", SlurmOptions())
     assert "FIT" not in text and "oom" not in text
-    # as the README, the page on Slurm and the method's own page have it
+    # as the page of commands, that on Slurm and the method's own page have it
     gb = f"{NEEDS['paper', 'vae'].gpu_memory_gb:g} GB"
-    for page in ("README.md", "docs/slurm.md"):
+    for page in ("docs/commands.md", "docs/slurm.md"):
         assert f"an estimated {gb}" in (ROOT / page).read_text().replace("\n", " ")
 
 
