@@ -59,7 +59,7 @@ class Tree:
         for name in ("clel", "baselines", "experiments"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", folder)
-        added = {"grid.py": PROFILE, "resources.csv": RESOURCES, "tune/grids.py": TRIALS}
+        added = {"sweep/grid.py": PROFILE, "resources.csv": RESOURCES, "tune/grids.py": TRIALS}
         for name, text in ((f"experiments/{name}", text) for name, text in added.items()):
             with open(folder / name, "a") as file:
                 file.write(text)
