@@ -65,12 +65,14 @@ def execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
         Interrupted: on SIGTERM or Ctrl-C; no record is written, and running it again goes on.
     """
     run = replace(run, evaluate=settled(run.evaluate, run.dataset))
+    made = not folder.exists()
     refuse_unwritable(folder / "record.json")
     try:
         with locked(folder):
             return _execute(run, folder, methods)
     except (ConfigError, DataError):
-        forget(folder)  # of what was refused nothing stays, unless there was something
+        if made:
+            forget(folder)
         raise
 
 

@@ -67,13 +67,17 @@ def test_a_folder_in_which_nothing_was_trained_takes_the_corrected_run(run: Run[
     folder, other = tmp_path / "run", replace(run, seed=1)
     with pytest.raises(Late):
         execute(run, folder, METHODS)
+    assert not folder.exists()
+    save_config(run, folder)  # as a launcher does
+    with pytest.raises(Late):
+        execute(run, folder, METHODS)
     assert files(folder) == {"config.json", "record.json"}
     save(folder, 0)
     with pytest.raises(Late):
         execute(other, folder, METHODS)
     save(folder, 3)
-    with pytest.raises(ConfigError, match="seed: 1 -> 0"):
-        execute(run, folder, METHODS)
+    with pytest.raises(ConfigError, match="seed: 0 -> 1"):
+        execute(other, folder, METHODS)
 
 
 def test_a_folder_that_bears_a_runs_name_stays_its_own(run: Run[Any], tmp_path: Path) -> None:
