@@ -83,7 +83,7 @@ def test_readme_has_the_committed_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "results/README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+    "page", ["README.md", "results/README.md", *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]
 )
 def test_links_lead_to_files(page: str) -> None:
     text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)

@@ -3,7 +3,7 @@
 exact     float32, the live network, a power iteration of spectral norm a forward: what the others are held to
 float32   chains on a frozen view (clel/networks/frozen.py)
 bfloat16  the same, its network in bfloat16
-fast      every switch that pays on this device (docs/performance.md has what each was found to bring)
+fast      every switch that pays on this device (docs/log/engine.md has what each was found to bring)
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A Langevin step of the engine `fast` frees its activations, of a MiB or two, and
 returns them to the system in between and pays for each page anew. The tensors of a training pass, of 8 to 32 MB, it
 keeps instead, in holes that the next ones do not fit, so that memory grows by a third. Engines that keep a batch whole
 have activations as large as these in their chains as well, and would pay for each page of them anew: they run with the
-allocator as it is (docs/performance.md has the numbers).
+allocator as it is (docs/log/engine.md has the numbers).
 """
 
 from __future__ import annotations

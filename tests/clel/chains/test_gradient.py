@@ -89,7 +89,7 @@ def wide(seed: int) -> tuple[EnergyNetwork, Tensor]:
 def test_bfloat16(seed: int, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cosine above 0.999 and relative error below 2 % over a batch of images, with the small network's widths.
 
-    What is left is hardly rounding of the gradient, but activations whose sign rounding changes (docs/performance.md).
+    What is left is hardly rounding of the gradient, but activations whose sign rounding changes (docs/log/engine.md).
     """
     monkeypatch.setattr(kernels, "fused_available", kernels.fused_available if fused else lambda _: False)
     network, expected = wide(seed)
