@@ -27,10 +27,9 @@ from clel.metrics import (
     kernel_distance,
     neighbour_metrics,
 )
+from clel.metrics.inception_score import SPLITS
 from clel.random import stream
 
-SPLITS = "inception_splits"
-"""What a protocol says of the images of the Inception Score's splits; one without it took them in the files' order."""
 CONFIDENT = 0.9
 """A sample counts as of a class when the classifier gives that class more than this probability."""
 

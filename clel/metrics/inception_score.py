@@ -11,6 +11,8 @@ from clel.data import DataError
 from clel.metrics.moments import TooFewSamples
 from clel.metrics.streams import segments
 
+SPLITS = "inception_splits"
+"""What a protocol says of the images of the Inception Score's splits; one without it took them in the files' order."""
 ROWS = 4096
 """Probabilities that are converted to float64 at a time."""
 

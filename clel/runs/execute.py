@@ -9,7 +9,6 @@ samples.png    fresh samples                       record.json     status, metri
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +16,12 @@ from typing import Any
 
 import torch
 
-from clel.config import ConfigError, differences, from_dict, identity, require, to_dict
+from clel.config import ConfigError, differences, identity, require, to_dict
 from clel.data import DataError, Images, load
 from clel.data.images import refuse_large_batch
 from clel.evaluation.evaluate import Subject, evaluate, metrics, room
 from clel.evaluation.feature_choice import settled
-from clel.evaluation.score import SPLITS, brief, measure_images, refuse_few_samples
+from clel.evaluation.score import brief, measure_images, refuse_few_samples
 from clel.features.reference import Reference, reference
 from clel.features.spaces import feature_space
 from clel.machine.allocator import tune_allocator
@@ -40,7 +39,7 @@ from clel.runs.record import (
     finished,
     read_record,
     read_training,
-    training_costs,
+    stands,
     write_record,
     write_training,
 )
@@ -49,6 +48,7 @@ from clel.storage import checkpoint
 from clel.storage.atomic import refuse_unwritable, write_atomically
 from clel.storage.lock import forget, locked
 from clel.storage.provenance import provenance
+from clel.training.costs import training_costs
 from clel.training.length import lasting
 from clel.training.representations import known, pulls
 from clel.training.trainer import Trainer
@@ -74,18 +74,6 @@ def execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
         if made:
             forget(folder)
         raise
-
-
-def stands(record: Mapping[str, Any] | None, evaluate: EvaluateConfig) -> bool:
-    """Whether a record is of a run that ended and was measured as `evaluate` asks."""
-    if record is None or record["status"] not in FINAL:
-        return False
-    try:
-        measured = from_dict(EvaluateConfig, record["config"]["evaluate"])
-    except (ConfigError, KeyError, TypeError):
-        return False
-    sorted_splits = "inception_score_fresh" in record["metrics"] and SPLITS not in record["protocol"]
-    return identity(measured) == identity(evaluate) and not sorted_splits
 
 
 def measured_on(run: Run[Any], images: Images) -> Reference:

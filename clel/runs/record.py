@@ -6,20 +6,17 @@ docs/records.md describes every field.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from clel.config import identity, to_dict
-from clel.machine.costs import peak_memory
-from clel.methods.method import Method
-from clel.networks.layers import parameter_count
+from clel.config import ConfigError, from_dict, identity, to_dict
+from clel.methods.settings import EvaluateConfig
+from clel.metrics.inception_score import SPLITS
 from clel.runs.schema import SCHEMA, fault
 from clel.storage.atomic import read_json, write_atomically
 from clel.storage.log import plain
 from clel.storage.provenance import utc_now
-from clel.training.trainer import Outcome
 
 FINAL = ("ok", "diverged")
 """Statuses of a record that stand; a run that ended otherwise is taken up again."""
@@ -40,28 +37,6 @@ def blank_record(name: str, config: Any, **fields: Any) -> dict[str, Any]:
         "evaluations": {},
         "training": {},
         "provenance": {},
-    }
-
-
-def training_costs(method: Method, outcome: Outcome, device: torch.device) -> dict[str, Any]:
-    """What training took: the record's "training" table; of more than one stage, each one's share too."""
-    peak, kind = peak_memory(device)
-    shares: dict[str, Any] = {}
-    if outcome.busy_cores is not None:
-        shares["busy_cores"] = round(outcome.busy_cores, 3)
-    for stage in outcome.stages if len(outcome.stages) > 1 else ():
-        shares |= {f"{key}_{stage.name}": getattr(stage, key) for key in ("iterations", "seconds", "peak_memory_bytes")}
-    return {
-        "parameters": sum(parameter_count(module) for module in method.counted()),
-        "iterations": outcome.iterations,
-        "images": outcome.images,
-        "seconds": outcome.seconds,
-        "gradient_evaluations": outcome.gradient_evaluations,
-        "divergences": outcome.divergences,
-        # a GPU's peak starts anew with each stage
-        "peak_memory_bytes": max([peak, *(stage.peak_memory_bytes for stage in outcome.stages)]),
-        "peak_memory_kind": kind,
-        **shares,
     }
 
 
@@ -108,3 +83,15 @@ def read_training(folder: Path) -> dict[str, Any] | None:
         return None
     remedy = "no weights are lost, but how training ended is; remove it, and the same command goes on from the last "
     return read_json(path, remedy + "checkpoint", ("status", "reason", "training", "provenance"))  # type: ignore[no-any-return]
+
+
+def stands(record: Mapping[str, Any] | None, evaluate: EvaluateConfig) -> bool:
+    """Whether a record is of a run that ended and was measured as `evaluate` asks."""
+    if record is None or record["status"] not in FINAL:
+        return False
+    try:
+        measured = from_dict(EvaluateConfig, record["config"]["evaluate"])
+    except (ConfigError, KeyError, TypeError):
+        return False
+    sorted_splits = "inception_score_fresh" in record["metrics"] and SPLITS not in record["protocol"]
+    return identity(measured) == identity(evaluate) and not sorted_splits

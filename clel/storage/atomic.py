@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from clel.config import ConfigError, require
-from clel.storage.holder import gone, machine
+from clel.machine.process import gone, machine
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TEMPORARY = re.compile(r"\.(.+)\.(\d+)(?:-([0-9a-f]{8}))?\.tmp")

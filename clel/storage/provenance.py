@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from clel.machine.allocator import allocation
+from clel.machine.process import slurm_job
 from clel.machine.threads import waiting
 from clel.storage.atomic import read_json
-from clel.storage.holder import slurm_job
 from clel.storage.log import Notice
 
 CODE = (":/clel", ":/baselines", ":/experiments", ":/pyproject.toml")

@@ -34,12 +34,13 @@ from clel.methods.method import Method
 from clel.runs.config import Run, build, choose_device, load_config, save_config
 from clel.runs.load import load_trained
 from clel.runs.rate import timed
-from clel.runs.record import read_training, training_costs, write_training
+from clel.runs.record import read_training, write_training
 from clel.sampling.fresh import batches
 from clel.storage.atomic import naming_damage, write_atomically
 from clel.storage.lock import locked
 from clel.storage.log import Progress, plain, shown_notices
 from clel.storage.provenance import provenance
+from clel.training.costs import training_costs
 from clel.training.length import lasting
 from clel.training.trainer import Trainer
 

@@ -16,8 +16,8 @@ from clel.evaluation.score import chain_protocol, common_protocol, score
 from clel.features.reference import Reference
 from clel.methods.settings import EvaluateConfig
 from clel.runs.config import Run, choose_device, choose_method, load_config, save_config, slug
-from clel.runs.execute import measured_on, stands
-from clel.runs.record import blank_record, finished, read_record, write_record
+from clel.runs.execute import measured_on
+from clel.runs.record import blank_record, finished, read_record, stands, write_record
 from clel.storage.atomic import read_json, refuse_unwritable_folder, write_atomically
 from clel.storage.provenance import provenance
 from experiments.borrowed.child import Drawn, read_drawn

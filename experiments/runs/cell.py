@@ -21,8 +21,8 @@ from clel.machine.signals import STOPS, Interrupted, exit_status, interrupt_on_s
 from clel.machine.threads import wait_asleep
 from clel.methods.settings import EvaluateConfig
 from clel.runs.config import Run, choose_device, load_config, read_config, slug
-from clel.runs.execute import execute, reference_of, stands
-from clel.runs.record import blank_record, finished, read_record, write_record
+from clel.runs.execute import execute, reference_of
+from clel.runs.record import blank_record, finished, read_record, stands, write_record
 from clel.storage.atomic import write_atomically
 from clel.storage.cache import cache_root
 from clel.storage.lock import Busy, locked, wait_for_the_dead

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from clel.data import DataError, load
 from clel.runs.config import choose_device, save_config
-from clel.runs.execute import reference_of, stands
-from clel.runs.record import FINAL, read_record
+from clel.runs.execute import reference_of
+from clel.runs.record import FINAL, read_record, stands
 from clel.storage.atomic import refuse_unwritable_folder
 from clel.storage.lock import Busy, look
 from clel.storage.log import counted

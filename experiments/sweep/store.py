@@ -20,7 +20,7 @@ from baselines import METHODS
 from clel.config import ConfigError, essential, identity
 from clel.methods.settings import EvaluateConfig, TrainConfig
 from clel.runs.config import as_run
-from clel.runs.execute import stands
+from clel.runs.record import stands
 from clel.runs.schema import LABELS, WHOLE, fault
 from clel.storage.lock import look
 

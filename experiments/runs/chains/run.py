@@ -17,11 +17,12 @@ from clel.features.spaces import feature_space
 from clel.machine.costs import now
 from clel.machine.processor import float32_means_float32
 from clel.runs.config import build, choose_device, save_config
-from clel.runs.record import FINAL, blank_record, finished, read_record, training_costs, write_record
+from clel.runs.record import FINAL, blank_record, finished, read_record, write_record
 from clel.storage.atomic import write_atomically
 from clel.storage.lock import locked
 from clel.storage.log import Progress, plain
 from clel.storage.provenance import provenance
+from clel.training.costs import training_costs
 from experiments.runs.chains.measure import Real, measure
 from experiments.runs.chains.settings import ChainsRun
 from experiments.runs.chains.trainer import StudyTrainer

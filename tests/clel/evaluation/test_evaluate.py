@@ -27,8 +27,9 @@ from clel.methods.settings import EvaluateConfig, TrainConfig
 from clel.metrics import Moments, frechet_distance
 from clel.networks.weights import WeightsError
 from clel.runs.config import Run, build, resolve
-from clel.runs.execute import execute, stands
+from clel.runs.execute import execute
 from clel.runs.load import load_trained
+from clel.runs.record import stands
 from clel.storage.lock import Busy, locked
 from clel.training.api import train
 from clel.training.trainer import Trainer

@@ -15,8 +15,8 @@ import torch
 from clel.machine import costs
 from clel.machine.costs import Others
 from clel.machine.signals import Interrupted
-from clel.runs.record import training_costs
 from clel.training import trainer
+from clel.training.costs import training_costs
 from tests.clel.training.trainer_process import TRAIN, make
 
 QUICK = replace(TRAIN, iterations=3, evaluate_every=0, sample_every=0, log_every=1)

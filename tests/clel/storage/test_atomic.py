@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from clel.config import ConfigError
+from clel.machine.process import machine
 from clel.storage import atomic
 from clel.storage.atomic import drop_unfinished, read_json, refuse_unwritable, replacing, write_atomically
-from clel.storage.holder import machine
 from clel.storage.lock import locked
 
 

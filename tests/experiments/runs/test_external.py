@@ -13,8 +13,7 @@ import torch
 from clel.config import ConfigError
 from clel.data import load, open_samples
 from clel.runs.config import save_config
-from clel.runs.execute import stands
-from clel.runs.record import read_record
+from clel.runs.record import read_record, stands
 from experiments.plan.plan import describe
 from experiments.runs import cell as worker
 from experiments.runs.external import COLUMNS, External, ExternalRun, load_external
