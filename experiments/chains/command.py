@@ -11,7 +11,7 @@ from clel.config import choose, require
 from clel.data.side import at_side
 from clel.runs.config import choose_method
 from clel.storage.atomic import write_atomically
-from experiments.chains.figure import chains_figure
+from experiments.chains.figures import chains_figure
 from experiments.chains.rows import load_rows
 from experiments.chains.table import chains_table
 from experiments.printing.drawing import png

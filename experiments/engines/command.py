@@ -11,7 +11,7 @@ import tyro
 from clel.config import require
 from clel.storage.atomic import write_atomically
 from experiments.engines.compare import AGREE, Comparison, compare
-from experiments.engines.figure import engines_figure
+from experiments.engines.figures import engines_figure
 from experiments.engines.runs import read_runs
 from experiments.engines.table import about, engines_grid
 from experiments.printing.drawing import png

@@ -21,7 +21,7 @@ from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
 from experiments.sweep.meaning import Meaning, absolute, folder_part
 from experiments.sweep.naming import OUT, in_order, names
 from experiments.sweep.store import load_cells
-from experiments.tune.figure import trials_figure
+from experiments.tune.figures import trials_figure
 from experiments.tune.grids import trial_cells
 from experiments.tune.table import about, by_method, trials_grid
 from experiments.tune.trials import KEPT, Trial, as_csv, best, kept_of, read_trials, scored, trial_of

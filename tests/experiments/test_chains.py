@@ -23,7 +23,7 @@ from clel.random import stream
 from clel.storage import checkpoint
 from experiments import cli as program
 from experiments.chains.command import Chains, chains_cells
-from experiments.chains.figure import chains_figure
+from experiments.chains.figures import chains_figure
 from experiments.chains.rows import load_rows
 from experiments.chains.table import chains_table, spread
 from experiments.printing.drawing import png

@@ -18,7 +18,7 @@ from experiments.sweep.store import Run as Stored
 from experiments.sweep.variants import value_of
 from experiments.tune import command
 from experiments.tune.command import Tune
-from experiments.tune.figure import trials_figure
+from experiments.tune.figures import trials_figure
 from experiments.tune.grids import EVENING, GRIDS, QUICK, at_trial, trial_cells, trying_of
 from experiments.tune.table import about, by_method, trials_grid
 from experiments.tune.trials import KEPT, Trial, as_csv, best, kept_of, read_trials, scored, trial_of

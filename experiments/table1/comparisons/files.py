@@ -9,7 +9,7 @@ from experiments.printing.headings import distance_name
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.sweep.store import Cell, Run
 from experiments.table1.comparisons.compare import compare
-from experiments.table1.comparisons.figure import comparisons_figure
+from experiments.table1.comparisons.figures import comparisons_figure
 from experiments.table1.comparisons.table import about, comparisons_grid
 
 FILES = ("comparisons.md", "comparisons.tex", "comparisons.csv", "figures/comparisons.png")

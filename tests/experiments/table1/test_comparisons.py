@@ -17,7 +17,7 @@ from experiments.printing.markup import standalone
 from experiments.sweep.store import load_cells, load_records
 from experiments.table1.command import in_words
 from experiments.table1.comparisons.compare import compare
-from experiments.table1.comparisons.figure import comparisons_figure
+from experiments.table1.comparisons.figures import comparisons_figure
 from experiments.table1.comparisons.files import FILES, comparison_files
 from experiments.table1.comparisons.table import closing
 from experiments.table1.report import write_report
