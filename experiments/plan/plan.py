@@ -49,13 +49,15 @@ def _describe(cells: Sequence[Cell], runs: Path, workers: int, threads: int, run
         f"{'row':<{wide}}{'runs':>5}{'done':>6}{'iterations':>12}{'time a run':>20}{'MB a run':>10}{'MB on disk':>12}"
     ]
     total, written = 0.0, []
+    specs = {dataset: spec_or_fault(dataset) for dataset in dict.fromkeys(cell.dataset for cell in cells)}
+    faults = [fault for _, fault in specs.values() if fault]
     slower, known = slowed(runs_per_gpu, runs.parent, cells[0].profile if cells else "")
     for row, members in rows.items():
         done = sum(finished(cell, runs) for cell in members)
         run = members[0].run
         line = f"{row:<{wide}}{len(members):>5}{done:>6}"
         if isinstance(run, Run):
-            spec = spec_of(run.dataset)
+            spec, _ = specs[run.dataset]
             guess, space = estimate(run, spec), disk(run, spec)
             iterations, seconds = guess.iterations, guess.seconds * slower
             if run.train.minutes:  # beside others a run does less in them
@@ -73,7 +75,7 @@ def _describe(cells: Sequence[Cell], runs: Path, workers: int, threads: int, run
     note = f"estimated from one small training step of a stage and sampling, on {each}; memory without interpreter and "
     note += "libraries"
     room = [in_all(written, workers, runs)] if written else []
-    return "\n".join([*lines, "", left, note, *room, *missing(cells), f"runs would go to {runs}; nothing was run"])
+    return "\n".join([*lines, "", left, note, *room, *faults, f"runs would go to {runs}; nothing was run"])
 
 
 def slowed(runs_per_gpu: int, out: Path, profile: str) -> tuple[float, str]:
@@ -105,20 +107,13 @@ def memory_of(device: torch.device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def missing(cells: Sequence[Cell]) -> list[str]:
-    """A line for each data set that cannot be read here, and as what it was planned."""
-    found = []
-    for dataset in dict.fromkeys(cell.dataset for cell in cells):
-        try:
-            load(dataset, "train")
-        except DataError as error:
-            found.append(f"MISSING: {error}; planned as images in colour of 32x32")
-    return found
+def spec_or_fault(dataset: str) -> tuple[ImageSpec, str]:
+    """The data set's spec and ""; where it cannot be read, that of 32x32 colour images, and a line that says so.
 
-
-def spec_of(dataset: str) -> ImageSpec:
-    """The data set's spec; where it is not there, that of 32x32 colour images, since a plan must not need the data."""
+    A plan must not need the data.
+    """
     try:
-        return load(dataset, "train").spec
-    except DataError:
-        return ImageSpec(3, 32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+        return load(dataset, "train").spec, ""
+    except DataError as error:
+        other = ImageSpec(3, 32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+        return other, f"MISSING: {error}; planned as images in colour of 32x32"

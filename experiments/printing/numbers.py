@@ -15,6 +15,11 @@ def number(value: object, decimals: int = 0, scale: float = 1.0) -> str:
     return f"{rounded:,.{decimals}f}".replace("-", MINUS)
 
 
+def counted_runs(n: int, declared: int) -> str:
+    """Of how many runs a number is: "n=3", or "n=2/3" where some have none."""
+    return f"n={n}" if n == declared else f"n={n}/{declared}"
+
+
 def spread(numbers: pd.Series, metric: str, scale: float = 1.0) -> str:
     """The mean ± std of a metric of one row of Table.values, times scale; the mean alone where there is no std."""
     mean = numbers[f"{metric}_mean"]

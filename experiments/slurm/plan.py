@@ -13,7 +13,7 @@ from clel.runs.config import Run
 from clel.storage.atomic import in_bytes
 from clel.storage.log import counted
 from experiments.plan.disk import Disk, disk, in_all
-from experiments.plan.plan import spec_of
+from experiments.plan.plan import spec_or_fault
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.hours import Hours, hours_of
 from experiments.slurm.launch import placed
@@ -128,7 +128,7 @@ def describe(cells: Sequence[Cell], runs: Path, options: SlurmOptions) -> str:
 
 def _space(cell: Cell) -> Disk | None:
     """The disk space of a trained run; None for samples alone."""
-    return disk(cell.run, spec_of(cell.dataset)) if isinstance(cell.run, Run) else None
+    return disk(cell.run, spec_or_fault(cell.dataset)[0]) if isinstance(cell.run, Run) else None
 
 
 def _row(

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments.printing.drawing import COLOURS, DASHES, REFERENCE
+from experiments.printing.numbers import counted_runs
 from experiments.sweep.store import Cell, Run, by_row, is_reference
 from experiments.table1.curves import Curve
 
@@ -21,8 +22,7 @@ def styled(cells: Sequence[Cell], runs: Mapping[str, Run]) -> list[tuple[list[Ce
 
 
 def row_label(members: Sequence[Cell], good: Sequence[Curve]) -> str:
-    n = f"{len(good)}" if len(good) == len(members) else f"{len(good)}/{len(members)}"
-    return f"{members[0].title} (n={n})"
+    return f"{members[0].title} ({counted_runs(len(good), len(members))})"
 
 
 def references(cells: Sequence[Cell], runs: Mapping[str, Run]) -> dict[str, list[float]]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from experiments.printing.headings import data_title, distance_lines, feature_spaces, is_fid
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
-from experiments.printing.numbers import interval, number, spread
+from experiments.printing.numbers import counted_runs, interval, number, spread
 from experiments.sweep.store import Run
 
 
@@ -30,8 +30,7 @@ def summary(values: pd.DataFrame, runs: Sequence[Run]) -> Grid:
     reported = notes.mark(f"FID in Inception features, by the papers that table1.md names.{apart}")
     lines = []
     for _, row in values.iterrows():
-        n, declared = int(row["n"]), int(row["runs"])
-        count = f"n={n}" if n == declared else f"n={n}/{declared}"
+        count = counted_runs(int(row["n"]), int(row["runs"]))
         distance = spread(row, "fid_fresh") + interval(row, "fresh")
         pair = [number(row[f"{name}_fresh_mean"], 2) for name in ("precision", "recall")]
         lines.append(

@@ -14,6 +14,7 @@ import pandas as pd
 
 from experiments.printing.headings import further_spaces, reported_headers
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text, to_latex, to_markdown
+from experiments.printing.numbers import counted_runs
 from experiments.printing.remarks import remarks, usual_number
 from experiments.reading import published
 from experiments.sweep.store import Cell, Run, by_row, frame
@@ -141,7 +142,7 @@ def _grid(
         reasons, n, declared = numbers["failures"], int(numbers["n"]), int(numbers["runs"])
         about = tuple(notes.mark(text) for text in remarks(cells, runs, usual))
         mark = (notes.mark(f"{numbers['title']}: {reasons}."),) if reasons else ()
-        count = f"n={n}" if n == declared else f"n={n}/{declared}"
+        count = counted_runs(n, declared)
         texts = [column.show(numbers) for column in measured]
         # a dash says "failed or missing"; where runs ended well and the quantity does not exist, the cell stays empty
         none = "" if any(runs[cell.run_name].ok for cell in cells) else DASH
