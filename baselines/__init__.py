@@ -20,7 +20,7 @@ METHODS: dict[str, type[Method]] = {
 }
 
 PLAIN = "plain"
-"""The method that stands for an EBM without anything added: its learning rate is the one that others are held to."""
+"""The method that stands for an EBM without anything added: its learning rate is the one at which others stand too."""
 
 SUBJECT = "clel"
 """The method that the suite is about: studies take it unless another is asked for."""

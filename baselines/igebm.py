@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from baselines.clipped_adam import clip_before_steps
 from baselines.spectral_cap import capped, normalised
+from clel.chains.energy import Energy
 from clel.chains.langevin import BufferConfig, LangevinConfig
 from clel.config import ADDED, LENGTH, require
 from clel.data import ImageSpec
@@ -159,5 +160,5 @@ class IGEBM(LangevinEBM):
             clip_before_steps(optimiser, ahead=1)
         return optimiser, schedule
 
-    def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
-        return network(x)
+    def energy_of(self, network: nn.Module) -> Energy:
+        return Energy(network)

@@ -24,7 +24,7 @@ def convolutions(network: nn.Module) -> list[nn.Conv2d]:
 def spectral_sum(network: nn.Module, iterations: int = 4) -> Tensor:
     """sum_i u_i^T W_i v_i, with u_i and v_i from `iterations` power iterations that go on from the remembered u_i.
 
-    Weights of one shape are iterated together, a few batched products in the place of many small ones. The gradient is
+    Weights of one shape are iterated together, a few batched products instead of many small ones. The gradient is
     that of the singular value, u v^T; u and v count as constants.
     """
     total = torch.zeros((), device=next(network.parameters()).device)

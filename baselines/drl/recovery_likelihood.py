@@ -17,7 +17,7 @@ from torch import Tensor
 from baselines.drl.config import RecoveryConfig, recipes
 from baselines.drl.network import DRLNetwork
 from baselines.drl.schedule import NoiseLevels, per_image, spread
-from clel.chains.langevin import Energy, input_gradient
+from clel.chains.energy import Energy
 from clel.data import ImageSpec
 from clel.data.augment import mirror
 from clel.data.images import refuse_pixels
@@ -88,7 +88,11 @@ class RecoveryLikelihood(Method):
         """y -> -log p(y_t = y | x_{t+1} = observed) [N], up to a constant, under the given network."""
         v = self.levels
         tightness = v.pull[t] / (2 * v.sigma[t].square())
-        return lambda y: tightness * (y - observed).square().sum((1, 2, 3)) - network(y, t) / v.step[t].square()
+
+        def energy(y: Tensor) -> Tensor:
+            return tightness * (y - observed).square().sum((1, 2, 3)) - network(y, t) / v.step[t].square()
+
+        return Energy(energy)
 
     @torch.no_grad()
     def chain(
@@ -101,7 +105,7 @@ class RecoveryLikelihood(Method):
         energy, s = self.conditional_energy(network, observed, t), per_image(self.levels.step, t)
         y = observed.clone()
         for _ in range(steps):
-            y.add_(-0.5 * s.square() * input_gradient(energy, y)).add_(noise * s * _noise(y, generator))
+            y.add_(-0.5 * s.square() * energy.gradient(y)).add_(noise * s * _noise(y, generator))
         return y
 
     @torch.no_grad()

@@ -81,7 +81,7 @@ class VAE(Method):
         return log_likelihood(raw, images, self.config.network.decoder), kls
 
     def noise(self, n: int, generator: torch.Generator) -> list[Tensor]:
-        """N(0, I) in the place of the latents: [n, *shape] for each group."""
+        """N(0, I) instead of the latents: [n, *shape] for each group."""
         device = self.step.device
         return [torch.randn(n, *s, generator=generator, device=device) for s in self.network.latent_shapes]
 

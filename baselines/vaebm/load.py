@@ -67,8 +67,7 @@ def _method_of(folder: Path) -> str | None:
         values = read_config(folder)
     except (OSError, ConfigError):
         return None
-    named = (values.get(key) for key in ("method", "reference", "external", "study"))
-    return next((str(name) for name in named if name), None)
+    return str(values.get("method") or values["kind"])
 
 
 def cost_of(folder: str) -> StageCost | None:

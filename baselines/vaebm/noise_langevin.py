@@ -7,14 +7,13 @@ For x = g(eps) the density exp(-E(g(eps))) N(eps; 0, I) has the energy U(eps) = 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from clel.bounds import require_ranges
-from clel.chains.langevin import input_gradient
+from clel.chains.energy import Energy
 from clel.config import LENGTH
 
 
@@ -32,7 +31,7 @@ class NoiseLangevinConfig:
 
 
 def noise_langevin(
-    energy: Callable[[Tensor], Tensor],
+    energy: Energy,
     eps: Tensor,
     config: NoiseLangevinConfig,
     generator: torch.Generator,
@@ -42,7 +41,7 @@ def noise_langevin(
     eps, eta = eps.detach().clone(), config.step_size
     noise = torch.empty_like(eps)
     for _ in range(config.steps if steps is None else steps):
-        gradient = input_gradient(energy, eps).add_(eps)
+        gradient = energy.gradient(eps).add_(eps)
         eps.add_(gradient, alpha=-eta / 2).add_(noise.normal_(generator=generator), alpha=math.sqrt(eta))
     return eps
 

@@ -25,6 +25,7 @@ from baselines.vaebm.load import DIGITS, content_hash, cost_of, load_vae
 from baselines.vaebm.network import VAEBMEnergy, initialise_from
 from baselines.vaebm.noise_langevin import noise_langevin, split_noise
 from baselines.vaebm.presets import vaebm_recipes
+from clel.chains.energy import Energy
 from clel.data import ImageSpec
 from clel.data.augment import mirror
 from clel.methods.ebm import require_images
@@ -182,13 +183,13 @@ class VAEBM(Method):
             self._views = FrozenView(self.vae.network, dtype), FrozenView(self.network, dtype)
         return self._views[0].network, self._views[1].network
 
-    def chain_energy(self) -> Any:
+    def chain_energy(self) -> Energy:
         """eps [N, D] -> E(x(eps)) [N] under the present weights."""
         self.frozen()
         assert self._views is not None
         for view in self._views:
             view.refresh()
-        return lambda eps: self.frozen()[1](self.images(eps, "sample"))
+        return Energy(lambda eps: self.frozen()[1](self.images(eps, "sample")))
 
     def sample(self, n: int, generator: torch.Generator, steps: int | None = None) -> Tensor:
         """The decoder's mean after `steps` Langevin steps from N(0, I); the VAE's samples in stage one."""

@@ -38,7 +38,7 @@ def inductor(work: Work, backend: str = "inductor") -> Work:
 
 
 class Compiled:
-    """x [N, C, H, W] -> work(x), compiled for the first SHAPES shapes when each is met, and held to `work` once.
+    """x [N, C, H, W] -> work(x), compiled for the first SHAPES shapes when each is met, and compared with `work` once.
 
     Where compiling fails or gives something else, `work` itself is done from then on, and a FallbackWarning says why.
 

@@ -14,7 +14,8 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from clel.chains.langevin import Energy, LangevinConfig, draws_noise, langevin_step
+from clel.chains.energy import Energy
+from clel.chains.langevin import LangevinConfig, draws_noise, langevin_step
 from clel.chains.switches import FallbackWarning
 
 Recorder = Callable[[Callable[[], None]], Callable[[], None]]
@@ -46,7 +47,7 @@ def cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
 
 
 class Recordings:
-    """Recorded Langevin chains of one energy, one recording for each shape and setting met.
+    """Recorded Langevin steps of one energy, one recording for each shape and setting met.
 
     Args:
         record: how to record; CUDA graphs by default, anything that replays in tests.
@@ -54,49 +55,31 @@ class Recordings:
 
     def __init__(self, record: Recorder = cuda_graph) -> None:
         self.record = record
-        self.known: dict[tuple[object, ...], _Steps] = {}
+        self.known: dict[tuple[object, ...], RecordedSteps] = {}
 
-    def langevin(
-        self,
-        energy: Energy,
-        x: Tensor,
-        config: LangevinConfig,
-        generator: torch.Generator,
-        steps: int | None,
-        chunk: int,
-    ) -> Tensor:
-        """clel.chains.langevin.langevin, `chunk` steps a replay; the steps left over are taken one by one."""
-        steps = config.steps if steps is None else steps
-        key = (id(energy), tuple(x.shape), x.dtype, x.device, config, chunk)
-        if steps >= chunk and key not in self.known:
+    def steps(self, energy: Energy, x: Tensor, config: LangevinConfig, length: int) -> RecordedSteps:
+        """`length` steps for chains like x: the block of `langevin`."""
+        key = (id(energy), tuple(x.shape), x.dtype, x.device, config, length)
+        recorded = self.known.pop(key, None)
+        if recorded is None:
             while len(self.known) >= KEPT:
                 del self.known[next(iter(self.known))]
-            self.known[key] = _Steps(energy, x, config, chunk, self.record)
-        recorded, state = self.known.pop(key, None), x.detach().clone()
-        if recorded is not None:
-            self.known[key] = recorded  # the last to go
-        for _ in range(steps // chunk):
-            assert recorded is not None
-            recorded.run(state, generator)
-        noise = torch.empty_like(state)
-        for _ in range(steps % chunk):
-            if draws_noise(config):
-                noise.normal_(generator=generator)
-            langevin_step(energy, state, noise, config)
-        return state
+            recorded = RecordedSteps(energy, x, config, length, self.record)
+        self.known[key] = recorded  # the last to go
+        return recorded
 
     def __deepcopy__(self, memo: object) -> Recordings:
         """Without recordings: they hold the memory of the original."""
         return Recordings(self.record)
 
 
-class _Steps:
-    """`chunk` steps with memory of their own; plain steps where recording fails, which is said once."""
+class RecordedSteps:
+    """`length` steps with memory of their own; plain steps where recording fails, which is said once."""
 
-    def __init__(self, energy: Energy, x: Tensor, config: LangevinConfig, chunk: int, record: Recorder) -> None:
-        self.energy, self.config = energy, config
+    def __init__(self, energy: Energy, x: Tensor, config: LangevinConfig, length: int, record: Recorder) -> None:
+        self.energy, self.config, self.length = energy, config, length
         self.x = x.detach().clone()
-        self.noise = [torch.zeros_like(x) for _ in range(chunk)]
+        self.noise = [torch.zeros_like(x) for _ in range(length)]
         place = torch.cuda.device(x.device) if x.device.type == "cuda" else nullcontext()
         try:
             with place:  # a graph records the current device's stream, which need not be the chain's

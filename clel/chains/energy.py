@@ -1,4 +1,4 @@
-"""The energy of chains: the live network's or a frozen view's, and the input gradient that switches ask for."""
+"""The energy of chains: E(x) and its input gradient, of the live network or of a frozen view, as switches ask for."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from clel.chains.compiled import Compiled
-from clel.chains.langevin import autograd_gradient
 from clel.chains.switches import Switches
 from clel.networks.frozen import FrozenView
-
-NetworkEnergy = Callable[[nn.Module, Tensor], Tensor]
-"""(network, images [N, C, H, W]) -> energies [N]."""
 
 
 class HandGradient(Protocol):
@@ -27,36 +23,59 @@ class HandGradient(Protocol):
     def __call__(self, x: Tensor) -> Tensor: ...
 
 
-class ChainEnergy:
-    """E(x) [N] and `gradient`, dE/dx, of one network under given switches; `refresh` takes its present weights over.
+class Energy:
+    """E: images [N, C, H, W] -> unnormalised negative log densities [N], and dE/dx.
+
+    Args:
+        function: E; a class derived from this one may define `__call__` instead.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self.function = function
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """dE(x_i)/dx_i for each image: [N, C, H, W], in x's format; no parameter receives a gradient. By autograd."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_(True)
+            (gradient,) = torch.autograd.grad(self(x).sum(), x)
+        return gradient
+
+    def by_hand(self, dtype: torch.dtype, in_pieces: bool) -> HandGradient | None:
+        """dE/dx by code of its own in number format `dtype`, for a folded float32 network; None: by autograd."""
+        return None
+
+
+class ChainEnergy(Energy):
+    """E of one network, as chains see it under given switches; `refresh` takes the network's present weights over.
 
     Args:
         network: the live one.
-        energy: its energy, of it or of its view.
-        by_hand: (folded float32 network, number format, whether in pieces) -> its gradient, or None to use autograd.
+        energy_of: network, the live one or its view -> its energy.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        energy: NetworkEnergy,
-        switches: Switches,
-        by_hand: Callable[[nn.Module, torch.dtype, bool], HandGradient | None],
-    ) -> None:
-        self.live, self.energy, self.switches = network, energy, switches
+    def __init__(self, network: nn.Module, energy_of: Callable[[nn.Module], Energy], switches: Switches) -> None:
+        self.live, self.switches = network, switches
         self.device = next(network.parameters()).device
         self.view: FrozenView | None = None
         self.hand: HandGradient | None = None
         self.own_gradient: Callable[[Tensor], Tensor] | None = None
-        if not switches.frozen:
-            return
-        if switches.by_hand:
+        if switches.frozen:
             self.view = FrozenView(network)
-            self.hand = by_hand(self.view.network, switches.chain_dtype, switches.in_pieces)
-        if self.hand is None:
-            self.view = FrozenView(network, switches.chain_dtype)
-        else:
-            self.own_gradient = Compiled(self.hand) if switches.compiled else self.hand
+            if switches.by_hand:
+                self.hand = energy_of(self.view.network).by_hand(switches.chain_dtype, switches.in_pieces)
+            if self.hand is None:
+                self.view = FrozenView(network, switches.chain_dtype)
+            else:
+                self.own_gradient = Compiled(self.hand) if switches.compiled else self.hand
+        self.energy = energy_of(self.network)
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that chains run on."""
+        return self.live if self.view is None else self.view.network
 
     def refresh(self) -> ChainEnergy:
         """The energy of the network's present weights, until the next call; one power iteration in training mode."""
@@ -69,17 +88,17 @@ class ChainEnergy:
     def __call__(self, x: Tensor) -> Tensor:
         if self.view is None:
             with as_in_chains(self.live):
-                return self.energy(self.live, x)
+                return self.energy(x)
         dtype = torch.float32 if self.hand is not None else self.switches.chain_dtype
-        return self.energy(self.view.network, x.to(dtype, memory_format=self.layout))
+        return self.energy(x.to(dtype, memory_format=self.layout))
 
     @property
     def layout(self) -> torch.memory_format:
         return torch.channels_last if self.switches.channels_last else torch.preserve_format
 
     def gradient(self, x: Tensor) -> Tensor:
-        """dE(x_i)/dx_i for each image: [N, C, H, W], in x's format; no parameter receives a gradient."""
-        return autograd_gradient(self, x) if self.own_gradient is None else self.own_gradient(x)
+        """dE/dx, by hand where the energy has that and the switches ask for it."""
+        return super().gradient(x) if self.own_gradient is None else self.own_gradient(x)
 
 
 @contextmanager

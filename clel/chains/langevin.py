@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from clel.bounds import require_ranges
+from clel.chains.energy import Energy
 from clel.config import require
 from clel.data.augment import NONE, AugmentConfig, augment
-
-Energy = Callable[[Tensor], Tensor]
-"""Images [N, C, H, W] -> unnormalised negative log densities [N]."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +40,13 @@ class LangevinConfig:
         require(clip is None or clip > 0, f"gradient_clip is {clip}; expected a positive number, or none")
 
 
-def input_gradient(energy: Energy, x: Tensor) -> Tensor:
-    """dE(x_i)/dx_i for each image: [N, C, H, W], float32 or x's dtype; no parameter receives a gradient.
+class Block(Protocol):
+    """Several steps of one energy that are taken at once (clel/chains/cuda_graph.py)."""
 
-    An energy that knows better than automatic differentiation has a method `gradient`.
-    """
-    own = getattr(energy, "gradient", None)
-    return autograd_gradient(energy, x) if own is None else own(x)
+    length: int
 
-
-def autograd_gradient(energy: Energy, x: Tensor) -> Tensor:
-    """dE(x_i)/dx_i for each image by automatic differentiation: [N, C, H, W]."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(energy(x).sum(), x)
-    return gradient
+    def run(self, x: Tensor, generator: torch.Generator) -> None:
+        """Take them from x, in place."""
 
 
 def langevin(
@@ -65,19 +56,27 @@ def langevin(
     generator: torch.Generator,
     steps: int | None = None,
     on_step: Callable[[int, Tensor], None] | None = None,
+    block: Block | None = None,
 ) -> Tensor:
     """Run `steps` (config.steps by default) Langevin steps from images x [N, C, H, W] in [0, 1]; x is left alone.
 
     `on_step(k, x)` is called after each step k = 1, 2, ... with the chain's state, which the next step overwrites.
+    With a block, of these settings and shape, steps are taken by it as long as so many are left; then one by one.
     """
     x = x.detach().clone()
     noise = torch.empty_like(x)
-    for k in range(config.steps if steps is None else steps):
-        if draws_noise(config):
-            noise.normal_(generator=generator)
-        langevin_step(energy, x, noise, config)
+    k, steps = 0, config.steps if steps is None else steps
+    while k < steps:
+        if block is not None and steps - k >= block.length:
+            block.run(x, generator)
+            k += block.length
+        else:
+            if draws_noise(config):
+                noise.normal_(generator=generator)
+            langevin_step(energy, x, noise, config)
+            k += 1
         if on_step is not None:
-            on_step(k + 1, x)
+            on_step(k, x)
     return x
 
 
@@ -90,7 +89,7 @@ def langevin_step(energy: Energy, x: Tensor, noise: Tensor, config: LangevinConf
     """One step of x [N, C, H, W] in place, with `noise` from N(0, I)."""
     if config.noise_first:
         x.add_(noise, alpha=config.noise)
-    gradient = input_gradient(energy, x)
+    gradient = energy.gradient(x)
     if config.gradient_clip is not None:
         gradient = gradient.clamp(-config.gradient_clip, config.gradient_clip)
     x.add_(gradient, alpha=-config.step_size)

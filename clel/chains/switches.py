@@ -1,6 +1,6 @@
 """What `engine` stands for: the switches by which chains and training passes are made fast, each on its own.
 
-exact     float32, the live network, a power iteration of spectral norm a forward: what the others are held to
+exact     float32, the live network, a power iteration of spectral norm a forward: what the others must agree with
 float32   chains on a frozen view (clel/networks/frozen.py)
 bfloat16  the same, its network in bfloat16
 fast      every switch that pays on this device (docs/log/engine.md has what each was found to bring)
@@ -37,7 +37,7 @@ class Switches:
     chain_dtype: torch.dtype = torch.float32
     """Number format of the network in chains."""
     by_hand: bool = False
-    """Input gradients by a method's own code, where it has some for its network, in the place of autograd."""
+    """Input gradients by a method's own code, where it has some for its network, instead of autograd."""
     channels_last: bool = False
     """Images enter networks channels-last, in chains and in training."""
     in_pieces: bool = False

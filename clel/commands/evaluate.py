@@ -52,7 +52,7 @@ class EvaluateOptions:
     """classifier, lite0, inception-clean, inception-pytorch, inception-tensorflow or auto; several with commas between
     them: the main one, and those that the same samples are measured in too."""
     reference: Literal["train", "test"] | None = None
-    """Split of the data set that samples are held against."""
+    """Split of the data set that samples are compared with."""
     weights: Literal["averaged", "live"] | None = None
     """Weights of the chains: averaged over training, or the last ones."""
     sampling_seeds: int | None = None

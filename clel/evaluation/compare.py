@@ -1,4 +1,4 @@
-"""Any images held against any others, or against statistics: other people's samples get the treatment that runs get.
+"""Any images compared with any others, or against statistics: other people's samples get the treatment that runs get.
 
 A is what is measured, B the reference. A Frechet distance is the same both ways round, precision and recall change
 places.

@@ -1,4 +1,4 @@
-"""Images are held against real ones: every metric of a set of samples, and the protocol that it was measured under."""
+"""Images are compared with real ones: every metric of a set of samples, and the protocol that it was measured under."""
 
 from __future__ import annotations
 

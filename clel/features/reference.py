@@ -1,4 +1,4 @@
-"""Reference statistics: features of real images that samples are held against, made once and kept in the cache.
+"""Reference statistics: features of real images that samples are compared with, made once and kept in the cache.
 
 A file is an .npz with `mu` [D] and `sigma` [D, D], float64, under the names that pytorch-fid and clean-fid read, and
 with what this suite needs besides: `rows`, features of up to 10,000 of the images for metrics over pairs, and `about`,

@@ -52,7 +52,7 @@ def tune_allocator(engine: str | None) -> bool:
     """
     if not _Process.ours or engine not in ENGINES:
         return False
-    # a page of 2 MB is one fault in the place of 512
+    # a page of 2 MB is one fault instead of 512
     os.environ.setdefault(HUGE_PAGES, "1")
     if sys.platform != "linux":
         return False

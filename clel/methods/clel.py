@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -18,43 +17,37 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from clel.chains.gradient import NormGradient, norm_gradient
-from clel.chains.protocol import Protocol, training_sampler
 from clel.config import require
 from clel.data import ImageSpec
 from clel.data.augment import augment
 from clel.methods.byol import Byol
 from clel.methods.clel_config import CLELConfig, clel_recipes
 from clel.methods.contrastive import nt_xent
-from clel.methods.ebm import LangevinEBM, contrastive_divergence, gradient_norms, require_images
+from clel.methods.ebm import contrastive_divergence, gradient_norms, require_images
 from clel.methods.method import Optimisation
+from clel.methods.norm_ebm import NormEBM
 from clel.methods.settings import Recipe
 from clel.methods.spherical_energy import direction, image_energy
 from clel.methods.von_mises_fisher import draw
 from clel.networks.encoder import Encoder
-from clel.networks.energy_network import EnergyNetwork
 from clel.networks.frozen_backbone import content_of, frozen_backbone
-from clel.networks.layers import normalised_by
 from clel.networks.recompute import frozen_statistics, recompute
 
 __all__ = ["CLEL", "CLELConfig"]
 
 
-class CLEL(LangevinEBM):
+class CLEL(NormEBM):
     """Contrastive latent-guided energy learning."""
 
     title = "CLEL"
     Config = CLELConfig
-    network: EnergyNetwork
     config: CLELConfig
 
     def __init__(self, config: CLELConfig, spec: ImageSpec) -> None:
-        spec = normalised_by(spec, config.normalisation)
         super().__init__(config, spec)
-        self.network = EnergyNetwork(config.network, spec)
         # beside the encoder's; for an EBM alone the passes computed twice cost more than the memory is worth
-        self.widest = config.network.widths[0] * spec.size**2
-        self.encoder = Encoder(config.encoder, spec)
+        self.widest = config.network.widths[0] * self.spec.size**2
+        self.encoder = Encoder(config.encoder, self.spec)
         self.byol: Byol | None = None
         if config.objective == "byol":
             self.byol = Byol(self.encoder, config.encoder.features, config.encoder.hidden, config.byol_decay)
@@ -83,19 +76,9 @@ class CLEL(LangevinEBM):
             e = config.encoder
             frozen_backbone(e.backbone, e.side, e.weights, e.content)
 
-    @classmethod
-    def disturbed(cls, config: CLELConfig) -> Protocol:
-        return training_sampler(config.buffer.augmentation.style)
-
     @property
     def images_per_step(self) -> int:
         return self.config.contrastive_batch_size
-
-    def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
-        return image_energy(cast(EnergyNetwork, network), network(x))
-
-    def hand_gradient(self, network: nn.Module, dtype: torch.dtype, in_pieces: bool) -> NormGradient | None:
-        return norm_gradient(network, dtype, in_pieces, self.spec.size)
 
     def optimisers(self, iterations: int) -> list[Optimisation]:
         c = self.config
@@ -192,7 +175,7 @@ class CLEL(LangevinEBM):
     def pulls(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:
         """Norms of the gradients of the divergence and of beta times the agreement, and the cosine between the two.
 
-        With chains from noise, as long as in training, in the place of the buffer's.
+        With chains from noise, as long as in training, instead of the buffer's.
         """
         c = self.config
         positives = images[: c.batch_size]

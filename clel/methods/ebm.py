@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from clel.bounds import require_ranges
 from clel.chains.cuda_graph import Recordings
-from clel.chains.energy import ChainEnergy, HandGradient
+from clel.chains.energy import ChainEnergy, Energy
 from clel.chains.langevin import BufferConfig, LangevinConfig, ReplayBuffer, langevin
 from clel.chains.switches import Engine, Switches, stated, switches, training_pass
 from clel.config import LENGTH, require, to_dict
@@ -58,7 +58,7 @@ class EBMConfig:
 
 
 class LangevinEBM(Method):
-    """Base of EBMs with a replay buffer; subclasses define `network` and `network_energy`."""
+    """Base of EBMs with a replay buffer; subclasses define `network` and `energy_of`."""
 
     network: nn.Module
     config: EBMConfig
@@ -74,12 +74,8 @@ class LangevinEBM(Method):
         self._in_pieces: InPieces | None = None
 
     @abstractmethod
-    def network_energy(self, network: nn.Module, x: Tensor) -> Tensor:
-        """E(x) [N] by the given network: the live one, or its frozen view."""
-
-    def hand_gradient(self, network: nn.Module, dtype: torch.dtype, in_pieces: bool) -> HandGradient | None:
-        """dE/dx of a folded float32 network by the method's own code, in number format `dtype`; None: by autograd."""
-        return None
+    def energy_of(self, network: nn.Module) -> Energy:
+        """E of the given network: the live one, its frozen view, or what passes it a few images at a time."""
 
     @property
     def switches(self) -> Switches:
@@ -115,7 +111,7 @@ class LangevinEBM(Method):
         require_images(images, self.images_per_step)
         negatives = self.negatives(generator)
         with self.training_pass(self.network):
-            energies = self.network_energy(self.trained_network(), self.laid_out(torch.cat([images, negatives])))
+            energies = self.energy_of(self.trained_network())(self.laid_out(torch.cat([images, negatives])))
         positive, negative = energies.split(len(images))
         losses = contrastive_divergence(positive, negative, self.config.alpha)
         return losses | {"loss": losses["divergence"]}
@@ -140,7 +136,7 @@ class LangevinEBM(Method):
 
     def energy(self, images: Tensor) -> Tensor:
         refuse_pixels(images)
-        return self.network_energy(self.network, images)
+        return self.energy_of(self.network)(images)
 
     def training_pass(self, network: nn.Module) -> AbstractContextManager[None]:
         """Inside, a forward of `network` that is to be differentiated runs as the engine has it."""
@@ -162,15 +158,14 @@ class LangevinEBM(Method):
         return images.to(memory_format=torch.channels_last) if self.switches.channels_last else images
 
     def frozen_energy(self) -> ChainEnergy:
-        """E of the present weights, which stands still under Langevin chains: [N, C, H, W] -> [N]; has `gradient`."""
+        """E of the present weights, which stands still under Langevin chains."""
         current = self._chain_energy
         if (
             current is None
             or current.live is not self.network
             or (current.device, current.switches) != (self.device, self.switches)
         ):
-            own = self.hand_gradient if defined_with(type(self), "hand_gradient", "network_energy") else no_gradient
-            current = ChainEnergy(self.network, self.network_energy, self.switches, own)
+            current = ChainEnergy(self.network, self.energy_of, self.switches)
             self._chain_energy, self._recordings = current, Recordings()
         return current.refresh()
 
@@ -186,10 +181,10 @@ class LangevinEBM(Method):
         return self.continue_chains(x, generator, steps)
 
     def continue_chains(self, x: Tensor, generator: torch.Generator, steps: int | None = None) -> Tensor:
-        energy, chunk = self.frozen_energy(), self.switches.graph_steps
-        if chunk > 0:
-            return self._recordings.langevin(energy, x, self.config.langevin, generator, steps, chunk)
-        return langevin(energy, x, self.config.langevin, generator, steps)
+        energy, config, length = self.frozen_energy(), self.config.langevin, self.switches.graph_steps
+        steps = config.steps if steps is None else steps
+        block = self._recordings.steps(energy, x, config, length) if 0 < length <= steps else None
+        return langevin(energy, x, config, generator, steps, block=block)
 
 
 def gradient_norms(network: nn.Module, terms: Mapping[str, Tensor]) -> dict[str, float]:
@@ -203,20 +198,6 @@ def gradient_norms(network: nn.Module, terms: Mapping[str, Tensor]) -> dict[str,
     first, second = found.values()
     norms = {f"gradient_{name}": float(gradient.norm()) for name, gradient in found.items()}
     return norms | {"gradient_cosine": float(torch.nn.functional.cosine_similarity(first, second, dim=0))}
-
-
-def defined_with(kind: type, name: str, other: str) -> bool:
-    """Whether a class has `name` from where it has `other`, or from a class derived from that.
-
-    A subclass that has another energy does not have its base's gradient.
-    """
-    order = [c for c in kind.__mro__ if name in vars(c) or other in vars(c)]
-    return name in vars(order[0])
-
-
-def no_gradient(network: nn.Module, dtype: torch.dtype, in_pieces: bool) -> None:
-    """A hand_gradient that knows no network."""
-    return None
 
 
 def require_images(images: Tensor, n: int) -> None:

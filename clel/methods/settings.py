@@ -87,7 +87,7 @@ class EvaluateConfig:
     also: tuple[str, ...] = field(default=(), metadata=ADDED)
     """Further feature spaces, in which the same samples are measured too, each with columns of its own. [this suite]"""
     reference: Literal["train", "test"] = field(default="train", metadata=ADDED)
-    """Split of the data set that samples are held against. [authors' code: train; ImageNet 32x32: test]"""
+    """Split of the data set that samples are compared with. [authors' code: train; ImageNet 32x32: test]"""
     sampling_seeds: int = 1
     """Times that the clean protocol is repeated with other random numbers, for the spread over sampling."""
     bootstrap: int = 100

@@ -10,9 +10,12 @@ place of 1/2 |f|^2 (footnote 1).
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clel.chains.energy import Energy
+from clel.chains.gradient import NormGradient, norm_gradient
 from clel.networks.energy_network import EnergyNetwork
 from clel.networks.layers import outside_autocast
 
@@ -40,3 +43,16 @@ def joint_energy(network: EnergyNetwork, x: Tensor, z: Tensor, beta: float) -> T
     """E(x, z) = 1/2 |f(x)|^2 - beta u(x).z for latents z [N, d] or [d]; z is normalised here."""
     f = network(x)
     return image_energy(network, f) - beta * (direction(network, f) * F.normalize(z, dim=-1)).sum(1)
+
+
+class ImageEnergy(Energy):
+    """E(x) of a network for images of `side` pixels, with its input gradient by hand where that is known."""
+
+    def __init__(self, network: EnergyNetwork, side: int) -> None:
+        self.network, self.side = network, side
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return image_energy(self.network, self.network(x))
+
+    def by_hand(self, dtype: torch.dtype, in_pieces: bool) -> NormGradient | None:
+        return norm_gradient(self.network, dtype, in_pieces, self.side)

@@ -20,7 +20,7 @@ class FrozenView:
     The modules of the original are looked up once: a submodule that is replaced afterwards wants a new view.
 
     Attributes:
-        network: the copy; call it (or its methods) in the place of the original.
+        network: the copy; call it (or its methods) instead of the original.
         device: where it lies; a network that moved to another wants a new view.
     """
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 import tyro
@@ -22,11 +22,16 @@ from clel.training.length import lasting
 C = TypeVar("C")
 Methods = Mapping[str, type[Method]]
 
+OLD_SIGNS = {"reference": "reference", "external": "external", "study": "chains"}
+"""Keys of config.json files that do not say their kind yet, and the kind that each is a sign of."""
+
 
 @dataclass(frozen=True)
 class Run(Generic[C]):
     """The resolved configuration of one run."""
 
+    kind: ClassVar[str] = "run"
+    """Says in config.json which configuration it is of."""
     method: Annotated[str, tyro.conf.Suppress]
     """Name of the method."""
     preset: Annotated[str, tyro.conf.Suppress] = field(metadata=LOGISTICS)
@@ -109,16 +114,17 @@ def save_config(run: Any, folder: Path) -> None:
     if isinstance(run, Run) and run.train.minutes and folder.name == run.name and path.exists():
         measured = read_config(folder).get("train", {}).get("measured_iterations", 0)
         run = replace(run, train=replace(run.train, measured_iterations=run.train.measured_iterations or measured))
-    write_atomically(path, (json.dumps(to_dict(run), indent=1) + "\n").encode())
+    write_atomically(path, (json.dumps({"kind": run.kind, **to_dict(run)}, indent=1) + "\n").encode())
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The plain values of a folder's config.json; raises ConfigError where it is damaged."""
+    """The plain values of a folder's config.json, with its `kind`; raises ConfigError where it is damaged."""
     remedy = (
         "the settings are lost, what was trained is not: remove it and give the command that made the run again "
         f"(make table1, or clel train with the same options and --out {folder}), which writes it anew and goes on"
     )
-    return read_json(folder / "config.json", remedy)  # type: ignore[no-any-return]
+    values = read_json(folder / "config.json", remedy)
+    return {"kind": next((kind for key, kind in OLD_SIGNS.items() if key in values), Run.kind), **values}
 
 
 def load_config(folder: Path, methods: Methods) -> Run[Any]:
@@ -130,9 +136,9 @@ def load_config(folder: Path, methods: Methods) -> Run[Any]:
             "folders; what clel.train made from Python is sampled from Python"
         )
     values = read_config(folder)
-    given = values.get("reference") or values.get("external")
-    if given:
-        raise ConfigError(f"{folder}: the run of a row of given images ({given}), for which nothing was trained")
+    kind = values.pop("kind")
+    if kind in ("reference", "external"):
+        raise ConfigError(f"{folder}: the run of a row of given images ({values[kind]}), for which nothing was trained")
     choose_method(methods, values.get("method", ""), f"method in {path}")
     try:
         return as_run(values, methods)

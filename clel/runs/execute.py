@@ -77,12 +77,12 @@ def execute(run: Run[Any], folder: Path, methods: Methods) -> dict[str, Any]:
 
 
 def measured_on(run: Run[Any], images: Images) -> Reference:
-    """The reference that the run's samples are held against: its training images, or held-out ones where it says so."""
+    """The reference that the run's samples are compared with: its training images, or held-out ones where so asked."""
     return reference_of(run.evaluate, images, load(run.dataset, "test").to(images.pixels.device))
 
 
 def reference_of(evaluate: EvaluateConfig, train: Images, held_out: Images) -> Reference:
-    """The reference that samples are held against, in the feature spaces that `evaluate` names."""
+    """The reference that samples are compared with, in the feature spaces that `evaluate` names."""
     images = held_out if evaluate.reference == "test" else train
     names = (evaluate.features, *evaluate.also)
     main, *others = (reference(images, feature_space(name, train, held_out)) for name in names)

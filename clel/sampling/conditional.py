@@ -1,7 +1,7 @@
 """Sampling from a CLEL that was trained without labels towards latents z of images, classes or attributes.
 
     p(x | z) ~ exp(-E(x) + w u(x).z)
-which the von Mises-Fisher form of p(z | x) makes of E(x, z) (CLEL Section 2.2, with w in the place of beta); and, for
+which the von Mises-Fisher form of p(z | x) makes of E(x, z) (CLEL Section 2.2, with w for beta); and, for
 several latents, exp(-E(x) + sum_a w_a u(x).z_a) (Section 3.4). Every one of these is E(x) - u(x).t with one vector
 t = sum_a w_a z_a an image, whose length says how hard it pulls.
 """
@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clel.bounds import require_ranges
-from clel.chains.energy import ChainEnergy
-from clel.chains.langevin import Energy, autograd_gradient, langevin
+from clel.chains.energy import ChainEnergy, Energy
+from clel.chains.langevin import langevin
 from clel.chains.protocol import CLEAN
 from clel.config import ConfigError, require
 from clel.data import Images, to_float
@@ -56,41 +56,39 @@ class Guidance:
         require(self.rounds == 1 or (self.steps or self.rounds) >= self.rounds, "rounds: more of them than steps")
 
 
-class GuidedEnergy:
-    """E(x) - u(x).t of frozen weights: images [N, C, H, W] and targets t [N, d] -> [N]; has `gradient`."""
+class GuidedEnergy(Energy):
+    """E(x) - u(x).t of frozen weights, for targets t [N, d]."""
 
     def __init__(self, energy: ChainEnergy, towards: Tensor) -> None:
         self.energy, self.towards = energy, towards
 
     def __call__(self, x: Tensor) -> Tensor:
-        network: Any = self.energy.live if self.energy.view is None else self.energy.view.network
+        network: Any = self.energy.network
         f = network(x.to(next(network.parameters()).dtype))
         return image_energy(network, f) - (direction(network, f) * self.towards.to(f.dtype)).sum(1)
 
     def gradient(self, x: Tensor) -> Tensor:
         """dE/dx - d(u.t)/dx [N, C, H, W], by hand where the chains' energy has its gradient so."""
         hand = self.energy.hand
-        return autograd_gradient(self, x) if hand is None else hand(x, self.towards)  # type: ignore[call-arg]
+        return super().gradient(x) if hand is None else hand(x, self.towards)  # type: ignore[call-arg]
 
 
-class ClassifierGuidedEnergy:
-    """E(x) - w log p(y | x) for labels y [N] and logits(x) [N, K] of a classifier; has `gradient`.
+class ClassifierGuidedEnergy(Energy):
+    """E(x) - w log p(y | x) for labels y [N] and logits(x) [N, K] of a classifier.
 
     What an EBM without latents takes to draw a class: an external classifier, with labels. [Dhariwal and Nichol 2021]
     """
 
     def __init__(self, energy: ChainEnergy, logits: Callable[[Tensor], Tensor], labels: Tensor, weight: float) -> None:
-        self.energy, self.logits, self.labels, self.weight = energy, logits, labels, weight
+        self.energy = energy
+        self.pull = Energy(lambda x: weight * F.cross_entropy(logits(x), labels, reduction="none").to(x.dtype))
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.energy(x) + self._pull(x)
+        return self.energy(x) + self.pull(x)
 
     def gradient(self, x: Tensor) -> Tensor:
         """dE/dx, as the chains' energy has it, and the classifier's by autograd: [N, C, H, W]."""
-        return self.energy.gradient(x) + autograd_gradient(self._pull, x)
-
-    def _pull(self, x: Tensor) -> Tensor:
-        return self.weight * F.cross_entropy(self.logits(x), self.labels, reduction="none").to(x.dtype)
+        return self.energy.gradient(x) + self.pull.gradient(x)
 
 
 @torch.no_grad()

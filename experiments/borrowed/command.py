@@ -22,9 +22,9 @@ from clel.storage.log import duration
 from clel.storage.provenance import device_name, utc_now
 from experiments.borrowed.pack import NAME, bytes_in, pack
 from experiments.borrowed.report import report
+from experiments.reading.paths import folder_part
 from experiments.sweep.grid import Cell, table1_cells
 from experiments.sweep.local import available_cores
-from experiments.sweep.meaning import folder_part
 from experiments.sweep.naming import OUT
 
 ROWS = ("igebm", "plain", "clel")

@@ -22,9 +22,10 @@ from clel.storage.atomic import read_json, refuse_unwritable_folder, write_atomi
 from clel.storage.provenance import provenance
 from experiments.borrowed.child import Drawn, read_drawn
 from experiments.borrowed.pack import NAME, read_samples
+from experiments.reading.paths import absolute
 from experiments.sweep.grid import Cell, table1_cells
 from experiments.sweep.launch import run_here
-from experiments.sweep.meaning import Meaning, absolute
+from experiments.sweep.meaning import Meaning
 from experiments.table1.report import write_report
 
 FEATURES = EvaluateConfig().features

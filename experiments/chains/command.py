@@ -13,13 +13,14 @@ from clel.runs.config import choose_method
 from clel.storage.atomic import write_atomically
 from experiments.chains.figures import chains_figure
 from experiments.chains.rows import load_rows
-from experiments.chains.table import chains_table
+from experiments.chains.table import chains_table, summary
 from experiments.printing.drawing import png
+from experiments.reading.paths import absolute
 from experiments.runs.chains.settings import SIZES, ChainsRun, chains_run
 from experiments.sweep.grid import PROFILES, Cell
 from experiments.sweep.launch import finished, prepare
 from experiments.sweep.local import run_local
-from experiments.sweep.meaning import Meaning, absolute
+from experiments.sweep.meaning import Meaning
 from experiments.sweep.naming import OUT
 
 
@@ -69,9 +70,10 @@ def main(options: Chains) -> int:
         meaning(options).claim(folder)
         table = chains_table(rows)
         write_atomically(folder / "chains.csv", rows.to_csv(index=False, lineterminator="\n"))
+        write_atomically(folder / "chains_summary.md", summary(rows))
         write_atomically(folder / "chains.md", table)
         write_atomically(folder / "chains.png", png(chains_figure(rows)))
-        print(table)
+        print(summary(rows))
         print(folder)
     if failed:
         print(f"{len(failed)} of {len(cells)} runs have no result: {', '.join(failed)}", file=sys.stderr)

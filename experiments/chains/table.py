@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from experiments.chains.rows import by_setting, own_noise
+from experiments.printing.markup import Footnotes, Grid, Header, Text, titled, to_markdown
 from experiments.printing.numbers import number
 from experiments.runs.chains.settings import LIVE
 
@@ -29,6 +30,36 @@ def chains_table(rows: pd.DataFrame) -> str:
             "",
         ]
     )
+
+
+def summary(rows: pd.DataFrame) -> str:
+    """The table for reading, in seven columns; chains.md is the full one. Of the averages of weights the best one."""
+    notes, steps = Footnotes(), sorted(set(rows["steps"]) - {0})
+    space = " / ".join(sorted(rows["features"].unique()))
+    seeds = ", ".join(str(s) for s in sorted(rows["seed"].unique()))
+    ranges = notes.mark("Fréchet distance, not an FID. Mean over the seeds, in brackets from the least to the largest.")
+    best = notes.mark("After the number of steps, and with the average of weights, that has the lowest mean.")
+    lines = []
+    for name, rest in by_setting(rows):
+        own = rest[_own(rest, "fresh")]
+        means = {
+            (half_life, k): part["distance"].mean() for (half_life, k), part in own.groupby(["half_life", "steps"])
+        }
+        chosen = min((key for key in means if key[0] != LIVE), key=lambda key: _or_infinity(means[key]), default=None)
+        live = min((key for key in means if key[0] == LIVE), key=lambda key: _or_infinity(means[key]))
+        line = [name, spread(rest[rest["kind"] == "buffer"]["distance"])]
+        for key in (live, chosen):
+            half_life, k = key or (LIVE, 0)
+            part = own[(own["half_life"] == half_life) & (own["steps"] == k)]
+            line += [spread(part["distance"]), str(k)] if key else ["", ""]
+        line.append(number(means.get((LIVE, steps[-1]), float("nan")), 2))
+        lines.append([Text(text) for text in line])
+    headers = [Header(("restarts",)), Header(("buffer",), (ranges,))]
+    for group in ("fresh, live weights", "fresh, averaged"):
+        headers += [Header(("distance",), (ranges, best), group), Header(("steps",), (), group)]
+    headers.append(Header((f"live, {steps[-1]}", "steps")))
+    title = titled(f"Chains: fresh from noise and from the buffer, {space} features, seeds {seeds}.")
+    return f"{title}\n\n{to_markdown(Grid(headers, lines, notes.texts))}"
 
 
 def _weights(rows: pd.DataFrame) -> list[str]:

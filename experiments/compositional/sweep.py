@@ -28,7 +28,7 @@ def lines_of(found: Sequence[Found]) -> list[Line]:
 
 
 def keep(found: Sequence[Found]) -> None:
-    """Write the lines into the project's file, in the place of those of the same data set."""
+    """Write the lines into the project's file, replacing those of the same data set."""
     lines = lines_of(found)
     others = [line for line in read(KEPT) if line.dataset not in {line.dataset for line in lines}]
     write_atomically(KEPT, lines_as_csv([*others, *lines], Line))

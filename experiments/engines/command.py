@@ -1,4 +1,4 @@
-"""python -m experiments engines: two tables whose runs differ in their engine alone, held against each other."""
+"""python -m experiments engines: two tables whose runs differ in their engine alone, compared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clel.storage.atomic import write_atomically
 from experiments.engines.compare import AGREE, Comparison, compare
 from experiments.engines.figures import engines_figure
 from experiments.engines.runs import read_runs
-from experiments.engines.table import about, engines_grid
+from experiments.engines.table import about, engines_grid, summary
 from experiments.printing.drawing import png
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.sweep.grid import table1_cells
@@ -25,13 +25,13 @@ from experiments.sweep.naming import Named, in_order, named, names, table_name
 class Engines(Named):
     """Compare what methods reach with two engines, from the runs.csv of two tables: named as make table1 was, or given.
 
-    The comparison is written to the first one's folder, as engines.md, .tex, .csv and figures/engines.png.
+    The comparison is written to the first one's folder, as engines_summary.md, engines.md, .tex, .csv and a figure.
     """
 
     engine: str | None = "exact"
     """Engine of the second table; the first has the presets' own."""
     table: Annotated[Path | None, tyro.conf.Positional] = None
-    """Folder of the first table, in the place of options that name it."""
+    """Folder of the first table, instead of options that name it."""
     other: Annotated[Path | None, tyro.conf.Positional] = None
     """Folder of the same table with another engine; that with -exact at its end if not given."""
 
@@ -46,7 +46,7 @@ def main(options: Engines) -> int:
     for name, content in contents.items():
         write_atomically(table / name, content)
         print(table / name)
-    print(f"\n{contents['engines.md']!s}")
+    print(f"\n{contents['engines_summary.md']!s}")
     return 0 if bool(found.table["outcome"].eq(AGREE).all()) else 1
 
 
@@ -71,6 +71,7 @@ def report(found: Comparison, table: Path, other: Path) -> dict[str, str | bytes
     """The files of a comparison by name."""
     lines, grid = about(found, table, other), engines_grid(found)
     return {
+        "engines_summary.md": "\n\n".join([*map(titled, lines[:2]), to_markdown(summary(found))]),
         "engines.md": "\n\n".join([*map(titled, lines), to_markdown(grid)]),
         "engines.tex": latex_comment(lines) + to_latex(grid),
         "engines.csv": found.table.to_csv(lineterminator="\n"),

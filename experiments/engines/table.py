@@ -80,6 +80,30 @@ def engines_grid(found: Comparison) -> Grid:
     return Grid(headers, lines, notes.texts)
 
 
+def summary(found: Comparison) -> Grid:
+    """The table for reading, in seven columns; engines.md is the full one."""
+    notes = Footnotes()
+    distances = f"{distance_name(found)} ↓"
+    spreads = notes.mark("Mean ± sample standard deviation over the n seeds that ended well.")
+    rule = notes.mark(
+        f"Agree: the seeds show that the means differ by less than {WITHIN} of the second's. Differ: they show that "
+        "the means are apart. Undecided: neither."
+    )
+    seconds = notes.mark("Training steps alone, mean over the seeds. Other runs may have been at work beside them.")
+    headers = [Header(("",)), *(Header((engine,), (spreads,), distances) for engine in found.engines)]
+    headers += [Header(("difference", "[95 % interval]")), Header(("outcome",), (rule,))]
+    headers += [Header((engine,), (seconds,), "training, s") for engine in found.engines]
+    lines = []
+    for _, numbers in found.table.iterrows():
+        line = [Text(str(numbers["title"]))]
+        line += [Text(f"{spread(numbers, f'distance_{side}') or DASH} ({_count(numbers, side)})") for side in "ab"]
+        line += [Text(with_interval(numbers["difference"], numbers["low"], numbers["high"]) or DASH)]
+        line += [Text(str(numbers["outcome"]))]
+        line += [Text(number(numbers[f"seconds_{side}"]) or DASH) for side in "ab"]
+        lines.append(line)
+    return Grid(headers, lines, notes.texts)
+
+
 def distance_name(found: Comparison) -> str:
     """What the distance is called, with its feature space where that is not Inception's."""
     spaces = distinct(pd.concat(found.runs), "protocol_features")

@@ -18,7 +18,8 @@ from experiments.features.measure import distances
 from experiments.features.table import about, features_grid
 from experiments.printing.headings import data_title
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
-from experiments.sweep.meaning import Meaning, folder_part
+from experiments.reading.paths import folder_part
+from experiments.sweep.meaning import Meaning
 from experiments.sweep.naming import OUT
 
 
@@ -48,7 +49,7 @@ def main(options: Features) -> int:
     """Exit status 0: measured."""
     require(options.images > DIMENSION, f"images is {options.images}; a distance in {DIMENSION} dimensions takes more")
     require(options.seeds >= 1, f"seeds is {options.seeds}; expected at least 1")
-    require(len(options.sides) >= 2, "sides: at least two, since they are held against the largest")
+    require(len(options.sides) >= 2, "sides: at least two, since they are compared with the largest")
     device = choose_device(options.device)
     images = load(options.dataset, "train")
     folder = options.out / folder_name(options)

@@ -1,7 +1,7 @@
 """Ladders of corruptions in declared strengths: what a feature space must find the farther off the stronger it is.
 
 A rung is as many images as the clean ones, and made of them. Clean and reference images are of one split, no image in
-both, so that a rung is held against images that it was not made of.
+both, so that a rung is compared with images that it was not made of.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def about(
     machines = dict.fromkeys(f"{p['device']}, torch {p['torch']}" for p in made)
     return [
         f"Ladders: corruptions of images of {title} (content {content[:12]}), seen in {space} features; {n:,} images a "
-        f"rung, held against {n:,} others of the same split; draws: {draws}; another data set: {other}.",
+        f"rung, compared with {n:,} others of the same split; draws: {draws}; another data set: {other}.",
         "Rule: the smallest side to which images may be resized at which every ladder is in order, in both distances "
         f"and in each draw. It is {chosen(rows) or 'none of these'}; the default of lite0 is {default}.",
         f"Command: {again}",

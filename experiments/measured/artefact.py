@@ -20,12 +20,13 @@ from clel.storage.log import Progress
 from experiments.measured.kept import keep, kept
 from experiments.plan.plan import describe
 from experiments.printing.markup import Grid, latex_comment, titled, to_latex, to_markdown
+from experiments.reading.paths import absolute, folder_part
 from experiments.slurm import plan
 from experiments.slurm.launch import Table, launch
 from experiments.sweep.grid import PROFILES, Cell
 from experiments.sweep.launch import finished, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
-from experiments.sweep.meaning import Meaning, absolute, folder_part
+from experiments.sweep.meaning import Meaning
 from experiments.sweep.naming import OUT
 from experiments.sweep.store import Run, load_cells
 

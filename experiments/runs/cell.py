@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import signal
 import sys
@@ -15,18 +14,18 @@ from typing import Any
 from baselines import METHODS
 from clel.config import from_dict
 from clel.data import load
-from clel.data.registry import is_name
 from clel.machine.allocator import let_engines_tune
 from clel.machine.signals import STOPS, Interrupted, exit_status, interrupt_on_stops, leave_with_launcher
 from clel.machine.threads import wait_asleep
 from clel.methods.settings import EvaluateConfig
-from clel.runs.config import Run, choose_device, load_config, read_config, slug
+from clel.runs.config import Run, choose_device, load_config, read_config
 from clel.runs.execute import execute, reference_of
 from clel.runs.record import blank_record, finished, read_record, stands, write_record
 from clel.storage.atomic import write_atomically
 from clel.storage.cache import cache_root
 from clel.storage.lock import Busy, locked, wait_for_the_dead
 from clel.storage.log import shown_notices
+from experiments.reading.paths import folder_part
 from experiments.runs.chains.run import execute_chains
 from experiments.runs.chains.settings import ChainsRun, read_run
 from experiments.runs.external import ExternalRun, execute_external
@@ -64,11 +63,12 @@ def main(folder: Path) -> int:
 def read(folder: Path) -> Run[Any] | ReferenceRun | ExternalRun | ChainsRun:
     """The run of any kind that FOLDER/config.json describes."""
     values = read_config(folder)
-    if "reference" in values:
+    kind = values.pop("kind")
+    if kind == ReferenceRun.kind:
         return from_dict(ReferenceRun, values)
-    if "external" in values:
+    if kind == ExternalRun.kind:
         return from_dict(ExternalRun, values)
-    return read_run(values) if "study" in values else load_config(folder, METHODS)
+    return read_run(values) if kind == ChainsRun.kind else load_config(folder, METHODS)
 
 
 def make_reference(values: Mapping[str, Any]) -> None:
@@ -91,10 +91,7 @@ def make_reference(values: Mapping[str, Any]) -> None:
 
 def place_of_mark(dataset: str, evaluate: EvaluateConfig) -> Path:
     """The folder of that mark: of each data set, spaces and split another one, also of two paths that end alike."""
-    parts = [slug(dataset)]
-    if not is_name(dataset):
-        parts.append(hashlib.sha256(str(Path(dataset).absolute()).encode()).hexdigest()[:8])
-    parts += [evaluate.features, *evaluate.also]
+    parts = [folder_part(dataset), evaluate.features, *evaluate.also]
     if evaluate.reference != "train":
         parts.append(evaluate.reference)
     return cache_root() / "made" / "-".join(parts)
@@ -105,7 +102,7 @@ def give_up(folder: Path, reason: str) -> None:
     values = read_config(folder)
     with locked(folder):
         run = read(folder)
-        fields = {"method": values.get("method") or values.get("reference") or values.get("external")}
+        fields = {"method": values.get("method") or values.get(values["kind"])}
         fields |= {"preset": values.get("preset", ""), "dataset": run.dataset, "seed": run.seed}
         record = blank_record(folder.name, run, **fields)
         write_record(folder, finished(record | {"status": "timeout", "reason": reason}))

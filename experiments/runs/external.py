@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from clel.config import LOGISTICS, ConfigError, identity, nearest
 from clel.data import DataError, Samples, open_samples
@@ -46,6 +46,7 @@ class External:
 class ExternalRun:
     """The configuration of measuring one set of samples, all of them, whatever number `evaluate` has."""
 
+    kind: ClassVar[str] = "external"
     external: str
     dataset: str
     samples: str

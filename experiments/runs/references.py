@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -66,6 +66,7 @@ REFERENCES = {
 class ReferenceRun:
     """The configuration of a reference's run."""
 
+    kind: ClassVar[str] = "reference"
     reference: str
     dataset: str
     seed: int

@@ -46,7 +46,7 @@ def refuse_another_machine(old: Mapping[str, Any], about: dict[str, Any], path: 
 
 
 def merged(old: Mapping[str, Any] | None, run: Mapping[str, Any], about: dict[str, Any]) -> dict[str, Any]:
-    """The baseline with a run's benchmarks in the place of those of their names, and all others as they were.
+    """The baseline with a run's benchmarks replacing those of their names, and all others as they were.
 
     A run is its provenance, load, benchmarks and what these said of themselves (extra_info); an older one that has no
     benchmark left is dropped.

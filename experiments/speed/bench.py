@@ -39,7 +39,7 @@ BASELINES = {"cpu": Path("bench/baseline.json"), "cuda": Path("bench/baseline-cu
 
 @dataclass(frozen=True)
 class Bench:
-    """Run every benchmark; with --save keep the times, with --compare hold them against those that were kept."""
+    """Run every benchmark; with --save keep the times, with --compare compare them with those that were kept."""
 
     rounds: int | None = None
     """Measured rounds of each at most; 1 only sees that all of them run."""

@@ -55,7 +55,7 @@ def sentences(
 ) -> list[str]:
     """A sentence for each claim of which both rows are there.
 
-    What is measured is held against the paper's ratio only where nothing but the networks' size is known to differ:
+    What is measured is compared with the paper's ratio only where nothing but the networks' size is known to differ:
     the same engine on both sides, the paper's size of images, and for memory the paper's batches. Hours account for
     batches and chains themselves.
 
@@ -98,7 +98,7 @@ def _sentence(rows: pd.DataFrame, claim: Claim, measured: str, figures: Figures 
         spread = f" ({low:.2f} to {high:.2f} by the quartiles)"
     apart, remarks = _unlike(first, second, claim.quantity)
     if not matched:
-        remarks.insert(0, f"Not held against the paper's ratio, whose images are {PAPERS}; PROFILE=small has these.")
+        remarks.insert(0, f"Not compared with the paper's ratio, whose images are {PAPERS}; PROFILE=small has these.")
     if claim.quantity == "hours":
         remarks += _where(first, second)
     reported = _ratio(claim, figures)
@@ -112,7 +112,7 @@ def _sentence(rows: pd.DataFrame, claim: Claim, measured: str, figures: Figures 
 
 
 def _unlike(first: pd.Series, second: pd.Series, quantity: str) -> tuple[bool, list[str]]:
-    """Whether the rows differ in what the paper's do not, so that ratios are not held together; and what to say."""
+    """Whether the rows differ in what the paper's do not, so that ratios are not compared; and what to say."""
     apart, remarks = False, []
     if first["engine"] != second["engine"]:
         apart = True

@@ -59,7 +59,7 @@ class SpeedMemory:
     side_by_side: bool = False
     """Also measure what 1, 2, 4 and 8 runs of each method get done together on the device."""
     out: Path = OUT
-    """Folder for <profile>/speed_memory.md, .tex, .csv, .json and figures/."""
+    """Folder for <profile>/speed_summary.md, speed_memory.md, .tex, .csv, .json and figures/."""
     report: bool = False
     """Only make tables and figures again from the records that are there."""
 
@@ -95,7 +95,7 @@ def main(options: SpeedMemory) -> int:
     again = str(records["options"].get("command") or command(options))
     for path in write_speed_report(folder, rows, found, effort.spec, records, again, runs_csv(options)):
         print(path)
-    print((folder / "speed_memory.md").read_text())
+    print((folder / "speed_summary.md").read_text())
     bad = {key: m["reason"] for key, m in records["measurements"].items() if m["status"] != "ok"}
     for key, reason in bad.items():
         print(f"{key}: {reason}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Times held against a baseline's: a ratio for each benchmark, how noisy it is, and which are slower or missing."""
+"""Times compared with a baseline's: a ratio for each benchmark, how noisy it is, and which are slower or missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that is made of the records: speed_memory.md, .tex, .csv, scaling.csv and the figures."""
+"""Everything that is made of the records: speed_summary.md, speed_memory.md, .tex, .csv, scaling.csv, the figures."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from experiments.speed.records import NAME, read_records
 from experiments.speed.rows import Row, speed_rows
 from experiments.speed.scaling import Point, curves, exponents
 from experiments.speed.side_by_side import side_by_side_grid
+from experiments.speed.summary import summary
 from experiments.speed.table import most_common_engine, scaling_grid, speed_grid
 
 FIGURES = "figures/speed_{}.png"
@@ -77,6 +78,7 @@ def write_speed_report(
         shared = side_by_side_grid(rows, beside)
         parts += ["**Runs side by side on one device:**", to_markdown(shared).rstrip("\n")]
     contents: dict[str, str | bytes] = {
+        "speed_summary.md": f"{titled(lines[0])}\n\n{to_markdown(summary(values))}",
         "speed_memory.md": "\n\n".join(parts).rstrip("\n") + "\n",
         "speed_memory.tex": latex_comment([*lines, *claims]) + to_latex(grid) + (to_latex(growth) if fits else ""),
         "speed_memory.csv": values.to_csv(lineterminator="\n"),

@@ -116,7 +116,7 @@ def _peak(run: Run[Any], spec: ImageSpec, number: int, images: int, measured: _M
 def _prepared(
     run: Run[Any], spec: ImageSpec, number: int, batch: int, images: int
 ) -> tuple[Method, Stage, Callable[[], None]]:
-    """The method about to train its stage `number` on `images` images in the place of `batch`, and a step's work."""
+    """The method about to train its stage `number` on `images` images instead of `batch`, and a step's work."""
     device = choose_device(run.device)
     method = build(replace(run, config=shrunk(run.config, batch / images)), METHODS, spec, device)
     method.reset_chains(stream(device, run.seed, "plan"))

@@ -145,7 +145,7 @@ def table1_cells(
         engine: of every method that has one of that name; the presets' own if None.
         rates: beside each row one at the plain EBM's learning rate; if None, where the profile says so, and all methods
             and several seeds are asked for and no settings.
-        minutes: train every method for so long, in the place of its preset's iterations.
+        minutes: train every method for so long, instead of its preset's iterations.
         settings: beside each row one for every combination of these values, of the settings that its method has.
 
     Raises:

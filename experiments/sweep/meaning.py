@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError, differences, require
-from clel.data.registry import data_root, located
-from clel.data.side import split_side
-from clel.runs.config import slug
 from clel.storage.atomic import write_atomically
 
 FILE = "table.json"
@@ -59,24 +55,6 @@ class Meaning:
         self.refuse_another(folder)
         tables = _read(folder, "") | {self.kind: self.given}
         write_atomically(folder / FILE, json.dumps({"schema": SCHEMA} | tables, indent=1) + "\n")
-
-
-def absolute(path: str | Path | None) -> str | None:
-    """A data set's or file's absolute path; a data set's name, and what lies in the folder of data sets, as it is."""
-    if path is None:
-        return None
-    found = located(path)
-    if found is None and "/" in str(path):
-        return str(Path(path).expanduser().absolute())  # as while it was there
-    if found is None or data_root() in found.parents:
-        return str(path)
-    return str(found.absolute()) + str(path).removeprefix(split_side(str(path))[0])
-
-
-def folder_part(path: str | Path) -> str:
-    """A data set's or file's part of a folder's name: of one given by its path, also six digits of the path's hash."""
-    known = str(absolute(path))
-    return slug(known) if "/" not in known else f"{slug(known)}-{hashlib.sha256(known.encode()).hexdigest()[:6]}"
 
 
 def _read(folder: Path, way: str) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from baselines import METHODS
 from clel.runs.config import Methods, slug
+from experiments.reading.paths import absolute, folder_part
 from experiments.sweep.grid import PROFILES
-from experiments.sweep.meaning import Meaning, absolute, folder_part
+from experiments.sweep.meaning import Meaning
 from experiments.sweep.variants import parse, typed
 
 OUT, PROJECT = Path("results"), Path("results/project")
@@ -43,7 +44,7 @@ class Named:
     set: str = ""
     """Variants, a row for each value: 'langevin.steps=10,30'; several keys, with semicolons, make a grid."""
     minutes: float | None = None
-    """Minutes that each method is trained for, in the place of the presets' iterations (docs/protocol.md)."""
+    """Minutes that each method is trained for, instead of the presets' iterations (docs/protocol.md)."""
     rates: bool | None = None
     """Beside each row one at the plain EBM's learning rate. In quick's whole table with several seeds if not given."""
     external: Path | None = None

@@ -105,7 +105,7 @@ def by_row(cells: Iterable[C]) -> dict[str, list[C]]:
 def load_cells(runs_dir: Path, cells: Iterable[Cell], kept: Mapping[str, Path] | None = None) -> dict[str, Run]:
     """The runs of these cells; one that was measured in another way than its cell asks has no result yet.
 
-    kept: by name, runs that are read from a folder of the project's records in the place of runs_dir.
+    kept: by name, runs that are read from a folder of the project's records instead of runs_dir.
     """
     found = {}
     for cell in cells:

@@ -164,7 +164,7 @@ def summary(options: Table1) -> str:
 def in_words(cells: Sequence[Cell], records: Mapping[str, Run]) -> str:
     """A line a row: the distance of fresh chains, mean and standard deviation over the seeds.
 
-    Then, of rows that can be held against the subject's, the outcome.
+    Then, of rows that can be compared with the subject's, the outcome.
     """
     table = table1(cells, records).values
     lines = ["", "Frechet distance, fresh chains:"]

@@ -13,12 +13,13 @@ from clel.storage.atomic import refuse_unwritable, write_atomically
 from experiments.plan.plan import describe
 from experiments.printing.drawing import png
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
+from experiments.reading.paths import absolute, folder_part
 from experiments.slurm import plan
 from experiments.slurm.launch import Table, launch
 from experiments.sweep.grid import Cell
 from experiments.sweep.launch import finished, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
-from experiments.sweep.meaning import Meaning, absolute, folder_part
+from experiments.sweep.meaning import Meaning
 from experiments.sweep.naming import OUT, in_order, names
 from experiments.sweep.store import load_cells
 from experiments.tune.figures import trials_figure
@@ -46,7 +47,7 @@ class Tune(Launching):
     afresh: bool = False
     """Train also what experiments/tuning.csv has."""
     keep: bool = False
-    """Write the trials into experiments/tuning.csv too, which the presets are held to: for the project itself."""
+    """Write the trials into experiments/tuning.csv too, which the presets must agree with: for the project itself."""
     out: Path = OUT
     """Folder for runs/<run> and tune-<profile>/tuning.csv, .md, .tex and .png."""
 

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.plain import PlainEBM
 from clel.chains.cuda_graph import Recordings, cuda_graph
+from clel.chains.langevin import langevin
 from clel.chains.switches import switches
 from tests.benchmarks.switched import Bench, alternate, images, seeded
 
@@ -31,7 +32,7 @@ def test_share_of_the_ceiling(bench: Bench) -> None:
     a = torch.randn(n, n, device=bench.device).to(kind)
     image = torch.randn(64, CHANNELS, side, side, device=bench.device).to(kind, memory_format=torch.channels_last)
     weight = torch.randn(CHANNELS, CHANNELS, 3, 3, device=bench.device).to(kind, memory_format=torch.channels_last)
-    recordings, generator, chain = Recordings(), seeded(method), method.config.langevin
+    generator, chain = seeded(method), method.config.langevin
     calls: dict[str, Callable[[], object]] = {
         "product": lambda: a @ a,
         "convolution": lambda: F.conv2d(image, weight, padding=1),
@@ -40,7 +41,8 @@ def test_share_of_the_ceiling(bench: Bench) -> None:
     with torch.no_grad():
         if steps:
             calls = {name: recorded(call, in_a_row) for name, call in calls.items()}
-            calls["step"] = lambda: recordings.langevin(energy, x, chain, generator, steps, steps)
+            block = Recordings().steps(energy, x, chain, steps)
+            calls["step"] = lambda: langevin(energy, x, chain, generator, steps, block=block)
         alternate(bench, calls, 7)
     work = {
         "product": 2 * n**3 * in_a_row,

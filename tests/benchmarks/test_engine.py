@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from baselines.plain import PlainConfig, PlainEBM
-from clel.chains.langevin import BufferConfig, LangevinConfig, input_gradient, langevin
+from clel.chains.energy import Energy
+from clel.chains.langevin import BufferConfig, LangevinConfig, langevin
 from clel.data import ImageSpec
 from clel.methods.spherical_energy import norm_energy
 from clel.networks.energy_network import NetworkConfig
@@ -72,7 +73,7 @@ def test_chain_equals_the_naive_one_in_float64() -> None:
     """The same computation in float64 leaves no room for more than rounding."""
     network = ebm().network.double()
     view = FrozenView(network, torch.float64).refresh()
-    frozen = langevin(lambda x: norm_energy(view(x)), start().double(), CHAIN, seeded())
+    frozen = langevin(Energy(lambda x: norm_energy(view(x))), start().double(), CHAIN, seeded())
     naive = naive_chain(network, start().double(), CHAIN, seeded())
     torch.testing.assert_close(frozen, naive, rtol=1e-11, atol=1e-13)
 
@@ -101,7 +102,7 @@ def test_bfloat16_slopes_point_the_same_way() -> None:
     """Rounded to 8 bits the slopes keep their direction, and come back in float32."""
     method, rounded = ebm(), ebm("bfloat16")
     x = start()
-    exact, coarse = (input_gradient(m.frozen_energy(), x).flatten(1) for m in (method, rounded))
+    exact, coarse = (m.frozen_energy().gradient(x).flatten(1) for m in (method, rounded))
     assert coarse.dtype == torch.float32
     assert float(torch.nn.functional.cosine_similarity(exact, coarse).min()) > 0.995
     torch.testing.assert_close(coarse.norm(dim=1), exact.norm(dim=1), rtol=0.05, atol=0)

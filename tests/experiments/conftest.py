@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,14 @@ import numpy as np
 import pytest
 
 from clel.runs.record import write_record
+
+
+def is_short(page: str, columns: int = 7) -> bool:
+    """Whether every table of a page is one for reading: few columns, and at most four footnotes below."""
+    lines = page.splitlines()
+    heads = [above for above, line in pairwise(lines) if line.startswith("| :--")]
+    notes = sum(line.startswith("- <sup>") for line in lines)
+    return bool(heads) and all(head.count("|") <= columns + 1 for head in heads) and notes <= 4
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from experiments.runs.chains.trainer import StudyTrainer
 from experiments.sweep import local
 from tests.clel.training.test_trainer import equal
 from tests.clel.training.trainer_process import TRAIN, small_config, small_images
+from tests.experiments.conftest import is_short
 
 SHORT = replace(TRAIN, iterations=12, evaluate_every=0, sample_every=0)
 HALF_LIVES = (0.0, 16.0, 40.0)
@@ -205,6 +206,7 @@ def test_smoke_from_end_to_end_and_resumed(tmp_path: Path, cache: Path, monkeypa
     assert set(table[table["kind"] == "fresh"]["half_life"]) == set(settings.HALF_LIVES)
     assert table["distance"].between(0, 100).all() and (table["restart"] == 0.05).all()
     assert (tmp_path / "chains-smoke" / "chains.png").exists()
+    assert is_short((tmp_path / "chains-smoke/chains_summary.md").read_text())
     (run,) = (tmp_path / "runs").iterdir()
     before = (run / "rows.jsonl").read_text()
     for lost in (run / "record.json", run / "rows.jsonl", checkpoint.listed(run / "checkpoints")[-1][1]):

@@ -265,7 +265,7 @@ def test_a_walk_through_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 class FewFeatures:
-    """A feature space in the place of Lite0's: the mean colour."""
+    """A feature space instead of Lite0's: the mean colour."""
 
     name, identity, accuracy, dimension, labelled, resizing = "made up", "f00d", None, 3, False, "none"
 

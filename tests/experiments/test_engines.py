@@ -18,6 +18,7 @@ from experiments.engines.runs import read_runs
 from experiments.printing.markup import standalone
 from experiments.sweep.grid import table1_cells
 from experiments.sweep.store import Run, frame, settings
+from tests.experiments.conftest import is_short
 
 CLEL, PLAIN = "clel:quick", "plain:quick"
 DISTANCES = {"fast": {CLEL: (0.2, 0.3, 0.4), PLAIN: (0.5, 0.6, 0.7)}}
@@ -108,13 +109,15 @@ def test_failed_runs_are_counted_and_named(tmp_path: Path) -> None:
 def test_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = folders(tmp_path, runs_of("fast"), runs_of("exact"))
     assert main(["engines", str(a), str(b)]) == 1  # one of the two does not agree
+    short = (a / "engines_summary.md").read_text()
+    assert is_short(short) and "| CLEL | 0.30 ± 0.10 (n=3) | 0.35 ± 0.13 (n=3) |" in short
     text = (a / "engines.md").read_text()
     assert "**Outcome:** 0 of 2 methods are shown to agree; differ: Plain EBM; undecided: CLEL." in text
     interval = stats.ttest_ind(*(DISTANCES[e][CLEL] for e in ("fast", "exact")), equal_var=False).confidence_interval()
     low, high = (f"{end:.2f}".replace("-", "−") for end in interval)
     assert f"| CLEL | 0.30 ± 0.10 (n=3) | 0.35 ± 0.13 (n=3) | −0.05 \\[{low}, {high}\\] |" in text
     assert "less than 25 % of that with exact (two one-sided tests" in text and "0.20, 0.30, 0.40" in text
-    assert text in capsys.readouterr().out
+    assert short in capsys.readouterr().out
     assert pd.read_csv(a / "engines.csv", index_col="row").loc[PLAIN, "outcome"] == "differ"
     assert (a / "figures/engines.png").read_bytes().startswith(b"\x89PNG")
     tex = standalone((a / "engines.tex").read_text())

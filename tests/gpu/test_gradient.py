@@ -89,7 +89,7 @@ def updates(method: Any, x: Tensor, steps: int = 3) -> tuple[Tensor, Tensor]:
     for _ in range(steps):
         optimiser.zero_grad()
         with method.training_pass(method.network):
-            energies = method.network_energy(method.trained_network(), method.laid_out(x))
+            energies = method.energy_of(method.trained_network())(method.laid_out(x))
         (energies + energies.square()).mean().backward()
         if first is None:
             first = torch.cat([p.grad.flatten() for p in method.network.parameters() if p.grad is not None])

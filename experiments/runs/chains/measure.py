@@ -29,7 +29,7 @@ from experiments.runs.chains.trainer import StudyTrainer
 
 Row = dict[str, Any]
 SEEN = 5000
-"""Training images, at most, whose mean energy chains are held against."""
+"""Training images, at most, whose mean energy chains are compared with."""
 
 
 @dataclass(frozen=True)

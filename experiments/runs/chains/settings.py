@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from baselines import METHODS
 from clel.config import choose, from_dict, identity, require
@@ -21,8 +21,9 @@ STEPS = (5, 10, 20, 30, 40, 50, 60, 80, 100, 150, 200)
 class ChainsRun:
     """The configuration of one training of the study, and of what is measured on it."""
 
+    kind: ClassVar[str] = "chains"
     study: str
-    """Name of the study, which tells its configuration from a run's."""
+    """Name of the study."""
     run: Any
     """What is trained, a Run."""
     half_lives: tuple[float, ...] = HALF_LIVES

@@ -23,7 +23,7 @@ class Compared:
     """Of one table.
 
     Attributes:
-        subject: numbers of the row that the others are held against, the first of its method: title, distance_mean and
+        subject: numbers of the row that the others are compared with, the first of its method: title, distance_mean and
             _std (sample standard deviation), n (runs that ended well), runs.
         table: a row for each other one with trained runs, indexed by its key; see `compare`.
     """
@@ -33,7 +33,7 @@ class Compared:
 
 
 def compare(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Compared | None:
-    """Every row with training against the subject's; None without that, or without another one to hold against it.
+    """Every row with training against the subject's; None without that, or without another one to compare.
 
     Both need two runs that count: those that ended well, by their distance of fresh chains, and those that diverged,
     as a distance above all of these. Runs that failed otherwise or are missing count nowhere.

@@ -74,7 +74,7 @@ def closing(found: Compared | None) -> list[str]:
     """The words for a terminal, a line a row; none where nothing was compared."""
     if found is None:
         return []
-    lines = ["", f"Held against {found.subject['title']} (comparisons.md):"]
+    lines = ["", f"Compared with {found.subject['title']} (comparisons.md):"]
     for _, row in found.table.iterrows():
         p = _p(row["p_holm"])
         lines.append(f"  {row['title']:<24}{row['outcome']:>16}" + (f"  (p {p})" if p else ""))

@@ -27,6 +27,7 @@ from baselines.vaebm.network import EnergyConfig, VAEBMEnergy, initialise_from, 
 from baselines.vaebm.noise_langevin import NoiseBufferConfig, NoiseLangevinConfig, noise_langevin, split_noise
 from baselines.vaebm.vaebm import VAEBM
 from clel import TrainConfig, Trainer
+from clel.chains.energy import Energy
 from clel.config import ConfigError, identity
 from clel.data import ImageSpec, to_float
 from clel.machine.signals import Interrupted
@@ -94,7 +95,7 @@ def test_chain_has_the_moments_of_its_gaussian() -> None:
 
     n = 40_000
     eps = torch.randn(n, 3, generator=generator, dtype=torch.float64)
-    eps = noise_langevin(energy, eps, NoiseLangevinConfig(300, eta), generator)
+    eps = noise_langevin(Energy(energy), eps, NoiseLangevinConfig(300, eta), generator)
     error = covariance.diagonal().sqrt() / math.sqrt(n)
     assert bool(((eps.mean(0) - m).abs() < 5 * error).all())
     torch.testing.assert_close(torch.cov(eps.T), covariance, rtol=0, atol=float(6 * covariance.max() / math.sqrt(n)))

@@ -153,7 +153,7 @@ def test_chains_use_it_and_a_copy_has_its_own_weights() -> None:
     method = build(PlainEBM, "fast").eval()
     chosen = replace(switches("fast", CPU), compiled=True, in_pieces=False, chain_dtype=torch.float32)
     compiler, x = Counting(), digits(4)
-    energy = ChainEnergy(method.network, method.network_energy, chosen, method.hand_gradient).refresh()
+    energy = ChainEnergy(method.network, method.energy_of, chosen).refresh()
     assert isinstance(energy.own_gradient, Compiled)
     energy.own_gradient.compiler = compiler
     first = energy.gradient(x)

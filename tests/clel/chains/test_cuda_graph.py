@@ -10,13 +10,21 @@ import torch
 from torch import Tensor
 
 from clel.chains.cuda_graph import KEPT, Recordings
+from clel.chains.energy import Energy
 from clel.chains.langevin import LangevinConfig, langevin
 
 CONFIG = LangevinConfig(steps=7, step_size=0.1, noise=0.05)
 
 
-def energy(x: Tensor) -> Tensor:
-    return (x - 0.4).square().sum((1, 2, 3))
+ENERGY = Energy(lambda x: (x - 0.4).square().sum((1, 2, 3)))
+
+
+def recorded(
+    recordings: Recordings, x: Tensor, config: LangevinConfig, generator: torch.Generator, steps: int, length: int
+) -> Tensor:
+    """Langevin chains with a block of `length` steps."""
+    block = recordings.steps(ENERGY, x, config, length)
+    return langevin(ENERGY, x, config, generator, steps, block=block)
 
 
 class Recorder:
@@ -50,12 +58,12 @@ def test_same_chains(config: LangevinConfig, chunk: int) -> None:
     """Steps left over included; x is left alone; the generator ends in the same state."""
     recorder = Recorder()
     recordings, x, generator, other = Recordings(recorder), start(), seeded(), seeded()
-    expected = langevin(energy, x, config, other)
+    expected = langevin(ENERGY, x, config, other)
     for repeat in (1, 2):
-        torch.testing.assert_close(recordings.langevin(energy, x, config, generator, None, chunk), expected)
+        torch.testing.assert_close(recorded(recordings, x, config, generator, 7, chunk), expected)
         assert torch.equal(generator.get_state(), other.get_state())
         assert torch.equal(x, start())
-        assert (recorder.records, recorder.replays) == (7 // chunk > 0, repeat * (7 // chunk))
+        assert (recorder.records, recorder.replays) == (1, repeat * (7 // chunk))
         generator = seeded()
 
 
@@ -63,7 +71,7 @@ def test_another_shape_is_another_recording() -> None:
     recorder = Recorder()
     recordings = Recordings(recorder)
     for n in (3, 2, 3):
-        assert recordings.langevin(energy, start()[:n], CONFIG, seeded(), 4, 2).shape[0] == n
+        assert recorded(recordings, start()[:n], CONFIG, seeded(), 4, 2).shape[0] == n
     assert recorder.records == 2
 
 
@@ -73,8 +81,8 @@ def test_a_failed_recording_is_said_and_done_without() -> None:
 
     recordings = Recordings(fail)
     with pytest.warns(RuntimeWarning, match="step by step.*not permitted"):
-        x = recordings.langevin(energy, start(), CONFIG, seeded(), None, 3)
-    torch.testing.assert_close(x, langevin(energy, start(), CONFIG, seeded()))
+        x = recorded(recordings, start(), CONFIG, seeded(), 7, 3)
+    torch.testing.assert_close(x, langevin(ENERGY, start(), CONFIG, seeded()))
 
 
 def test_too_little_memory_is_not_taken_for_a_failed_recording() -> None:
@@ -84,14 +92,14 @@ def test_too_little_memory_is_not_taken_for_a_failed_recording() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        Recordings(fail).langevin(energy, start(), CONFIG, seeded(), None, 3)
+        recorded(Recordings(fail), start(), CONFIG, seeded(), 7, 3)
 
 
 def test_few_recordings_are_kept_and_none_copied() -> None:
     recorder = Recorder()
     recordings = Recordings(recorder)
     for n in range(1, KEPT + 3):
-        recordings.langevin(energy, torch.rand(n, 1, 4, 4), CONFIG, seeded(), 4, 2)
+        recorded(recordings, torch.rand(n, 1, 4, 4), CONFIG, seeded(), 4, 2)
     assert len(recordings.known) == KEPT
     copied = copy.deepcopy(recordings)
     assert not copied.known and copied.record is recorder
@@ -102,6 +110,6 @@ def test_what_was_used_last_is_kept() -> None:
     recorder = Recorder()
     recordings = Recordings(recorder)
     for n in range(2, 2 * KEPT):
-        recordings.langevin(energy, start(), CONFIG, seeded(), None, 3)
-        recordings.langevin(energy, torch.rand(n + 10, 1, 4, 4), CONFIG, seeded(), None, 3)
+        recorded(recordings, start(), CONFIG, seeded(), 7, 3)
+        recorded(recordings, torch.rand(n + 10, 1, 4, 4), CONFIG, seeded(), 7, 3)
     assert recorder.records == 1 + len(range(2, 2 * KEPT)) and len(recordings.known) == KEPT

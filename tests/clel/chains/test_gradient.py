@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clel.chains import kernels
+from clel.chains.energy import Energy
 from clel.chains.gradient import NormGradient, norm_gradient
-from clel.chains.langevin import autograd_gradient
 from clel.data import ImageSpec
 from clel.methods.spherical_energy import norm_energy
 from clel.networks.energy_network import EnergyNetwork, NetworkConfig
@@ -47,7 +47,7 @@ def images(n: int = 6) -> Tensor:
 
 
 def reference(network: EnergyNetwork, x: Tensor) -> Tensor:
-    gradient = autograd_gradient(lambda y: norm_energy(network(y)), x.double())
+    gradient = Energy(lambda y: norm_energy(network(y))).gradient(x.double())
     assert float(gradient.abs().max()) > 1e-6
     return gradient
 

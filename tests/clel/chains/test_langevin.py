@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from torch import Tensor, nn
 
-from clel.chains.langevin import BufferConfig, LangevinConfig, ReplayBuffer, input_gradient, langevin
+from clel.chains.energy import Energy
+from clel.chains.langevin import BufferConfig, LangevinConfig, ReplayBuffer, langevin
 from clel.config import ConfigError
 from clel.data.augment import AugmentConfig
 
@@ -53,7 +54,7 @@ def test_gaussian_moments(steps: int, noise_first: bool) -> None:
     n, s, sigma = 6000, 0.1, 0.02
     x0 = torch.full((n, 1, 2, 2), 0.5, dtype=torch.float64)
     config = LangevinConfig(steps, step_size=s, noise=sigma, noise_first=noise_first)
-    x = langevin(gaussian, x0, config, seeded()).numpy().reshape(n, 4)
+    x = langevin(Energy(gaussian), x0, config, seeded()).numpy().reshape(n, 4)
     a = 1 - s * STIFFNESS.numpy().ravel()
     m = CENTRE.numpy().ravel()
     mean = m + a**steps * (0.5 - m)
@@ -71,7 +72,7 @@ def test_without_noise_it_is_gradient_descent(steps: int, step_size: float, nois
     expected = x0.numpy()
     for _ in range(steps):
         expected = np.clip(expected - step_size * cubic_slope(expected), 0, 1)
-    np.testing.assert_allclose(langevin(cubic, x0, config, seeded()), expected, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(langevin(Energy(cubic), x0, config, seeded()), expected, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("noise_first", [False, True])
@@ -83,14 +84,14 @@ def test_where_the_noise_goes(noise_first: bool) -> None:
     noisy = x + sigma * n
     expected = noisy - s * cubic_slope(noisy if noise_first else x)
     config = LangevinConfig(1, step_size=s, noise=sigma, noise_first=noise_first)
-    np.testing.assert_allclose(langevin(cubic, x0, config, seeded(3)), np.clip(expected, 0, 1), rtol=1e-12)
+    np.testing.assert_allclose(langevin(Energy(cubic), x0, config, seeded(3)), np.clip(expected, 0, 1), rtol=1e-12)
 
 
 def test_gradient_clip() -> None:
     """Each pixel's slope is cut to [-c, c] before the step size multiplies it."""
     x0, slope = start(), torch.tensor([-3.0, -0.2, 0.1, 7.0], dtype=torch.float64).view(1, 1, 2, 2)
     config = LangevinConfig(1, step_size=0.1, noise=0.0, gradient_clip=0.5)
-    x = langevin(lambda x: (slope * x).sum((1, 2, 3)), x0, config, seeded())
+    x = langevin(Energy(lambda x: (slope * x).sum((1, 2, 3))), x0, config, seeded())
     cut = np.array([-0.5, -0.2, 0.1, 0.5]).reshape(1, 1, 2, 2)
     np.testing.assert_allclose(x, np.clip(x0.numpy() - 0.1 * cut, 0, 1), rtol=1e-12)
 
@@ -99,7 +100,7 @@ def test_gradient_clip() -> None:
 def test_states_stay_in_the_unit_cube(noise_first: bool) -> None:
     seen: list[Tensor] = []
     config = LangevinConfig(20, step_size=5.0, noise=0.5, noise_first=noise_first)
-    langevin(cubic, start(16), config, seeded(), on_step=lambda k, x: seen.append(x.clone()))
+    langevin(Energy(cubic), start(16), config, seeded(), on_step=lambda k, x: seen.append(x.clone()))
     states = torch.stack(seen)
     assert float(states.min()) == 0 and float(states.max()) == 1
 
@@ -107,21 +108,21 @@ def test_states_stay_in_the_unit_cube(noise_first: bool) -> None:
 def test_input_is_left_alone() -> None:
     x0 = start().requires_grad_(True)
     before = x0.detach().clone()
-    x = langevin(gaussian, x0, LangevinConfig(5, step_size=0.1, noise=0.1), seeded())
+    x = langevin(Energy(gaussian), x0, LangevinConfig(5, step_size=0.1, noise=0.1), seeded())
     assert torch.equal(x0.detach(), before) and x0.grad is None
     assert not x.requires_grad and x.data_ptr() != x0.data_ptr()
 
 
 def test_steps_override_and_zero_steps() -> None:
     config = LangevinConfig(5, step_size=0.1, noise=0.05)
-    five = langevin(gaussian, start(), config, seeded())
-    assert torch.equal(langevin(gaussian, start(), LangevinConfig(9, 0.1, 0.05), seeded(), steps=5), five)
-    assert torch.equal(langevin(gaussian, start(), config, seeded(), steps=0), start())
+    five = langevin(Energy(gaussian), start(), config, seeded())
+    assert torch.equal(langevin(Energy(gaussian), start(), LangevinConfig(9, 0.1, 0.05), seeded(), steps=5), five)
+    assert torch.equal(langevin(Energy(gaussian), start(), config, seeded(), steps=0), start())
 
 
 def test_same_generator_same_chain() -> None:
     config = LangevinConfig(5, step_size=0.1, noise=0.05)
-    first, second, other = (langevin(gaussian, start(), config, seeded(s)) for s in (0, 0, 1))
+    first, second, other = (langevin(Energy(gaussian), start(), config, seeded(s)) for s in (0, 0, 1))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
@@ -130,10 +131,10 @@ def test_on_step() -> None:
     """Called with 1, 2, ... and the state after each step; the last is the result."""
     seen: list[tuple[int, Tensor]] = []
     config = LangevinConfig(4, step_size=0.1, noise=0.05)
-    x = langevin(gaussian, start(), config, seeded(), on_step=lambda k, x: seen.append((k, x.clone())))
+    x = langevin(Energy(gaussian), start(), config, seeded(), on_step=lambda k, x: seen.append((k, x.clone())))
     assert [k for k, _ in seen] == [1, 2, 3, 4]
     assert torch.equal(seen[-1][1], x)
-    assert torch.equal(seen[1][1], langevin(gaussian, start(), config, seeded(), steps=2))
+    assert torch.equal(seen[1][1], langevin(Energy(gaussian), start(), config, seeded(), steps=2))
 
 
 def test_input_gradient_is_per_image_and_spares_the_weights() -> None:
@@ -144,7 +145,7 @@ def test_input_gradient_is_per_image_and_spares_the_weights() -> None:
 
     x = start()
     with torch.no_grad():  # the gradient is wanted wherever the caller stands
-        gradient = input_gradient(energy, x)
+        gradient = Energy(energy).gradient(x)
         for image, g in zip(x, gradient, strict=True):
             expected = 2 * layer(image.flatten()) * layer.weight
             torch.testing.assert_close(g.flatten(), expected.flatten())

@@ -15,7 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from baselines import METHODS
 from baselines.igebm import IGEBM
 from baselines.plain import PlainConfig, PlainEBM
-from clel.chains.langevin import LangevinConfig, autograd_gradient, langevin
+from clel.chains.energy import Energy
+from clel.chains.langevin import LangevinConfig, langevin
 from clel.chains.switches import Switches, stated, switches
 from clel.config import ConfigError, from_dict, to_dict
 from clel.data import ImageSpec
@@ -98,7 +99,7 @@ def test_exact_is_the_naive_loop() -> None:
     own = langevin(method.frozen_energy(), images(), CHAIN, seeded())
     x, generator = images(), seeded()
     for _ in range(CHAIN.steps):
-        gradient = autograd_gradient(lambda y: norm_energy(twin.network(y)), x)
+        gradient = Energy(lambda y: norm_energy(twin.network(y))).gradient(x)
         x = x - CHAIN.step_size * gradient
         x = (x + CHAIN.noise * torch.empty_like(x).normal_(generator=generator)).clamp(0, 1)
     torch.testing.assert_close(own, x, rtol=0, atol=1e-6)
@@ -133,10 +134,10 @@ def test_chain_gradients(kind: Any) -> None:
 
 
 class OtherEnergy(PlainEBM):
-    """As somebody's new method: another energy, the gradient by hand left as it was inherited."""
+    """As somebody's new method: another energy instead of the one that knows its gradient."""
 
-    def network_energy(self, network: Any, x: Tensor) -> Tensor:
-        return norm_energy(network(x)) + x.square().sum((1, 2, 3))
+    def energy_of(self, network: Any) -> Any:
+        return Energy(lambda x: norm_energy(network(x)) + x.square().sum((1, 2, 3)))
 
 
 class OtherNetwork(PlainEBM):

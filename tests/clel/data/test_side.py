@@ -13,7 +13,7 @@ from clel.data.registry import is_name, located
 from clel.data.side import at_side, averaged, split_side
 from clel.runs.config import slug
 from experiments.printing.headings import data_title
-from experiments.sweep.meaning import absolute
+from experiments.reading.paths import absolute
 from tests.clel.data.test_folder import Pictures, pack_tar, pack_zip
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from baselines import METHODS
+from clel.chains.energy import Energy
 from clel.chains.langevin import langevin, restarted
 from clel.chains.protocol import CLEAN, Protocol
 from clel.config import ConfigError, identity
@@ -37,7 +38,7 @@ def test_one_round_is_one_chain_from_noise(method: Any) -> None:
     pixels = draw(method, 5, EvaluateConfig(samples=5, steps=4), seed=1)
     generator = stream("cpu", 1, "sample", 0)
     x = torch.rand(5, 1, 8, 8, generator=generator)
-    x = langevin(lambda x: method.energy(x), x, method.config.langevin, generator, 4)
+    x = langevin(Energy(method.energy), x, method.config.langevin, generator, 4)
     assert (to_uint8(x).int() - pixels.int()).abs().max() <= 1
 
 
@@ -90,7 +91,7 @@ def test_paper_protocol_by_hand(method: Any) -> None:
     x = torch.rand(6, 1, 8, 8, generator=g)
     for state in found:
         x = augment(restarted(x, 0.001, g), replace(STRONG, style="simclr"), g)
-        x = langevin(lambda x: method.energy(x), x, method.config.langevin, g, 2)
+        x = langevin(Energy(method.energy), x, method.config.langevin, g, 2)
         assert (to_uint8(x).int() - to_uint8(state).int()).abs().max() <= 1
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from baselines.plain import PlainConfig, PlainEBM
 from clel import TrainConfig, Trainer
+from clel.chains.energy import Energy
 from clel.chains.gradient import NormGradient, norm_gradient
-from clel.chains.langevin import autograd_gradient
 from clel.config import ConfigError, essential, from_dict, identity, to_dict
 from clel.methods.clel import CLEL, CLELConfig
 from clel.methods.contrastive import nt_xent
@@ -111,7 +111,7 @@ def test_input_gradient_by_hand_of_every_projection(projection: str) -> None:
     t = torch.randn(5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     hand = norm_gradient(FrozenView(made, torch.float64).network, torch.float64, True, SPEC.size)
     assert isinstance(hand, NormGradient)
-    expected = autograd_gradient(lambda y: norm_energy(made(y)) - (direction(made, made(y)) * t).sum(1), x)
+    expected = Energy(lambda y: norm_energy(made(y)) - (direction(made, made(y)) * t).sum(1)).gradient(x)
     torch.testing.assert_close(hand(x, t), expected, rtol=1e-9, atol=1e-12)
 
 
@@ -148,7 +148,7 @@ def test_chains_descend_the_heads_energy(kind: Any, engine: Any) -> None:
     energy, x = method.frozen_energy(), images()
     assert energy.hand is None
     assert energy(x).dtype == torch.float32
-    own_gradient, expected = energy.gradient(x), autograd_gradient(method.energy, x)
+    own_gradient, expected = energy.gradient(x), Energy(method.energy).gradient(x)
     assert float(F.cosine_similarity(own_gradient.flatten(), expected.flatten(), dim=0)) > 0.99
     if kind is CLEL:
         t = torch.zeros(5, 6)
@@ -169,7 +169,7 @@ def test_the_heads_energy_is_what_is_trained() -> None:
 
 
 def test_a_drawn_negative_is_one_of_p_z_given_x() -> None:
-    """z ~ vMF(u(x-), beta) in the place of u(x-), from the step's generator; NT-Xent has no other keys."""
+    """z ~ vMF(u(x-), beta) instead of u(x-), from the step's generator; NT-Xent has no other keys."""
     method = build(Scripted, negative_latents="draw", beta=2.0)
     f = torch.randn(5, 6, generator=torch.Generator().manual_seed(8))
     own = method.latent_negatives(f, torch.Generator().manual_seed(5))

@@ -18,7 +18,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clel.chains.langevin import BufferConfig, LangevinConfig, input_gradient, langevin
+from clel.chains.energy import Energy
+from clel.chains.langevin import BufferConfig, LangevinConfig, langevin
 from clel.data import ImageSpec
 from clel.data.augment import NONE
 from clel.methods.clel import CLEL, CLELConfig
@@ -141,7 +142,7 @@ def test_direction(method: CLEL) -> None:
 
 
 def test_input_gradient(method: CLEL) -> None:
-    gradient = input_gradient(method.energy, images(1))
+    gradient = Energy(method.energy).gradient(images(1))
     agrees(gradient.flatten(1).norm(dim=1), "grad_x_norm")
     agrees(gradient.flatten(1)[:, :4], "grad_x_first4")
 
@@ -150,7 +151,7 @@ def test_input_gradient(method: CLEL) -> None:
 def test_chain(method: CLEL, frozen: bool) -> None:
     network = FrozenView(method.network, torch.float64).refresh() if frozen else method.network
     config = LangevinConfig(steps=2, step_size=0.01, noise=0.0)
-    x = langevin(lambda x: norm_energy(network(x)), images(1), config, torch.Generator())
+    x = langevin(Energy(lambda x: norm_energy(network(x))), images(1), config, torch.Generator())
     agrees(x.mean((1, 2, 3)), "chain_mean")
     agrees(x.flatten(1)[:, :4], "chain_first4")
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clel import CLEL, Images
+from clel.chains.energy import Energy
 from clel.chains.gradient import NormGradient
-from clel.chains.langevin import autograd_gradient
 from clel.config import ConfigError
 from clel.data import to_float
 from clel.methods.spherical_energy import direction, norm_energy
@@ -44,7 +44,7 @@ def test_the_gradient_by_hand_is_exact_in_float64(config: NetworkConfig) -> None
         f = network(y)
         return norm_energy(f) - (direction(network, f) * t).sum(1)
 
-    expected = autograd_gradient(energy, x)
+    expected = Energy(energy).gradient(x)
     hand = NormGradient(FrozenView(network, torch.float64).network, torch.float64, piece=4)  # type: ignore[arg-type]
     assert error(hand(x, t), expected)[0] < 1e-12
     # and guidance matters: without it the gradient is another
@@ -86,9 +86,9 @@ def test_a_classifier_guides_by_its_gradient() -> None:
     log_p = linear(x.flatten(1)).log_softmax(1)[torch.arange(4), labels]
     with torch.no_grad():
         assert torch.allclose(guided(x), energy(x) - 0.7 * log_p, atol=1e-6)
-    expected = energy.gradient(x) + autograd_gradient(
-        lambda y: -0.7 * linear(y.flatten(1)).log_softmax(1)[torch.arange(4), labels], x
-    )
+    expected = energy.gradient(x) + Energy(
+        lambda y: -0.7 * linear(y.flatten(1)).log_softmax(1)[torch.arange(4), labels]
+    ).gradient(x)
     assert torch.allclose(guided.gradient(x), expected, atol=1e-6)
 
 

@@ -17,11 +17,14 @@ import pytest
 from baselines import METHODS
 from clel.machine.signals import STOPS
 from clel.methods.settings import EvaluateConfig
-from clel.runs.config import save_config
+from clel.runs.config import resolve, save_config
 from clel.runs.record import read_record
 from clel.storage.lock import locked, look
 from experiments.runs import cell as cells
 from experiments.runs.cell import place_of_mark
+from experiments.runs.chains.settings import chains_run
+from experiments.runs.external import External, ExternalRun
+from experiments.runs.references import ReferenceRun
 from experiments.sweep.grid import Cell, table1_cells
 from experiments.sweep.launch import finished, run_here
 
@@ -42,6 +45,26 @@ def test_data_sets_of_one_name_have_marks_of_their_own(tmp_path: Path, monkeypat
     places = {place_of_mark(name, EvaluateConfig()) for name in ("digits", "d1/mine.npz", "d2/mine.npz", "digits.npz")}
     assert len(places) == 4 and tmp_path / "made/digits-classifier" in places
     assert place_of_mark(str(tmp_path / "d1/mine.npz"), EvaluateConfig()) in places
+
+
+GIVEN = External("Theirs", "digits", "samples.npy", "a paper")
+KINDS = {
+    "run": resolve(METHODS, "plain", "quick"),
+    "reference": ReferenceRun("noise", "digits", 1, EvaluateConfig()),
+    "external": ExternalRun(GIVEN.title, GIVEN.dataset, GIVEN.samples, GIVEN.source, "", 0, EvaluateConfig()),
+    "chains": chains_run("plain", 1.0, 0, "digits", "cpu"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_says_what_kind_of_run_it_is_of(kind: str, tmp_path: Path) -> None:
+    """And one of before config.json said so is read as it was."""
+    save_config(KINDS[kind], tmp_path)
+    path = tmp_path / "config.json"
+    values = json.loads(path.read_text())
+    assert values.pop("kind") == kind and cells.read(tmp_path) == KINDS[kind]
+    path.write_text(json.dumps(values))
+    assert cells.read(tmp_path) == KINDS[kind]
 
 
 def test_giving_up_is_a_record_that_is_taken_up_again(smoke: Cell, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from baselines import METHODS
-from clel.chains.langevin import input_gradient
+from clel.chains.energy import Energy
 from clel.runs.config import resolve, with_engine
 from experiments.speed.flops import FlopCount
 from experiments.speed.profiles import DIGITS
@@ -50,7 +50,7 @@ def test_the_slope_of_a_chain_has_no_gradient_of_weights() -> None:
     """torch.autograd.grad, which torch's own counter does not survive; a frozen network's backward is half as dear."""
     layer = nn.Conv2d(C, D, 3, padding=1).requires_grad_(False)
     with FlopCount() as count:
-        input_gradient(lambda x: layer(x).square().sum((1, 2, 3)), torch.randn(N, C, SIDE, SIDE))
+        Energy(lambda x: layer(x).square().sum((1, 2, 3))).gradient(torch.randn(N, C, SIDE, SIDE))
     assert count.total == 2 * (2 * N * SIDE**2 * C * D * 9)
 
 

@@ -47,6 +47,7 @@ from experiments.speed.table import significant
 from experiments.speed.work import stages_of
 from experiments.sweep.naming import table_name
 from experiments.table1.command import Table1
+from tests.experiments.conftest import is_short
 
 QUIET = {"load_before": 0.1, "load_after": 2.0, "others": 0.01}
 MACHINE = {"cpu": "A CPU", "cores": 2, "threads": 2, "device": "cpu", "torch": "2", "python": "3", "system": "Linux"}
@@ -240,6 +241,8 @@ def test_the_report(tmp_path: Path) -> None:
     runs = {"name": names, "seed": [0, 1], "status": ["ok"] * 2, "fid_fresh": [0.2, 0.4]}
     pd.DataFrame(runs).to_csv(tmp_path / "runs.csv", index=False)
     folder = report(tmp_path, made(), drawn=True)
+    short = (folder / "speed_summary.md").read_text()
+    assert is_short(short) and "| Plain EBM | 390 | " in short and short.rstrip().count(" | 38 | 6 |") == 1
     text = (folder / "speed_memory.md").read_text()
     assert "Warning" not in text and "**Load:**" in text
     assert "; engine fast (bfloat16) (CLEL: exact). One" in text
@@ -251,7 +254,7 @@ def test_the_report(tmp_path: Path) -> None:
     assert "From the sizes here to the paper's: Plain EBM / CLEL / CLEL, + multi-scale" in text and "K 30 to 60" in text
     assert "1.14 times the time" in text and "with images of another size: 1.14" in text
     # the paper's ratio is not set beside that of other images
-    assert "41 h against 38 h (Table 1b). Measured" in text and "Not held against the paper's ratio" in text
+    assert "41 h against 38 h (Table 1b). Measured" in text and "Not compared with the paper's ratio" in text
     assert "The engines differ, exact for CLEL and fast (bfloat16) for Plain EBM" in text
     assert "Hours are for the paper's sizes (CLEL: K 30 to 60; Plain EBM: K 30 to 60)." in text
     assert "Engine exact, where most rows have fast (bfloat16)." in text

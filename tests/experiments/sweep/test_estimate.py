@@ -1,4 +1,4 @@
-"""Estimates of a run's time and memory, held against a method of known cost."""
+"""Estimates of a run's time and memory, compared with a method of known cost."""
 
 from __future__ import annotations
 

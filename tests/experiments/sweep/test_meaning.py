@@ -22,9 +22,10 @@ from experiments.commands.artefacts import MEASURED
 from experiments.engines.command import Engines, folders
 from experiments.features import command as features
 from experiments.features.command import Features
+from experiments.reading.paths import absolute
 from experiments.speed import command as speed
 from experiments.speed.command import SpeedMemory, runs_csv
-from experiments.sweep.meaning import FILE, Meaning, absolute
+from experiments.sweep.meaning import FILE, Meaning
 from experiments.sweep.naming import Named, table1_meaning, table_name, with_most_seeds
 from experiments.table1 import command as table1
 from experiments.table1.command import Table1, command

@@ -1,4 +1,4 @@
-"""Methods held against the suite's own: numbers by their formulas, words, runs that failed, and when there is none."""
+"""Methods compared with the suite's own: numbers by their formulas, words, runs that failed, and when there is none."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_the_figure_has_an_interval_a_row(fake: Any) -> None:
 def test_the_summary_ends_with_the_words(fake: Any) -> None:
     cells = row(fake, SUBJECT, OWN) + row(fake, "w", WORSE)
     text = in_words(cells, load_cells(fake.runs_dir, cells))
-    assert f"Held against {SUBJECT.upper()} (comparisons.md):" in text and text.splitlines()[-1].split() == [
+    assert f"Compared with {SUBJECT.upper()} (comparisons.md):" in text and text.splitlines()[-1].split() == [
         "W", "higher", "(p", "0.002)",
     ]  # fmt: skip
-    assert "Held against" not in in_words(cells[:7], load_cells(fake.runs_dir, cells[:7]))
+    assert "Compared with" not in in_words(cells[:7], load_cells(fake.runs_dir, cells[:7]))
