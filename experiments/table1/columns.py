@@ -110,6 +110,7 @@ def _costs(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
         "included, 1 MB = 1,000,000 bytes. Process rss counts the interpreter and the libraries too."
     )
     others = _disturbed(notes, runs)
+    seconds = Header(("training", "s"), several_machines(notes, runs))
     steps = [
         Column(Header(("training", "steps")), lambda row: number(row["iterations"])),
         Column(Header(("training", "images,", "thousands")), lambda row: _thousands(row["images"])),
@@ -122,7 +123,7 @@ def _costs(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
     return [
         Column(Header(("parameters",)), lambda row: number(row["parameters"])),
         *steps,
-        Column(Header(("training", "s")), lambda row: number(row["seconds"]), others),
+        Column(seconds, lambda row: number(row["seconds"]), others),
         Column(Header(("memory", "MB"), (memory,)), lambda row: number(row["peak_memory_bytes"], scale=1e-6)),
         Column(Header(("divergence", "events"), (events,)), lambda row: number(row["divergences_total"])),
     ]
@@ -145,6 +146,14 @@ def _disturbed(notes: Footnotes, runs: Sequence[Run]) -> Callable[[pd.Series], t
     )
     # no number compares as false
     return lambda row: (mark,) if float(row["busy_cores_max"] or 0) > IDLE else ()
+
+
+def several_machines(notes: Footnotes, runs: Sequence[Run]) -> tuple[int, ...]:
+    """The mark of seconds that were taken on several kinds of machine; none where all were on one."""
+    places = sorted({str(run.part("provenance").get("device")) for run in runs if run.part("training").get("seconds")})
+    if len(places) < 2:
+        return ()
+    return (notes.mark(f"Mean over runs on {len(places)} kinds of machine: {'; '.join(places)}."),)
 
 
 def _thousands(value: Any) -> str:

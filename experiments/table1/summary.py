@@ -10,6 +10,7 @@ from experiments.printing.headings import data_title, distance_lines, feature_sp
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.printing.numbers import counted_runs, interval, number, spread
 from experiments.sweep.store import Run
+from experiments.table1.columns import several_machines
 
 
 def summary(values: pd.DataFrame, runs: Sequence[Run]) -> Grid:
@@ -17,14 +18,12 @@ def summary(values: pd.DataFrame, runs: Sequence[Run]) -> Grid:
     notes = Footnotes()
     features = feature_spaces([run for run in runs if run.ok])
     shown = features[0] if len(features) == 1 else " / ".join(features) or "no features yet"
-    marks = [
-        notes.mark(
-            "Mean ± sample standard deviation over the n seeds that ended well; of one, the 95 % interval of a "
-            "bootstrap over its samples."
-        )
-    ]
-    if not is_fid(features):
-        marks.append(notes.mark("Not an Inception FID, and not to be compared with one."))
+    about = (
+        "Mean ± sample standard deviation over the n seeds that ended well; of one, the 95 % interval of a bootstrap "
+    )
+    other = "" if is_fid(features) else " Not an Inception FID, and not to be compared with one."
+    distance_mark = notes.mark(f"{about}over its samples.{other}")
+    machines = several_machines(notes, [run for run in runs if run.ok])
     source, dataset = str(values["reported_dataset"].iloc[0]), str(values["dataset"].iloc[0])
     apart = "" if source == dataset else " Another data set and larger networks than here: not to be compared."
     reported = notes.mark(f"FID in Inception features, by the papers that table1.md names.{apart}")
@@ -45,9 +44,9 @@ def summary(values: pd.DataFrame, runs: Sequence[Run]) -> Grid:
         )
     headers = [
         Header(("",)),
-        Header(distance_lines(shown), tuple(marks)),
+        Header(distance_lines(shown), (distance_mark,)),
         Header(("precision / recall ↑",)),
-        Header(("training", "s")),
+        Header(("training", "s"), machines),
         Header(("memory", "MB")),
         Header(("reported FID ↓", data_title(source)), (reported,)),
     ]

@@ -92,6 +92,16 @@ def test_inception_is_called_fid(fake: Any) -> None:
     assert cell_of(table, "KID ↓ ×1000").startswith("12.50")
 
 
+def test_seconds_of_several_machines_say_so(fake: Any) -> None:
+    cells = fake.cells("a", "A", 2)
+    for cell in cells:
+        write(fake, cell, 3.0)
+    assert "kinds of machine" not in " ".join(build(fake, cells).grid.footnotes)
+    origin = fake.record(cells[1])["provenance"] | {"device": "another"}
+    fake.write(cells[1], 3.0, provenance=origin)
+    assert "Mean over runs on 2 kinds of machine: another; cpu." in build(fake, cells).grid.footnotes
+
+
 def test_training_seconds_have_a_mark_where_others_were_at_work(fake: Any) -> None:
     """More than a tenth of a core in any of a row's runs; what was not recorded is counted, and has no mark."""
     cores = {"quiet": (0.02, 0.1), "busy": (0.0, 1.26), "older": (None, None)}
