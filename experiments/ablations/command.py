@@ -16,7 +16,7 @@ from experiments.ablations.rows import STUDIES, cells_of, chosen, studies
 from experiments.ablations.table import about, study_grid, words
 from experiments.measured.artefact import Artefact, Found, Measuring, sections
 from experiments.ood.sets import available
-from experiments.printing.drawing import png
+from experiments.printing.drawing import drawn
 from experiments.sweep.grid import Cell
 from experiments.sweep.store import load_cells
 
@@ -82,7 +82,7 @@ class Ablations(Artefact[AblationsOptions]):
             "ablations.tex": latex,
             "ablations.csv": frame.to_csv(index=False, lineterminator="\n"),
             "ablations_runs.csv": runs.to_csv(index=False, lineterminator="\n"),
-            "figures/ablations.png": png(ablations_figure(own, frame, runs, SUBJECT)),
+            **drawn("figures/ablations", ablations_figure(own, frame, runs, SUBJECT)),
         }
 
     def words(self, options: AblationsOptions, found: Sequence[Found]) -> list[str]:

@@ -10,11 +10,11 @@ from baselines import METHODS, SUBJECT
 from clel.config import choose, require
 from clel.data.side import at_side
 from clel.runs.config import choose_method
-from clel.storage.atomic import write_atomically
 from experiments.chains.figures import chains_figure
 from experiments.chains.rows import load_rows
 from experiments.chains.table import chains_table, summary
-from experiments.printing.drawing import png
+from experiments.printing.drawing import drawn
+from experiments.printing.files import write_files
 from experiments.reading.paths import absolute
 from experiments.runs.chains.settings import SIZES, ChainsRun, chains_run
 from experiments.sweep.grid import PROFILES, Cell
@@ -50,6 +50,8 @@ class Chains:
     """Runs side by side. As many as GPUs, or cores, if not given."""
     out: Path = OUT
     """Folder for runs/<run> and chains/chains.csv, .md and .png."""
+    paper: bool = False
+    """Figures also as PDF, at the width of a paper's column."""
     report: bool = False
     """Only make the table and the figure again from the runs that are there."""
 
@@ -69,10 +71,8 @@ def main(options: Chains) -> int:
     if len(rows):
         meaning(options).claim(folder)
         table = chains_table(rows)
-        write_atomically(folder / "chains.csv", rows.to_csv(index=False, lineterminator="\n"))
-        write_atomically(folder / "chains_summary.md", summary(rows))
-        write_atomically(folder / "chains.md", table)
-        write_atomically(folder / "chains.png", png(chains_figure(rows)))
+        contents = {"chains.csv": rows.to_csv(index=False, lineterminator="\n"), "chains_summary.md": summary(rows)}
+        write_files(folder, {**contents, "chains.md": table, **drawn("chains", chains_figure(rows))})
         print(summary(rows))
         print(folder)
     if failed:

@@ -25,7 +25,7 @@ from experiments.compositional.settings import TUNING_SEEDS, Protocol, tried
 from experiments.compositional.table import by_attribute, by_number, figure_4b, probed_values
 from experiments.measured.artefact import Artefact, Found
 from experiments.measured.kept import path_of
-from experiments.printing.drawing import png
+from experiments.printing.drawing import drawn
 from experiments.printing.headings import data_title
 from experiments.printing.markup import Grid, latex_comment, titled, to_latex, to_markdown
 from experiments.sweep.grid import PROFILES, Cell, seeded
@@ -85,8 +85,8 @@ class CompositionalArtefact(Artefact[Compositional]):
             f"{self.name}.md": "\n\n".join([*map(titled, lines), *(to_markdown(grid) for grid in grids)]),
             f"{self.name}.tex": latex_comment(lines) + "\n\\par\\medskip\n".join(to_latex(grid) for grid in grids),
             f"{self.name}.csv": as_csv(found),
-            f"figures/{self.name}.png": png(heat_maps(rows, triples)),
-            f"figures/{self.name}_samples.png": png(sample_sheets(kept_samples(found), list(rows), triples)),
+            **drawn(f"figures/{self.name}", heat_maps(rows, triples)),
+            **drawn(f"figures/{self.name}_samples", sample_sheets(kept_samples(found), list(rows), triples)),
         }
 
     def words(self, options: Compositional, found: Sequence[Found]) -> list[str]:

@@ -22,7 +22,7 @@ from experiments.conditional.measure import Conditional, measure_real, measure_r
 from experiments.conditional.settings import ROWS, chosen
 from experiments.conditional.table import about, complete, conditional_grid
 from experiments.measured.artefact import Artefact, Found, Measuring, by_row, page, tex
-from experiments.printing.drawing import png
+from experiments.printing.drawing import drawn
 from experiments.sweep.grid import PROFILES, Cell, table1_cells
 
 
@@ -105,8 +105,8 @@ class ConditionalTable(Artefact[ConditionalOptions]):
         measured = [one for one in found if one.values is not None]
         if measured:
             shown = [(own[0], shown_in(options.out, own[0])) for own in by_row(measured).values()]
-            contents["figures/conditional_confusion.png"] = png(confusions_figure(measured))
-            contents["figures/conditional_samples.png"] = png(samples_figure(shown))
+            contents |= drawn("figures/conditional_confusion", confusions_figure(measured))
+            contents |= drawn("figures/conditional_samples", samples_figure(shown))
         return contents
 
     def words(self, options: ConditionalOptions, found: Sequence[Found]) -> list[str]:

@@ -19,7 +19,7 @@ from experiments.conditional.measure import Conditional, measure_run
 from experiments.conditional.settings import KEPT, ROWS, Line, as_csv, best, read, tried
 from experiments.conditional.table import least_share, sweep_grid, sweep_lines
 from experiments.measured.artefact import Artefact, Found, Measuring, page, tex
-from experiments.printing.drawing import png
+from experiments.printing.drawing import drawn
 from experiments.sweep.grid import Cell, seeded, table1_cells
 from experiments.tune.grids import trying_of
 
@@ -78,7 +78,7 @@ class ConditionalSweep(Artefact[SweepOptions]):
             "conditional-sweep.csv": as_csv(lines),
         }
         if lines:
-            contents["figures/conditional_sweep.png"] = png(sweep_figure(lines))
+            contents |= drawn("figures/conditional_sweep", sweep_figure(lines))
         return contents
 
     def words(self, options: SweepOptions, found: Sequence[Found]) -> list[str]:

@@ -9,12 +9,12 @@ from typing import Annotated
 import tyro
 
 from clel.config import require
-from clel.storage.atomic import write_atomically
 from experiments.engines.compare import AGREE, Comparison, compare
 from experiments.engines.figures import engines_figure
 from experiments.engines.runs import read_runs
 from experiments.engines.table import about, engines_grid, summary
-from experiments.printing.drawing import png
+from experiments.printing.drawing import drawn
+from experiments.printing.files import write_files
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.sweep.grid import table1_cells
 from experiments.sweep.meaning import Meaning
@@ -30,6 +30,8 @@ class Engines(Named):
 
     engine: str | None = "exact"
     """Engine of the second table; the first has the presets' own."""
+    paper: bool = False
+    """Figures also as PDF, at the width of a paper's column."""
     table: Annotated[Path | None, tyro.conf.Positional] = None
     """Folder of the first table, instead of options that name it."""
     other: Annotated[Path | None, tyro.conf.Positional] = None
@@ -43,9 +45,8 @@ def main(options: Engines) -> int:
     second = found.engines[1]
     Meaning("engines", {"engine": second}, "engines.md", f"against {second} (").claim(table)
     contents = report(found, table, other)
-    for name, content in contents.items():
-        write_atomically(table / name, content)
-        print(table / name)
+    for path in write_files(table, contents):
+        print(path)
     print(f"\n{contents['engines_summary.md']!s}")
     return 0 if bool(found.table["outcome"].eq(AGREE).all()) else 1
 
@@ -75,5 +76,5 @@ def report(found: Comparison, table: Path, other: Path) -> dict[str, str | bytes
         "engines.md": "\n\n".join([*map(titled, lines), to_markdown(grid)]),
         "engines.tex": latex_comment(lines) + to_latex(grid),
         "engines.csv": found.table.to_csv(lineterminator="\n"),
-        "figures/engines.png": png(engines_figure(found)),
+        **drawn("figures/engines", engines_figure(found)),
     }

@@ -12,10 +12,11 @@ from clel.config import require
 from clel.data import Images, load
 from clel.features.lite0 import DIMENSION, SIDE, lite0_space
 from clel.runs.config import choose_device
-from clel.storage.atomic import refuse_unwritable_folder, write_atomically
+from clel.storage.atomic import refuse_unwritable_folder
 from experiments.features.ladders import pool_of, rungs
 from experiments.features.measure import distances
 from experiments.features.table import about, features_grid
+from experiments.printing.files import write_files
 from experiments.printing.headings import data_title
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.reading.paths import folder_part
@@ -82,9 +83,7 @@ def write(options: Features, images: Images, rows: pd.DataFrame, made: list[dict
         "features.csv": rows.to_csv(index=False, lineterminator="\n"),
     }
     meaning(options, images).claim(folder)
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
-    return [folder / name for name in contents]
+    return write_files(folder, contents)
 
 
 def meaning(options: Features, images: Images) -> Meaning:

@@ -15,10 +15,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 from clel.config import choose, from_dict, require, to_dict
 from clel.runs.config import Run as Configured
 from clel.runs.config import choose_device
-from clel.storage.atomic import write_atomically
 from clel.storage.log import Progress
 from experiments.measured.kept import keep, kept
 from experiments.plan.plan import describe
+from experiments.printing.chosen import write_columns
+from experiments.printing.files import write_files
 from experiments.printing.markup import Grid, latex_comment, titled, to_latex, to_markdown
 from experiments.reading.paths import absolute, folder_part
 from experiments.slurm import plan
@@ -30,7 +31,7 @@ from experiments.sweep.meaning import Meaning
 from experiments.sweep.naming import OUT
 from experiments.sweep.store import Run, load_cells
 
-LEFT_OUT = ("out", "plan", "report", "workers", "runs_per_gpu", "cluster")
+LEFT_OUT = ("out", "plan", "report", "columns", "paper", "workers", "runs_per_gpu", "cluster")
 """Options that do not say what is measured."""
 NAMED = ("profile", "dataset", "seeds")
 """Options by which the folder is named as Table 1's is."""
@@ -120,6 +121,9 @@ class Artefact(ABC, Generic[Options]):
             run_on_this_machine(cells, runs, options)
         for path in self.write(options, self.command(options)):
             print(path)
+        page = self.folder(options) / f"{self.name}.md"
+        for path in write_columns(page, options.columns) if options.columns else ():
+            print(path)
         print(self.summary(options))
         missing = [cell.run_name for cell in cells if not finished(cell, runs)]
         if missing:
@@ -150,9 +154,7 @@ class Artefact(ABC, Generic[Options]):
         found, folder = self.found(options), self.folder(options)
         self.meaning(options).claim(folder)
         contents = self.contents(options, found, origin(found, again))
-        for name, content in contents.items():
-            write_atomically(folder / name, content)
-        return [folder / name for name in contents]
+        return write_files(folder, contents)
 
     def summary(self, options: Options) -> str:
         """The outcome for a terminal."""

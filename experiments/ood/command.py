@@ -18,7 +18,7 @@ from experiments.ood.preparations import PREPARATIONS, SUITE
 from experiments.ood.rows import as_frame, block_means
 from experiments.ood.sets import SETS, available
 from experiments.ood.table import about, reported_grid, sets_grid, spread, summary_grid
-from experiments.printing.drawing import png
+from experiments.printing.drawing import drawn
 from experiments.sweep.grid import PROFILES, Cell, table1_cells
 from experiments.sweep.naming import names
 
@@ -98,9 +98,9 @@ class Ood(Artefact[OodOptions]):
             "ood.md": text,
             "ood.tex": latex,
             "ood.csv": frame.to_csv(index=False),
-            "figures/ood_energies.png": png(energies_figure(rows)),
-            "figures/ood_beta.png": png(betas_figure(rows)),
-            "figures/ood_blur.png": png(blurs_figure(rows)),
+            **drawn("figures/ood_energies", energies_figure(rows)),
+            **drawn("figures/ood_beta", betas_figure(rows)),
+            **drawn("figures/ood_blur", blurs_figure(rows)),
         }
 
     def words(self, options: OodOptions, found: Sequence[Found]) -> list[str]:

@@ -60,6 +60,8 @@ class SpeedMemory:
     """Also measure what 1, 2, 4 and 8 runs of each method get done together on the device."""
     out: Path = OUT
     """Folder for <profile>/speed_summary.md, speed_memory.md, .tex, .csv, .json and figures/."""
+    paper: bool = False
+    """Figures also as PDF, at the width of a paper's column."""
     report: bool = False
     """Only make tables and figures again from the records that are there."""
 

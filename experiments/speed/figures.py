@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from experiments.printing.drawing import COLOURS, REFERENCE, log_distances, new_figure, with_legend
 from experiments.printing.numbers import number as formatted
+from experiments.printing.styles import row_styles
 from experiments.speed.scaling import AXES, QUANTITIES
 
 LEAST_SPAN = 4.0
@@ -62,16 +63,17 @@ def distance_against_cost(
     figure = Figure(figsize=(8.0, 4.5), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     missing = []
-    for index, (key, row) in enumerate(good.iterrows()):
+    styles = row_styles([str(key) for key in good.index])
+    for key, row in good.iterrows():
         found = list(distances.get(str(key), ()))
         if not found:
             missing.append(str(row["title"]))
             continue
         y = float(np.mean(found))
-        colour = COLOURS[index % len(COLOURS)]
+        style = styles[str(key)]
         for axes, x in zip(panels, (row["own_hours"] * 60, row["peak_memory_bytes"] * 1e-6), strict=True):
-            axes.plot([x, x], [min(found), max(found)], color=colour, linewidth=1.2)
-            axes.plot(x, y, "o", color=colour, label=f"{row['title']} (n={len(found)})")
+            axes.plot([x, x], [min(found), max(found)], color=style.colour, linewidth=1.2)
+            axes.plot(x, y, style.marker, color=style.colour, label=f"{row['title']} (n={len(found)})")
     for axes, label in zip(
         panels, ("training as its preset has it (min)", "peak memory of training (MB)"), strict=True
     ):

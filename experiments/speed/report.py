@@ -11,9 +11,10 @@ import pandas as pd
 
 from clel.data import ImageSpec
 from clel.runs.config import Run
-from clel.storage.atomic import naming_damage, write_atomically
+from clel.storage.atomic import naming_damage
 from clel.storage.provenance import short_commit
-from experiments.printing.drawing import png
+from experiments.printing.drawing import drawn
+from experiments.printing.files import write_files
 from experiments.printing.markup import escape_markdown, latex_comment, titled, to_latex, to_markdown
 from experiments.speed import figures
 from experiments.speed.claims import PAPERS, load_claims, sentences, sizes
@@ -82,22 +83,20 @@ def write_speed_report(
         "speed_memory.md": "\n\n".join(parts).rstrip("\n") + "\n",
         "speed_memory.tex": latex_comment([*lines, *claims]) + to_latex(grid) + (to_latex(growth) if fits else ""),
         "speed_memory.csv": values.to_csv(lineterminator="\n"),
-        FIGURES.format("iteration"): png(figures.iteration_bars(values)),
-        FIGURES.format("memory"): png(figures.memory_bars(values)),
+        **drawn("figures/speed_iteration", figures.iteration_bars(values)),
+        **drawn("figures/speed_memory", figures.memory_bars(values)),
     }
     if distances:
-        drawn = figures.distance_against_cost(values, distances, name, _short(runs_csv))
-        contents[FIGURES.format("distance")] = png(drawn)
+        figure = figures.distance_against_cost(values, distances, name, _short(runs_csv))
+        contents |= drawn("figures/speed_distance", figure)
     if curve:
         contents["speed_scaling.csv"] = pd.DataFrame(curve).to_csv(index=False, lineterminator="\n")
         contents["speed_exponents.csv"] = pd.DataFrame(fits).to_csv(index=False, lineterminator="\n")
-        contents[FIGURES.format("scaling")] = png(figures.growth(curve, fits))
+        contents |= drawn("figures/speed_scaling", figures.growth(curve, fits))
     for name in SOMETIMES:
         if name not in contents:  # of an earlier table
             (folder / name).unlink(missing_ok=True)
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
-    return [folder / name for name in contents]
+    return write_files(folder, contents)
 
 
 def matched_sentences(folder: Path) -> list[str]:

@@ -32,6 +32,10 @@ class Launching:
     """Print what would run, with estimates of time, memory and disk, and stop."""
     report: bool = False
     """Only make the tables and figures again from the records that are there."""
+    columns: str = ""
+    """Columns of the table to write beside it, as Markdown, LaTeX and CSV: method,distance,time."""
+    paper: bool = False
+    """Figures also as PDF, at the width of a paper's column."""
     cluster: str = "local"
     """local: workers on this machine. debug: one after the other in this process. slurm: job arrays (docs/slurm.md)."""
     slurm: SlurmOptions = field(default_factory=SlurmOptions)

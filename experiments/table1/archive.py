@@ -19,6 +19,7 @@ import numpy as np
 
 from clel.data import load
 from clel.data.registry import is_name, located
+from clel.evaluation.evaluate import CHAINS
 from clel.runs.record import FINAL, read_record, write_record
 from clel.storage.atomic import write_atomically
 from clel.storage.log import read_log
@@ -95,4 +96,7 @@ def _keep(run: Run, folder: Path) -> None:
         content = io.BytesIO()
         np.save(content, read_samples(run.folder / run.samples)[:SHOWN])
         write_atomically(folder / run.samples, content.getvalue())
+        way = Path(run.samples).with_name(CHAINS)
+        if (run.folder / way).is_file():
+            write_atomically(folder / way, (run.folder / way).read_bytes())
     write_record(folder, dict(run.record))

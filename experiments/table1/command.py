@@ -14,6 +14,7 @@ from clel.config import ConfigError, choose, from_dict, require, to_dict
 from clel.evaluation.feature_choice import asked
 from clel.runs.record import FINAL, read_record
 from experiments.plan.plan import describe
+from experiments.printing.chosen import write_columns
 from experiments.runs.external import EXTERNAL, load_external
 from experiments.slurm import plan
 from experiments.slurm.launch import Table, launch
@@ -29,7 +30,7 @@ from experiments.table1.comparisons.table import closing
 from experiments.table1.report import write_report
 from experiments.table1.tables import table1
 
-LEFT_OUT = ("out", "plan", "report", "archive", "workers", "runs_per_gpu", "cluster")
+LEFT_OUT = ("out", "plan", "report", "archive", "columns", "paper", "workers", "runs_per_gpu", "cluster")
 """Options that do not say what is in the table."""
 
 
@@ -77,6 +78,8 @@ def main(options: Table1) -> int:
         meaning.claim(folder)
         run_on_this_machine(cells, runs, options)
     for path in write(options, command(options)):
+        print(path)
+    for path in write_columns(folder / "table1.md", options.columns) if options.columns else ():
         print(path)
     print(summary(options))
     failed = [cell.run_name for cell in cells if not finished(cell, runs)]

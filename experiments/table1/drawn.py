@@ -1,4 +1,4 @@
-"""Rows of a table as its figures draw them: each in a colour of its own, those without training as lines."""
+"""Rows of a table as its figures draw them: each in its method's colour, those without training as lines."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from experiments.printing.drawing import COLOURS, DASHES, REFERENCE
+from experiments.printing.drawing import REFERENCE
 from experiments.printing.numbers import counted_runs
+from experiments.printing.styles import Style, row_styles
 from experiments.sweep.store import Cell, Run, by_row, is_reference
 from experiments.table1.curves import Curve
 
 
-def styled(cells: Sequence[Cell], runs: Mapping[str, Run]) -> list[tuple[list[Cell], str, str]]:
-    """(cells, colour, dash) of every row with training; a row keeps its colour in all figures."""
+def styled(cells: Sequence[Cell], runs: Mapping[str, Run]) -> list[tuple[list[Cell], Style]]:
+    """Every row with training, and how it looks; see `row_styles`."""
     rows = [members for members in by_row(cells).values() if not all(is_reference(runs[c.run_name]) for c in members)]
-    return [
-        (members, COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)]) for i, members in enumerate(rows)
-    ]
+    styles = row_styles([members[0].row for members in rows])
+    return [(members, styles[members[0].row]) for members in rows]
 
 
 def row_label(members: Sequence[Cell], good: Sequence[Curve]) -> str:

@@ -32,7 +32,8 @@ def learned(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
         found = [values_curve(logs[c.run_name], key) for c in members if c.run_name in logs]
         return [curve for curve in found if len(curve[0])]
 
-    for members, colour, _ in styled(cells, runs):
+    for members, style in styled(cells, runs):
+        colour = style.colour
         for name, dash in DASHES.items():
             if good := curves(members, f"knn_{name}"):
                 x, low, mean, high = over_seeds(good)

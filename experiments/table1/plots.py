@@ -19,6 +19,8 @@ from experiments.sweep.store import Cell, Run
 from experiments.table1.curves import Array, Curve, distance_curve, gap_curve, over_seeds, steps_curve
 from experiments.table1.drawn import draw_references, row_label, styled
 
+MARKED = 8
+"""Marks of a line, about: it has many more points."""
 NOTHING = np.array([])
 KEY = "line: mean over seeds, band: minimum to maximum, cross: failed run"
 
@@ -56,19 +58,21 @@ def _distance_over(
     """
     figure, axes = new_figure()
     end = max((x[-1] for x, _ in curves.values() if len(x)), default=scale)
-    for index, (members, colour, dash) in enumerate(styled(cells, runs)):
+    for index, (members, style) in enumerate(styled(cells, runs)):
+        colour, dash = style.colour, style.dash
         good = [curves[c.run_name] for c in members if runs[c.run_name].ok and len(curves[c.run_name][0])]
         failed = [curves[c.run_name] for c in members if not runs[c.run_name].ok and len(curves[c.run_name][0])]
         _failed(axes, [(x / scale, y) for x, y in failed], colour, dash, None if good else row_label(members, good))
         if good:
             x, low, mean, high = over_seeds(good, logarithmic=True)
             axes.fill_between(x / scale, low, high, color=colour, alpha=0.18, linewidth=0)
-            marker = "o" if len(set(x)) == 1 else None  # a single evaluation makes no line
             label = row_label(members, good)
             axes.plot(
                 x / scale,
                 mean,
-                marker=marker,
+                marker=style.marker,
+                markevery=max(1, len(x) // MARKED),
+                markersize=4,
                 color=colour,
                 linestyle=dash,
                 linewidth=1.8,
@@ -92,7 +96,8 @@ def energy_gap(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
     """
     figure, axes = new_figure()
     shown: list[Array] = []
-    for members, colour, dash in styled(cells, runs):
+    for members, style in styled(cells, runs):
+        colour, dash = style.colour, style.dash
         curves = [(runs[c.run_name].ok, gap_curve(read_log(runs[c.run_name].folder))) for c in members]
         good = [curve for ok, curve in curves if ok and len(curve[0])]
         failed = [curve for ok, curve in curves if not ok and len(curve[0])]
@@ -146,9 +151,10 @@ def distance_over_steps(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figur
     where it was measured.
     """
     figure, axes = new_figure()
-    for members, colour, _ in styled(cells, runs):
+    for members, style in styled(cells, runs):
+        colour = style.colour
         good = [runs[cell.run_name] for cell in members if runs[cell.run_name].ok]
-        for source, dash, marker in (("fresh", "-", "o"), ("beyond", "-", "."), ("paper", "--", "x")):
+        for source, dash, marker in (("fresh", "-", style.marker), ("beyond", "-", "."), ("paper", "--", "x")):
             x, values = _alike([steps_curve(run.part("evaluations"), source) for run in good])
             if not len(x):
                 continue

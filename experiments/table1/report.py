@@ -10,7 +10,8 @@ from typing import Any
 from clel.config import to_dict
 from clel.data.augment import NONE
 from clel.storage.atomic import write_atomically
-from experiments.printing.drawing import png
+from experiments.printing.drawing import drawn
+from experiments.printing.files import write_files
 from experiments.printing.headings import data_title, feature_spaces, further_spaces
 from experiments.printing.markup import latex_comment, titled, to_markdown
 from experiments.reading.published import reported_for_all
@@ -75,20 +76,18 @@ def write_report(
         "table1.tex": latex_comment(about) + table.to_latex(),
         "table1.csv": table.to_csv(),
         "runs.csv": runs_csv(cells, runs),
-        "figures/distance_over_time.png": png(plots.distance_over_time(cells, runs)),
-        "figures/distance_over_gradients.png": png(plots.distance_over_gradients(cells, runs)),
-        "figures/distance_over_steps.png": png(plots.distance_over_steps(cells, runs)),
-        "figures/energy_gap.png": png(plots.energy_gap(cells, runs)),
-        "figures/samples.png": png(samples.sample_grids(cells, runs)),
+        **drawn("figures/distance_over_time", plots.distance_over_time(cells, runs)),
+        **drawn("figures/distance_over_gradients", plots.distance_over_gradients(cells, runs)),
+        **drawn("figures/distance_over_steps", plots.distance_over_steps(cells, runs)),
+        **drawn("figures/energy_gap", plots.energy_gap(cells, runs)),
+        **drawn("figures/samples", samples.sample_grids(cells, runs)),
     }
     if has_learned(runs):
-        contents[LEARNED] = png(learned(cells, runs))
+        contents |= drawn("figures/learned", learned(cells, runs))
     contents |= comparison_files(cells, runs, about)
     for name in {*FILES, LEARNED} - contents.keys():
         (profile_dir / name).unlink(missing_ok=True)
-    for name, content in contents.items():
-        write_atomically(profile_dir / name, content)
-    return [profile_dir / name for name in contents]
+    return write_files(profile_dir, contents)
 
 
 def runs_csv(cells: Sequence[Cell], runs: Mapping[str, Run]) -> str:

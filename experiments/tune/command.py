@@ -11,7 +11,8 @@ from clel.config import choose, from_dict, require, to_dict
 from clel.runs.config import slug
 from clel.storage.atomic import refuse_unwritable, write_atomically
 from experiments.plan.plan import describe
-from experiments.printing.drawing import png
+from experiments.printing.drawing import drawn
+from experiments.printing.files import write_files
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.reading.paths import absolute, folder_part
 from experiments.slurm import plan
@@ -27,7 +28,7 @@ from experiments.tune.grids import trial_cells
 from experiments.tune.table import about, by_method, trials_grid
 from experiments.tune.trials import KEPT, Trial, as_csv, best, kept_of, read_trials, scored, trial_of
 
-LEFT_OUT = ("out", "plan", "report", "workers", "runs_per_gpu", "cluster", "keep")
+LEFT_OUT = ("out", "plan", "report", "columns", "paper", "workers", "runs_per_gpu", "cluster", "keep")
 """Options that do not say which trials are meant."""
 
 
@@ -119,13 +120,11 @@ def write(options: Tune, again: str) -> list[Path]:
         "tuning.md": "\n\n".join([*map(titled, lines), to_markdown(grid)]),
         "tuning.tex": latex_comment(lines) + to_latex(grid),
         "tuning.csv": as_csv(ordered),
-        "figures/tuning.png": png(trials_figure(rows, options.profile)),
+        **drawn("figures/tuning", trials_figure(rows, options.profile)),
     }
     folder = options.out / folder_name(options)
     meaning(options).claim(folder)
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
-    written = [folder / name for name in contents]
+    written = write_files(folder, contents)
     if options.keep:
         held = read_trials(KEPT)
         mine = trial_cells(options.profile, dataset=options.dataset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from experiments.printing.drawing import png
+from experiments.printing.drawing import drawn
 from experiments.printing.headings import distance_name
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.sweep.store import Cell, Run
@@ -12,11 +12,14 @@ from experiments.table1.comparisons.compare import compare
 from experiments.table1.comparisons.figures import comparisons_figure
 from experiments.table1.comparisons.table import about, comparisons_grid
 
-FILES = ("comparisons.md", "comparisons.tex", "comparisons.csv", "figures/comparisons.png")
+FILES = (
+    *("comparisons.md", "comparisons.tex", "comparisons.csv"),
+    *("figures/comparisons.png", "figures/comparisons.pdf"),
+)
 
 
 def comparison_files(cells: Sequence[Cell], runs: Mapping[str, Run], above: Sequence[str]) -> dict[str, str | bytes]:
-    """Contents of FILES by name, none where there is nothing to compare; `above` are the lines above Table 1."""
+    """Contents by name, of FILES; none where there is nothing to compare; `above` are the lines above Table 1."""
     found = compare(cells, runs)
     if found is None:
         return {}
@@ -26,6 +29,5 @@ def comparison_files(cells: Sequence[Cell], runs: Mapping[str, Run], above: Sequ
         "\n\n".join([*map(titled, lines), to_markdown(grid)]),
         latex_comment(lines) + to_latex(grid),
         found.table.to_csv(lineterminator="\n"),
-        png(comparisons_figure(found, name)),
     )
-    return dict(zip(FILES, contents, strict=True))
+    return dict(zip(FILES, contents, strict=False)) | drawn("figures/comparisons", comparisons_figure(found, name))

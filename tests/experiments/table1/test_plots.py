@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.printing.drawing import png
+from experiments.printing.styles import MARKERS
 from experiments.sweep.store import load_records
 from experiments.table1 import plots, samples
 from experiments.table1.curves import distance_curve, gap_curve, over_seeds
@@ -108,7 +109,8 @@ def test_single_evaluation_is_visible(fake: Any) -> None:
     fake.write(cell)
     fake.log(cell, [(5.0, 3.0)])
     figure = distance_over_time([cell], load_records(fake.runs_dir, [cell.run_name]))
-    assert [line.get_marker() for line in figure.axes[0].lines if line.get_label() == "A (n=1)"] == ["o"]
+    (marker,) = [line.get_marker() for line in figure.axes[0].lines if line.get_label() == "A (n=1)"]
+    assert marker in MARKERS
 
 
 def rounds(*distances: float) -> dict:
