@@ -20,7 +20,7 @@ TEST_WORKERS ?= 2
 TEST_OPTIONS ?=
 
 # values reach programs by MAKEFLAGS and the environment, so that neither make nor a shell expands what was typed
-PROGRAMS := all table1 report archive engines tune conditional conditional-sweep compositional compositional-sweep ood ablations chains features speed-memory \
+PROGRAMS := all table1 report columns archive engines tune conditional conditional-sweep compositional compositional-sweep ood ablations chains features speed-memory \
 	bench bench-save bench-compare gpu-natural status logs cancel resume readme data weights fuzz
 
 .PHONY: $(PROGRAMS)

@@ -92,6 +92,8 @@ def convert(hint: Any, value: Any, where: str) -> Any:
         if len(value) != len(kinds):
             raise ConfigError(f"{where} is {value!r}; expected a list of {len(kinds)} values")
         return tuple(convert(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
+    if origin is dict:
+        hint = dict
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} is {value!r}; expected a table with the keys of {hint}")

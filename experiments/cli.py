@@ -17,11 +17,12 @@ from clel.storage.lock import Busy
 from clel.storage.log import flush_output, shown_notices
 from experiments.borrowed import command as borrowed
 from experiments.chains import command as chains
-from experiments.commands import again, everything, readme, sweeps
+from experiments.commands import again, everything, readme, report, sweeps
 from experiments.commands.artefacts import MEASURED
 from experiments.engines import command as engines
 from experiments.features import command as features
-from experiments.printing import latex
+from experiments.printing import chosen, latex
+from experiments.printing.drawing import papers
 from experiments.runs.cell import BUSY
 from experiments.slurm.clients import SchedulerError
 from experiments.speed import bench
@@ -32,6 +33,7 @@ from experiments.tune import command as tune
 
 COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "table1": (table1.Table1, table1.main),
+    "report": (report.Report, report.main),
     "tune": (tune.Tune, tune.main),
     **{artefact.name: (artefact.options, artefact.main) for artefact in MEASURED},
     "all": (everything.All, everything.main),
@@ -43,6 +45,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "bench": (bench.Bench, bench.main),
     "readme": (readme.Readme, readme.main),
     "latex": (latex.Latex, latex.main),
+    "columns": (chosen.Columns, chosen.main),
     "status": (sweeps.Status, sweeps.status),
     "logs": (sweeps.Logs, sweeps.logs),
     "cancel": (sweeps.Cancel, sweeps.cancel),
@@ -65,7 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
             refuse_empty(arguments)
             given: Any = tyro.cli(options, args=arguments[1:], prog=f"python -m experiments {arguments[0]}")
             refuse(given)
-            status = run(given)
+            with papers(getattr(given, "paper", False)):
+                status = run(given)
             flush_output()
             return status
     except BrokenPipeError:  # the reader of a long output has left

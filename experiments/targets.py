@@ -25,7 +25,7 @@ NAMED = own(
 """What names a Table 1."""
 PLACE = own("DEVICE", "WORKERS", "RUNS_PER_GPU", "CLUSTER") | SUBMIT
 """Where and how runs are carried out."""
-RUNS = PLACE | own("PLAN", "REPORT")
+RUNS = PLACE | own("PLAN", "REPORT", "PAPER")
 MEASURED = own("PROFILE", "SEEDS", "DATASET", "OUT") | RUNS
 """What every artefact of trained runs takes (experiments/measured)."""
 OF_SWEEPS = own("OUT", "SWEEP")
@@ -49,13 +49,20 @@ def experiment(text: str, name: str, takes: Mapping[str, str], *more: str) -> Ta
 
 TARGETS = {
     "table1": experiment(
-        "Train every method and write results/PROFILE/table1.md and figures", "table1", NAMED | RUNS | own("PROJECT")
+        "Train every method and write results/PROFILE/table1.md and figures",
+        "table1",
+        NAMED | RUNS | own("PROJECT", "COLUMNS"),
     ),
     "report": experiment(
-        "Make Table 1 and its figures again from the finished runs",
-        "table1",
-        NAMED | PLACE | own("PROJECT"),
-        "--report",
+        "Make Table 1 and its figures again from the finished runs, and pages of all results: OUT/index.html",
+        "report",
+        NAMED | PLACE | own("PROJECT", "COLUMNS", "PAPER"),
+    ),
+    "columns": Target(
+        "Some columns of any table, beside it, as Markdown, LaTeX and CSV",
+        ("experiments", "columns"),
+        own("TABLE", "COLUMNS"),
+        ("TABLE",),
     ),
     "archive": experiment(
         "Keep in OUT/records what tables show of finished runs (docs/records.md)",
@@ -63,7 +70,9 @@ TARGETS = {
         NAMED | PLACE | own("PROJECT"),
         "--archive",
     ),
-    "engines": experiment("Compare the table of make table1 with that of ENGINE=exact, or another", "engines", NAMED),
+    "engines": experiment(
+        "Compare the table of make table1 with that of ENGINE=exact, or another", "engines", NAMED | own("PAPER")
+    ),
     "tune": experiment(
         "Train and score the declared trials of every method's settings, on seeds that no table reports",
         "tune",
@@ -72,7 +81,7 @@ TARGETS = {
     "conditional": experiment(
         "Classes drawn by CLEL, which has no labels, and judged",
         "conditional",
-        MEASURED | own("WEIGHT", "STEPS", "CENTRED", "START", "ROUNDS", "DISTURBED", "EACH"),
+        MEASURED | own("WEIGHT", "STEPS", "CENTRED", "START", "ROUNDS", "DISTURBED", "EACH", "COLUMNS"),
     ),
     "conditional-sweep": experiment(
         "Choose the settings of make conditional on other seeds", "conditional-sweep", MEASURED | own("EACH", "KEEP")
@@ -80,7 +89,7 @@ TARGETS = {
     "compositional": experiment(
         "Attributes composed in samples of a CLEL trained without labels",
         "compositional",
-        MEASURED | own("ASKED", "WEIGHT", "STEPS", "START", "CENTRED", "SAMPLES"),
+        MEASURED | own("ASKED", "WEIGHT", "STEPS", "START", "CENTRED", "SAMPLES", "COLUMNS"),
     ),
     "compositional-sweep": experiment(
         "Choose the settings of make compositional on other seeds",
@@ -91,18 +100,18 @@ TARGETS = {
     "ood": experiment(
         "Images out of distribution told by the energies of every method's runs",
         "ood",
-        MEASURED | own("METHODS", "SETS", "PREPARATION", "BETA"),
+        MEASURED | own("METHODS", "SETS", "PREPARATION", "BETA", "COLUMNS"),
     ),
     "ablations": experiment(
         "CLEL with a part taken away or exchanged; the ladder of Table 1b",
         "ablations",
-        MEASURED | own("STUDIES", "OOD"),
+        MEASURED | own("STUDIES", "OOD", "COLUMNS"),
     ),
     "all": experiment("Every artefact of a profile, one after the other; resumable", "all", MEASURED),
     "chains": experiment(
         "Study fresh chains and the replay buffer (docs/protocol.md)",
         "chains",
-        own("PROFILE", "OUT", "DATASET", "SEEDS", "WORKERS", "DEVICE", "REPORT"),
+        own("PROFILE", "OUT", "DATASET", "SEEDS", "WORKERS", "DEVICE", "REPORT", "PAPER"),
     ),
     "features": experiment(
         "Ladders of corruptions: at which side images are resized for Lite0's features",
@@ -113,7 +122,7 @@ TARGETS = {
         "Measure time, memory and operations of every method",
         "speed-memory",
         own("PROFILE", "OUT", "METHODS", "DEVICE", "BATCH", "ENGINE", "ROUNDS", "THREADS")
-        | own("SCALING", "SIDE_BY_SIDE", "REPORT"),
+        | own("SCALING", "SIDE_BY_SIDE", "REPORT", "PAPER"),
     ),
     "bench": experiment("Run every benchmark; ROUNDS=1 only sees that they run", "bench", BENCH),
     "bench-save": experiment("Keep the benchmarks' times", "bench", BENCH | own("FORCE"), "--save"),
@@ -125,7 +134,11 @@ TARGETS = {
         "gpu-natural",
         own("PROFILE", "OUT", "MINUTES", "BUDGET", "DATASET", "SAMPLES", "DEVICE", "FEATURES", "REPORT"),
     ),
-    "status": experiment("On Slurm: where the runs of the latest sweep stand", "status", OF_SWEEPS),
+    "status": experiment(
+        "Where runs stand: of the latest sweep on Slurm, or of every table on this machine",
+        "status",
+        OF_SWEEPS | own("LOCAL", "EVERY"),
+    ),
     "logs": Target(
         "On Slurm: the end of a run's output over all its attempts",
         ("experiments", "logs"),

@@ -14,7 +14,7 @@ ORDER = {
     "evaluation runs commands",
     "baselines": "spectral spectral_cap clipped_adam plain igebm drl vae vaebm",
     "experiments": "reading runs sweep printing speed plan slurm measured chains tune table1 engines features "
-    "conditional compositional ood ablations borrowed targets variables commands cli",
+    "conditional compositional ood ablations borrowed page targets variables commands cli",
 }
 """In docs/design.md as a picture. A package imports the packages before it, all of their rooms."""
 

@@ -10,6 +10,7 @@ from clel.commands.evaluate import evaluate
 from clel.commands.fid import fid
 from clel.commands.sample import sample
 from clel.commands.stats import stats
+from clel.commands.submit import submit
 from clel.commands.train import train
 from clel.config import ConfigError, choose
 from clel.data import DataError
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[[list[str], Methods], int]] = {
     "evaluate": evaluate,
     "fid": fid,
     "stats": stats,
+    "submit": submit,
 }
 
 KEPT = {
@@ -42,6 +44,7 @@ USAGE = """usage: clel train METHOD[:PRESET] [--dry-run] [--out DIR] [options]  
        clel evaluate RUN [options]                                   measure a run's samples, or its checkpoints
        clel fid A B [options]                                        measure any images A against any images B
        clel stats A [--out FILE.npz] [options]                       reference statistics of any images
+       clel submit RUN --title TEXT --authors TEXT                   a finished run as one file: a row by others
 
 METHOD[:PRESET] is one of
 {methods}

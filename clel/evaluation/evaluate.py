@@ -42,6 +42,8 @@ SOURCES = {"clean": "fresh", "paper": "paper"}
 GRID = 64  # images of the PNG beside the samples
 MEASURES = 2  # to be raised when a change of the code changes numbers, so that older evaluations do not stand for them
 DONE, PARTS = "evaluation.json", "parts"
+CHAINS, STRIP = "chains.png", 10
+"""The picture of chains on their way, a line each, and how many of them it has."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,9 @@ def _write(measured: dict[str, Any], stored: Stored, folder: Path) -> None:
     """An evaluation's files; that which says that it stands comes last."""
     stored.gather(folder / "samples.npy")
     save_grid(next(stored.pixels())[:GRID], folder / "samples.png")
+    if stored.rounds > 1:
+        states = [next(stored.pixels(number))[:STRIP] for number in range(stored.rounds)]
+        save_grid(torch.stack(states, 1).flatten(0, 1), folder / CHAINS, columns=stored.rounds)
     write_atomically(folder / DONE, json.dumps(plain(measured), indent=1, allow_nan=False) + "\n")
 
 

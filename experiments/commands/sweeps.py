@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clel.config import ConfigError
+from clel.config import ConfigError, require
 from clel.storage.log import counted
 from experiments.commands.again import sweep_report
+from experiments.commands.coverage import watch
 from experiments.slurm import attempts
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.scheduler import cancel as cancel_jobs
@@ -21,12 +22,16 @@ from experiments.sweep.naming import OUT
 
 @dataclass(frozen=True)
 class Status:
-    """Where every run of a sweep stands."""
+    """Where every run stands: of the latest sweep, or, where nothing was submitted, of every table on this machine."""
 
     sweep: str = ""
     """Name of the sweep; the latest if not given."""
     out: Path = OUT
     """Folder that make table1 had as OUT."""
+    local: bool = False
+    """The tables on this machine, even where there are sweeps."""
+    every: float | None = None
+    """Print it again each so many seconds, as long as a process of this machine is at work."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,10 @@ class Cancel:
 
 def status(options: Status) -> int:
     """Prints the report; exit status 0."""
+    require(options.every is None or options.every > 0, f"every is {options.every}; expected seconds, more than 0")
+    if options.local or not (options.sweep or all_sweeps(options.out)):
+        watch(options.out, options.every)
+        return 0
     sweep = choose_sweep(options.out, options.sweep)
     print(f"sweep {sweep.name}")
     print(sweep_report(sweep, options.out))

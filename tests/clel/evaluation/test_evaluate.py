@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from baselines import METHODS
 from clel.commands.cli import main
 from clel.config import ConfigError
 from clel.data import Images, load
 from clel.evaluation import evaluate
+from clel.evaluation.evaluate import CHAINS, STRIP
 from clel.evaluation.score import refuse_few_samples
 from clel.features.pretrained_space import PretrainedSpace
 from clel.features.spaces import FEATURES, feature_space
@@ -102,6 +104,17 @@ def test_both_protocols_and_the_buffer_with_their_protocol(trained: Path) -> Non
     fresh, paper = record["evaluations"]["fresh"]["protocol"], record["evaluations"]["paper"]["protocol"]
     assert (fresh["augmentation"], fresh["restart"]) == ("none", 0)
     assert paper["augmentation"]["jitter"] == [0.4, 0.4, 0.4, 0.1] and paper["restart"] == 0.001
+
+
+def test_chains_are_shown_on_their_way(trained: Path) -> None:
+    """A line a chain, its image after each round; those on the right are the samples."""
+    place = trained / record_of(trained)["evaluations"]["fresh"]["folder"]
+    picture, samples = np.asarray(Image.open(place / CHAINS)), np.load(place / "samples.npy")
+    side = 64 + 2
+    assert picture.shape == (STRIP * side + 2, 2 * side + 2)
+    for number in range(STRIP):
+        top, left = number * side + 2, side + 2
+        assert (picture[top : top + 64 : 8, left : left + 64 : 8] == samples[number, 0]).all()
 
 
 def test_another_evaluation_does_not_train_again(run: Run[Any], trained: Path) -> None:

@@ -1,0 +1,80 @@
+"""Rows by others: the submissions that compare with a folder's Table 1, and those that do not, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clel.commands.submit import COMMUNITY
+from clel.config import ConfigError
+from clel.runs.submission import Submission, read_submission
+from clel.storage.provenance import short_commit
+from experiments.sweep.store import Run
+
+SAME = ("features", "features_identity", "resizing", "reference_images", "n_fake")
+"""Of the protocol: what must be the same for distances to compare."""
+
+
+@dataclass(frozen=True)
+class Theirs:
+    """A row by others: numbers as text."""
+
+    title: str
+    authors: str
+    url: str
+    distance: str
+    quality: str
+    seconds: str
+    commit: str
+    suite: str
+
+
+@dataclass(frozen=True)
+class Community:
+    """rows: those that compare. refused: (file, reason) of the others."""
+
+    rows: Sequence[Theirs] = ()
+    refused: Sequence[tuple[str, str]] = ()
+
+
+def community(runs: Sequence[Run], folder: Path = COMMUNITY) -> Community:
+    """The submissions of a folder beside a table's runs; none where the table has no run that ended well."""
+    own = next((run.part("protocol") for run in runs if run.ok and run.part("training")), None)
+    if own is None:
+        return Community()
+    rows, refused = [], []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            submission = read_submission(path)
+        except ConfigError as error:
+            refused.append((path.name, str(error).removeprefix(f"{path}: ")))
+            continue
+        protocol = submission.record["protocol"]
+        if protocol.get("reference_data") != own.get("reference_data"):
+            continue  # another data set's table has it
+        other = [name for name in SAME if protocol.get(name) != own.get(name)]
+        if other:
+            said = "; ".join(f"{name} is {protocol.get(name)}, here {own.get(name)}" for name in other)
+            refused.append((path.name, f"does not compare: {said}"))
+        else:
+            rows.append(_theirs(submission))
+    return Community(rows, refused)
+
+
+def _theirs(submission: Submission) -> Theirs:
+    record: Mapping[str, Any] = submission.record
+    metrics, training, origin = record["metrics"], record["training"] or {}, record["provenance"]
+    pair = [f"{metrics[f'{name}_fresh']:.2f}" for name in ("precision", "recall") if metrics.get(f"{name}_fresh")]
+    distance, seconds = metrics.get("fid_fresh"), training.get("seconds")
+    return Theirs(
+        submission.title,
+        submission.authors,
+        submission.url,
+        "" if distance is None else f"{distance:.2f}",
+        " / ".join(pair),
+        "" if seconds is None else f"{seconds:,.0f}",
+        short_commit(origin) if origin else "",
+        submission.suite,
+    )

@@ -1,0 +1,83 @@
+"""Tables of the suite's, as they were written in Markdown, as HTML: sorted by a click, notes opened by one."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+MARK = re.compile(r"<sup>([a-z]+(?:,[a-z]+)*)</sup>")
+NOTE = re.compile(r"<li>\s*(?:<p>)?<sup>([a-z]+)</sup>\s*(.*?)(?:</p>)?\s*</li>", re.DOTALL)
+LISTED = re.compile(r"<ul>\s*(?=<li>\s*(?:<p>)?<sup>).*?</ul>", re.DOTALL)
+NUMBER = re.compile(r"[−-]?\d[\d,]*(?:\.\d+)?")
+
+
+def as_html(text: str, name: str, openers: Mapping[str, str] | None = None) -> str:
+    """HTML of a page in Markdown. What it has of HTML is text, but for <sup> and <br>.
+
+    Args:
+        name: unique on the page, for the ids of notes: "name-1-a" is note a of the first table.
+        openers: by a row's title, the id of the dialog that its first cell opens.
+    """
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = reader.parse(text)
+    first = False
+    row: Token | None = None
+    for token, inner in zip(tokens, [*tokens[1:], Token("", "", 0)], strict=True):
+        if token.type == "table_open":
+            token.attrSet("class", "sortable n-last")
+        elif token.type == "tr_open":
+            row, first = token, True
+        elif token.type == "th_open" and not inner.content:
+            inner.children = [Token("text", "", 0, content="row")]
+        elif token.type == "td_open":
+            number = NUMBER.match(inner.content.replace("\\", "").lstrip("["))
+            title = MARK.sub("", "".join(child.content for child in inner.children or []))
+            token.attrSet("data-sort", title if first else _value(number[0]) if number else "")
+            if first and row is not None:
+                row.attrSet("data-row", title)
+                if opener := (openers or {}).get(title):
+                    token.attrSet("data-opens", opener)
+            first = False
+    made: str = reader.renderer.render(tokens, reader.options, {})
+    made = re.sub(r"&lt;(/?sup|br)&gt;", r"<\1>", made)
+    # each table has footnotes of its own below it, from a on
+    parts = re.split(r'(?=<div class="scroll")', _scrolling(made))
+    return "".join(_with_notes(part, f"{name}-{number}") for number, part in enumerate(parts))
+
+
+def _value(number: str) -> str:
+    return number.replace("−", "-").replace(",", "")
+
+
+def _scrolling(made: str) -> str:
+    """Tables in boxes that scroll by themselves, so that a page is never wider than its window."""
+    box = '<div class="scroll" tabindex="0" role="region" aria-label="table">'
+    return made.replace("<table", f"{box}<table").replace("</table>", "</table></div>")
+
+
+def _with_notes(made: str, name: str) -> str:
+    """Footnotes as popovers that the letters in the table open; in print they stand below it."""
+    notes = {letter: text for listed in LISTED.findall(made) for letter, text in NOTE.findall(listed)}
+
+    def letters(match: re.Match[str]) -> str:
+        shown = [_letter(letter, notes.get(letter, ""), name) for letter in match[1].split(",")]
+        return f"<sup>{' '.join(shown)}</sup>"
+
+    made = LISTED.sub("", made)
+    made = MARK.sub(letters, made)
+    kept = [
+        f'<div class="note" popover id="{name}-{letter}"><sup>{letter}</sup> {text}</div>'
+        for letter, text in notes.items()
+    ]
+    return made + (f'<div class="notes">{"".join(kept)}</div>' if kept else "")
+
+
+def _letter(letter: str, text: str, name: str) -> str:
+    if not text:
+        return letter
+    said = html.escape(html.unescape(re.sub("<[^>]+>", "", text)), quote=True)
+    return f'<button type="button" class="mark" popovertarget="{name}-{letter}" title="{said}">{letter}</button>'

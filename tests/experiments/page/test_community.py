@@ -1,0 +1,51 @@
+"""Rows by others beside a table: those that compare, those that do not and why, and what is damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from clel.runs.submission import submission_of, write_submission
+from experiments.page.community import community
+from experiments.sweep.store import load_records
+from tests.experiments.conftest import FakeCell, FakeStore
+
+EVIL = "<script>alert(1)</script>"
+
+
+def test_what_compares_is_a_row_and_all_else_says_why(tmp_path: Path) -> None:
+    store, place = FakeStore(tmp_path / "runs"), tmp_path / "community"
+    mine, theirs = FakeCell("plain", "Plain EBM"), FakeCell("theirs", "Theirs")
+    for cell in (mine, theirs):
+        store.write(cell, 2.5)
+        store.samples(cell)
+    runs = list(load_records(store.runs_dir, [mine.run_name]).values())
+    folder = store.runs_dir / theirs.run_name
+    write_submission(submission_of(folder, EVIL, "Them", "https://example.org"), place)
+    (place / "broken.json").write_text("{")
+    found = community(runs, place)
+    (row,) = found.rows
+    assert (row.title, row.authors, row.distance, row.quality) == (EVIL, "Them", "2.50", "0.90 / 0.80")
+    assert [file for file, _ in found.refused] == ["broken.json"] and "broken.json" not in found.refused[0][1]
+
+    record = json.loads((folder / "record.json").read_text())
+    record["protocol"] |= {"features_identity": "beef"}
+    (folder / "record.json").write_text(json.dumps(record))
+    write_submission(submission_of(folder, "Other features", "Them"), place)
+    record["protocol"] |= {"reference_data": "cifar10"}
+    (folder / "record.json").write_text(json.dumps(record))
+    write_submission(submission_of(folder, "Another data set", "Them"), place)
+    found = community(runs, place)
+    assert len(found.rows) == 1 and dict(found.refused).keys() == {
+        "broken.json",
+        *_named(found.refused, "other-features"),
+    }
+    assert any("features_identity is beef, here f00d" in reason for _, reason in found.refused)
+
+
+def _named(refused: object, start: str) -> list[str]:
+    return [file for file, _ in refused if file.startswith(start)]  # type: ignore[attr-defined]
+
+
+def test_a_table_without_results_has_none(tmp_path: Path) -> None:
+    assert community([], tmp_path).rows == ()
