@@ -11,10 +11,10 @@ from experiments.table1.report import refresh_section
 
 @dataclass(frozen=True)
 class Readme:
-    """Put a finished table between its markers in the README."""
+    """Put a finished table between its markers in README.md and results/README.md."""
 
-    readme: Path = Path("README.md")
-    """The file with the lines <!-- table1 begin --> and <!-- table1 end -->."""
+    pages: tuple[Path, ...] = (Path("README.md"), Path("results/README.md"))
+    """Files with the lines <!-- table1 begin --> and <!-- table1 end -->."""
     table: Path = PROJECT / "quick-10-seeds-without-rates/summary.md"
     """The table."""
     check: bool = False
@@ -23,8 +23,8 @@ class Readme:
 
 def main(options: Readme) -> int:
     """Exit status: 0 up to date (now), 1 out of date and only checked."""
-    current = refresh_section(options.readme, options.table, check=options.check)
-    if options.check and not current:
-        print(f"{options.readme} does not have the table of {options.table}: make readme")
+    old = [page for page in options.pages if not refresh_section(page, options.table, check=options.check)]
+    if options.check and old:
+        print(f"{' and '.join(map(str, old))}: without the table of {options.table}: make readme")
         return 1
     return 0

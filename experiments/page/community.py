@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from clel.runs.submission import Submission, read_submission
 from clel.storage.provenance import short_commit
 from experiments.sweep.store import Run
 
+SUITE = "clel-benchmark"
 SAME = ("features", "features_identity", "resizing", "reference_images", "n_fake")
 """Of the protocol: what must be the same for distances to compare."""
 
@@ -54,6 +56,11 @@ def community(runs: Sequence[Run], folder: Path = COMMUNITY) -> Community:
         protocol = submission.record["protocol"]
         if protocol.get("reference_data") != own.get("reference_data"):
             continue  # another data set's table has it
+        if _edition(submission.suite) != _edition(version(SUITE)):
+            refused.append(
+                (path.name, f"measured by version {submission.suite} of the suite, this is {version(SUITE)}")
+            )
+            continue
         other = [name for name in SAME if protocol.get(name) != own.get(name)]
         if other:
             said = "; ".join(f"{name} is {protocol.get(name)}, here {own.get(name)}" for name in other)
@@ -61,6 +68,11 @@ def community(runs: Sequence[Run], folder: Path = COMMUNITY) -> Community:
         else:
             rows.append(_theirs(submission))
     return Community(rows, refused)
+
+
+def _edition(number: str) -> list[str]:
+    """Of versions that share it, numbers compare: 0.1 of 0.1.3."""
+    return number.split(".")[:2]
 
 
 def _theirs(submission: Submission) -> Theirs:

@@ -71,6 +71,7 @@ class RunLine:
     machine: str
     command: str
     protocol: str
+    finished: str
     page: str
 
 
@@ -107,6 +108,17 @@ class Folder:
     def lost(self) -> list[RunLine]:
         """Those without a result."""
         return [line for line in self.lines if line.status != "ok"]
+
+    @property
+    def made(self) -> str:
+        """Where and when its runs were made: "2026-11-29 to 2026-11-30, on AMD EPYC; commit 0123456789ab"."""
+        days = sorted({line.finished for line in self.lines if line.finished})
+        machines, commits = (
+            "; ".join(dict.fromkeys(filter(None, (getattr(line, name) for line in self.lines))))
+            for name in ("machine", "commit")
+        )
+        when = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""
+        return f"{when}, on {machines or 'a machine not recorded'}; commit {commits or 'not recorded'}" if when else ""
 
     @property
     def covered(self) -> str:
@@ -165,6 +177,7 @@ def run_line(cell: Cell, run: Run) -> RunLine:
         str(origin.get("device") or ""),
         str(origin.get("command") or ""),
         "; ".join(f"{name}: {protocol[name]}" for name in PROTOCOL if name in protocol),
+        str(origin.get("finished") or "")[:10],
         f"{RUNS}/{run.name}.html" if run.record else "",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from clel.runs.submission import submission_of, write_submission
@@ -41,6 +42,16 @@ def test_what_compares_is_a_row_and_all_else_says_why(tmp_path: Path) -> None:
         *_named(found.refused, "other-features"),
     }
     assert any("features_identity is beef, here f00d" in reason for _, reason in found.refused)
+
+
+def test_another_version_does_not_compare(tmp_path: Path) -> None:
+    store, cell = FakeStore(tmp_path / "runs"), FakeCell("plain", "Plain EBM")
+    store.write(cell, 2.5)
+    store.samples(cell)
+    made = replace(submission_of(store.runs_dir / cell.run_name, "Mine", "Me"), suite="0.0.9")
+    write_submission(made, tmp_path / "community")
+    found = community(list(load_records(store.runs_dir, [cell.run_name]).values()), tmp_path / "community")
+    assert found.rows == [] and "measured by version 0.0.9 of the suite" in found.refused[0][1]
 
 
 def _named(refused: object, start: str) -> list[str]:
