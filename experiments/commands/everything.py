@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from clel.config import choose, require
+from clel.config import ConfigError, choose, require
 from clel.machine.signals import launched
 from experiments.measured.artefact import Measuring
+from experiments.page.site import write_pages
 from experiments.sweep.grid import PROFILES
 from experiments.sweep.launching import CLUSTERS
 from experiments.targets import TARGETS
@@ -61,17 +63,15 @@ def main(options: All, run: Callable[[list[str]], int] = called) -> int:
             found[name] = "no plan: it is measured as it is made"
         else:
             print(f"\n== {name}", file=sys.stderr, flush=True)
-            status = run([sys.executable, *arguments(target_of(options, name), given(options, name))])
+            status = run([sys.executable, *arguments(name, given(options, name))])
             if status in (130, 143):  # Ctrl-C, SIGTERM: meant for all of them
                 return status
             found[name] = "done" if status == 0 else f"exit status {status}, see above"
     print("\n".join(["", *(f"{name:<14}{what}" for name, what in found.items())]))
+    if not options.plan and options.cluster != "slurm":
+        with suppress(ConfigError):  # of what was made; nothing was, and it is said why
+            print(f"pages: open {write_pages(options.out)[0]}")
     return 1 if any(what.startswith("exit") for what in found.values()) else 0
-
-
-def target_of(options: All, name: str) -> str:
-    """The target of make for an artefact."""
-    return "report" if name == "table1" and options.report else name
 
 
 def given(options: All, name: str) -> dict[str, str]:
@@ -88,5 +88,5 @@ def given(options: All, name: str) -> dict[str, str]:
     values |= {"FORCE": int(slurm.force) or None}
     if name == "chains":
         del values["SEEDS"]  # each setting of its training has as many as the profile says
-    takes = TARGETS[target_of(options, name)].takes
+    takes = TARGETS[name].takes
     return {key: str(value) for key, value in values.items() if value not in (None, "") and key in takes}
