@@ -100,7 +100,7 @@ def test_the_projects_tables_say_what_they_are_of() -> None:
     from experiments.sweep.naming import table_name
     from experiments.table1.command import Table1
 
-    named = {"seeds": SEEDS, "rates": False}, {"seeds": 3}, {"seeds": 3, "engine": "exact"}
+    named = {"seeds": SEEDS, "rates": False}, {"seeds": 5}, {"seeds": 3}, {"seeds": 3, "engine": "exact"}
     for given in named:
         kept = json.loads((PROJECT / table_name(Table1(**given)) / FILE).read_text())
         assert kept["table1"] == {"profile": "quick", **given}

@@ -73,8 +73,12 @@ def submission_of(folder: Path, title: str, authors: str, url: str = "") -> Subm
     require(bool(place), f"{folder}: its record names no samples; clel evaluate {folder} draws and measures them")
     samples = folder / str(place) / "samples.npy"
     require(samples.is_file(), f"{samples}: not there; clel evaluate {folder} draws them again")
-    found, said = open_samples(str(samples)).content_hash(), record["protocol"].get("samples_images")
-    require(said in (None, found), f"{samples}: not the images that were measured")
+    images, measured = open_samples(str(samples)), record["protocol"]
+    found, said, n = images.content_hash(), measured.get("samples_images"), measured.get("n_fake")
+    require(
+        said in (None, found) and n in (None, images.n),
+        f"{samples}: not the images that were measured: {images.n:,} here, {n} there",
+    )
     kept = {name: record[name] for name in PARTS}
     return Submission(title, authors, found, version("clel-benchmark"), utc_now(), kept, url)
 

@@ -82,7 +82,7 @@ def declared(path: Path, out: Path) -> dict[str, list[Cell]]:
     found: dict[str, list[Cell]] = {}
     try:
         tables = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return found
     for kind, values in tables.items() if isinstance(tables, dict) else ():
         if kind in ARTEFACTS:
@@ -90,7 +90,7 @@ def declared(path: Path, out: Path) -> dict[str, list[Cell]]:
             try:
                 given = {"external": None, **values} if kind == "table1" else values
                 found[kind] = artefact.cells_of(artefact.restored(given, out))
-            except (ConfigError, TypeError) as error:
+            except (ConfigError, TypeError, AttributeError, ValueError, LookupError) as error:
                 print(f"{path.parent.name}, {kind}: not known to this version ({error})", file=sys.stderr)
     return found
 

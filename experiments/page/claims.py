@@ -17,12 +17,16 @@ from clel.storage.atomic import naming_damage
 from experiments.printing.numbers import number, with_interval
 from experiments.reading.csv_rows import csv_rows
 from experiments.table1.comparisons.compare import HIGHER, LOWER
-from experiments.table1.differences import LEVEL, ranks, welch
+from experiments.table1.differences import LEVEL, holm, ranks
 
 CLAIMS = Path(__file__).with_name("claims.csv")
 SUPPORTED, CONTRADICTED, UNDECIDED, UNMEASURED = "supported", "contradicted", "undecided", "not measured"
-COSTLY = ("vaebm", "recovery_likelihood:n8", "recovery_likelihood")
-"""Rows that the paper compares its costs with, where a table has them."""
+PEERS = ("igebm", "vaebm", "recovery_likelihood")
+"""Earlier EBMs: an EBM alone, one with a VAE, one with a diffusion."""
+COSTLY = (("vaebm",), ("recovery_likelihood:n8", "recovery_likelihood"))
+"""Methods that the paper compares its costs with: of each the first row that a table has."""
+WITHOUT_NEGATIVES = f"{SUBJECT}[generated_negatives=false]"
+"""The row of the ablation that has all but generated negatives."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,13 @@ def verdicts(folder: Path) -> list[Verdict]:
         assert judge is not None, f"{where}: no rule for the claim {row['claim']!r}"
         try:
             outcome = judge(folder)
-        except (ConfigError, KeyError) as error:  # a damaged table costs its claim, not the page
+        except (
+            ConfigError,
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+        ) as error:  # a damaged table costs its claim, not the page
             outcome = f"cannot be told: {error}", UNMEASURED, ""
         found.append(Verdict(row["says"], row["source"], *(outcome or ())))
     return found
@@ -58,17 +68,17 @@ def _peers(folder: Path) -> Outcome | None:
     rows = _read(folder, "comparisons.csv")
     if rows is None:
         return None
-    own = rows[rows["row"].isin([key for key in METHODS if key not in (SUBJECT, PLAIN)])]
-    return _by_outcome(own)
+    return _by_outcome(rows, PEERS)
 
 
 def _guidance(folder: Path) -> Outcome | None:
     rows = _read(folder, "comparisons.csv")
-    return None if rows is None else _by_outcome(rows[rows["row"] == PLAIN])
+    return None if rows is None else _by_outcome(rows, (PLAIN,))
 
 
-def _by_outcome(rows: pd.DataFrame) -> Outcome | None:
-    """Of comparisons with CLEL: it is better than a row whose distances are higher."""
+def _by_outcome(rows: pd.DataFrame, needed: Sequence[str]) -> Outcome | None:
+    """Of comparisons with CLEL: it is better than a row whose distances are higher. All needed rows must be there."""
+    rows = rows[rows["row"].isin(needed) & (rows["counted"] > 0)]
     if rows.empty:
         return None
     parts = [
@@ -76,9 +86,11 @@ def _by_outcome(rows: pd.DataFrame) -> Outcome | None:
         f"({row['outcome']})"
         for _, row in rows.iterrows()
     ]
+    missing = [METHODS[key].title for key in needed if key not in set(rows["row"])]
+    parts += [f"{title}: not there" for title in missing]
     outcomes = set(rows["outcome"])
-    word = SUPPORTED if outcomes == {HIGHER} else CONTRADICTED if LOWER in outcomes else UNDECIDED
-    n = " / ".join(str(n) for n in sorted(set(rows["n"])))
+    word = CONTRADICTED if LOWER in outcomes else SUPPORTED if outcomes == {HIGHER} and not missing else UNDECIDED
+    n = " / ".join(str(int(n)) for n in sorted(set(rows["counted"])))
     how = (
         f"distance less CLEL's, Welch's 95 % interval; Mann-Whitney with Holm's correction at {LEVEL:g}; n = {n} seeds"
     )
@@ -94,42 +106,69 @@ def _memory(folder: Path) -> Outcome | None:
 
 
 def _cost(folder: Path, column: str, unit: str, scale: float = 1.0) -> Outcome | None:
-    """CLEL's cost against each costly method's; quartiles where the rounds have some, else the one measurement."""
+    """CLEL's cost against each costly method's: by the quartiles of the rounds where there are some."""
     rows = _read(folder, "speed_memory.csv")
-    if rows is None or SUBJECT not in set(rows["row"]):
+    if rows is None:
         return None
-    rows = rows[rows["status"] == "ok"].set_index("row")
-    others = [key for key in COSTLY if key in rows.index]
-    if SUBJECT not in rows.index or not others:
+    rows = rows[(rows["status"] == "ok") & rows[column].notna()].drop_duplicates("row").set_index("row")
+    others = [next((key for key in keys if key in rows.index), None) for keys in COSTLY]
+    there = [key for key in others if key is not None]
+    if SUBJECT not in rows.index or not there:
         return None
 
     def span(key: str) -> tuple[float, float]:
         line = rows.loc[key]
         low, high = (line.get(f"{column}_{q}", float("nan")) for q in ("q1", "q3"))
-        return (line[column], line[column]) if pd.isna(low) else (low, high)
+        return (line[column], line[column]) if pd.isna(low) or pd.isna(high) else (low, high)
 
     own = span(SUBJECT)
-    below = [own[1] < span(key)[0] for key in others]
-    above = [own[0] > span(key)[1] for key in others]
-    word = SUPPORTED if all(below) else CONTRADICTED if any(above) else UNDECIDED
-    parts = [f"{rows.loc[key, 'title']}: {number(rows.loc[key, column], 2, scale)}" for key in (SUBJECT, *others)]
-    how = f"{unit}; quartiles of {int(rows.loc[SUBJECT, 'rounds'])} rounds do not overlap, one process a method"
-    return "; ".join(parts), word, how if column == "hours" else f"{unit}, one process a method"
+    below = [own[1] < span(key)[0] for key in there]
+    above = [own[0] > span(key)[1] for key in there]
+    whole = len(there) == len(COSTLY)
+    word = CONTRADICTED if any(above) else SUPPORTED if all(below) and whole else UNDECIDED
+    parts = [f"{rows.loc[key, 'title']}: {number(rows.loc[key, column], 2, scale)}" for key in (SUBJECT, *there)]
+    parts += [f"{METHODS[keys[-1]].title}: not there" for keys, key in zip(COSTLY, others, strict=True) if key is None]
+    by = "the quartiles of its rounds" if f"{column}_q1" in rows else "one measurement"
+    return "; ".join(parts), word, f"{unit}; by {by}, one process a method"
 
 
 def _ood(folder: Path) -> Outcome | None:
+    """CLEL's joint energy against every other row's energy, on the sets that all of them have."""
     rows = _read(folder, "ood.csv")
     if rows is None:
         return None
-    scores = rows[rows["status"] == "ok"].dropna(subset=["auroc"])
-    own = scores[(scores["row"] == SUBJECT) & (scores["score"] == "joint")].groupby("seed")["auroc"].mean()
-    others = scores[(scores["row"] != SUBJECT) & (scores["score"] == "energy")]
+    rows = rows[rows["status"] == "ok"].dropna(subset=["auroc"])
+    own = rows[(rows["row"] == SUBJECT) & (rows["score"] == "joint")]
+    others = rows[(rows["row"] != SUBJECT) & (rows["score"] == "energy")]
     if own.empty or others.empty:
         return None
-    means = {title: part.groupby("seed")["auroc"].mean() for title, part in others.groupby("title")}
-    best = max(means, key=lambda title: means[title].mean())
-    what = f"CLEL, joint: {number(own.mean(), 3)}; best other, {best}: {number(means[best].mean(), 3)}"
-    return what, *_higher(own, means[best], "AUROC, mean over the sets")
+    sets = set(own["set"]).intersection(*(set(part["set"]) for _, part in others.groupby("row")))
+    mine = _over_sets(own, sets)
+    theirs = {str(title): _over_sets(part, sets) for title, part in others.groupby("title")}
+    if not sets or mine.empty:
+        return None
+    tests = {title: ranks(list(mine), list(values)) for title, values in theirs.items()}
+    corrected = dict(zip(tests, holm([1.0 if test is None else test[1] for test in tests.values()]), strict=True))
+    words = []
+    for title, test in tests.items():
+        higher = mine.mean() - theirs[title].mean()
+        decided = test is not None and corrected[title] < LEVEL
+        agrees = decided and (test[0] < 0.5) == (higher > 0)  # type: ignore[index]
+        words.append((SUPPORTED if higher > 0 else CONTRADICTED) if agrees else UNDECIDED)
+    word = CONTRADICTED if CONTRADICTED in words else SUPPORTED if set(words) == {SUPPORTED} else UNDECIDED
+    shown = [f"CLEL, joint: {number(mine.mean(), 3)}"]
+    shown += [
+        f"{title}: {number(values.mean(), 3)} ({w})" for (title, values), w in zip(theirs.items(), words, strict=True)
+    ]
+    n = " / ".join(str(n) for n in sorted({len(mine), *map(len, theirs.values())}))
+    how = f"AUROC, mean over {len(sets)} sets; Mann-Whitney with Holm's correction at {LEVEL:g}; n = {n} seeds"
+    return "; ".join(shown), word, how
+
+
+def _over_sets(rows: pd.DataFrame, sets: set[str]) -> pd.Series:
+    """The mean AUROC over these sets of each seed that has all of them."""
+    part = rows[rows["set"].isin(sets)].groupby("seed")["auroc"]
+    return part.mean()[part.count() == len(sets)]
 
 
 def _conditional(folder: Path) -> Outcome | None:
@@ -155,8 +194,8 @@ def _negatives(folder: Path) -> Outcome | None:
     rows = _read(folder, "ablations.csv")
     if rows is None:
         return None
-    own = rows[rows["row"].str.contains("generated_negatives", regex=False)]
-    if own.empty or own["distance_outcome"].isna().all():
+    own = rows[rows["row"] == WITHOUT_NEGATIVES].dropna(subset=["distance_outcome", "n"])
+    if own.empty:
         return None
     line = own.iloc[0]
     word = {HIGHER: SUPPORTED, LOWER: CONTRADICTED}.get(line["distance_outcome"], UNDECIDED)
@@ -164,21 +203,14 @@ def _negatives(folder: Path) -> Outcome | None:
     return what, word, f"distance; Mann-Whitney with Holm's correction at {LEVEL:g}; n = {int(line['n'])} seeds"
 
 
-def _higher(own: pd.Series, other: pd.Series, what: str) -> tuple[str, str]:
-    """The word on own values being higher than another's, and how."""
-    test, apart = ranks(list(own), list(other)), welch(own, other)
-    shown = with_interval(apart["difference"], apart["low"], apart["high"])
-    how = f"{what}, difference {shown}, Mann-Whitney at {LEVEL:g}; n = {len(own)} and {len(other)} seeds"
-    if test is None or test[1] >= LEVEL:
-        return UNDECIDED, how
-    return (SUPPORTED if own.mean() > other.mean() else CONTRADICTED), how
-
-
-def _above_chance(values: pd.Series, chance: float, what: str) -> Outcome:
+def _above_chance(values: pd.Series, chance: float, what: str) -> Outcome | None:
     """The word on a share being above chance over the seeds: by the 95 % interval of its mean."""
     from scipy import stats
 
+    values = values.dropna()
     mean, n = float(values.mean()), len(values)
+    if n == 0 or pd.isna(chance):
+        return None
     half = float(stats.t.ppf(1 - LEVEL / 2, n - 1) * values.std(ddof=1) / n**0.5) if n > 1 else float("nan")
     measured = f"{number(mean, 3)} of {number(chance, 3)} by chance"
     how = f"{what}; Student's 95 % interval of the mean, n = {n} seeds"

@@ -12,10 +12,11 @@ from clel.commands.submit import COMMUNITY
 from clel.config import ConfigError
 from clel.runs.submission import Submission, read_submission
 from clel.storage.provenance import short_commit
+from experiments.printing.markup import DASH
 from experiments.sweep.store import Run
 
 SUITE = "clel-benchmark"
-SAME = ("features", "features_identity", "resizing", "reference_images", "n_fake")
+SAME = ("name", "features", "features_identity", "resizing", "reference_images", "n_fake")
 """Of the protocol: what must be the same for distances to compare."""
 
 
@@ -29,6 +30,7 @@ class Theirs:
     distance: str
     quality: str
     seconds: str
+    chains: str
     commit: str
     suite: str
 
@@ -53,9 +55,14 @@ def community(runs: Sequence[Run], folder: Path = COMMUNITY) -> Community:
         except ConfigError as error:
             refused.append((path.name, str(error).removeprefix(f"{path}: ")))
             continue
-        protocol = submission.record["protocol"]
+        protocol, distance = submission.record["protocol"], submission.record["metrics"].get("fid_fresh")
         if protocol.get("reference_data") != own.get("reference_data"):
-            continue  # another data set's table has it
+            where = f"{protocol.get('reference_data')}, this table's {own.get('reference_data')}"
+            refused.append((path.name, f"its data set is {where}"))
+            continue
+        if distance is None or distance < 0:
+            refused.append((path.name, f"its distance is {distance}; expected a number that is not negative"))
+            continue
         if _edition(submission.suite) != _edition(version(SUITE)):
             refused.append(
                 (path.name, f"measured by version {submission.suite} of the suite, this is {version(SUITE)}")
@@ -78,15 +85,17 @@ def _edition(number: str) -> list[str]:
 def _theirs(submission: Submission) -> Theirs:
     record: Mapping[str, Any] = submission.record
     metrics, training, origin = record["metrics"], record["training"] or {}, record["provenance"]
-    pair = [f"{metrics[f'{name}_fresh']:.2f}" for name in ("precision", "recall") if metrics.get(f"{name}_fresh")]
-    distance, seconds = metrics.get("fid_fresh"), training.get("seconds")
+    pair = [metrics.get(f"{name}_fresh") for name in ("precision", "recall")]
+    seconds, protocol = training.get("seconds"), record["protocol"]
+    chains = f"{protocol.get('steps')} steps, {protocol.get('chains')}" if protocol.get("steps") else ""
     return Theirs(
         submission.title,
         submission.authors,
         submission.url,
-        "" if distance is None else f"{distance:.2f}",
-        " / ".join(pair),
-        "" if seconds is None else f"{seconds:,.0f}",
+        f"{metrics['fid_fresh']:.2f}",
+        " / ".join(DASH if value is None else f"{value:.2f}" for value in pair),
+        "" if seconds is None else f"{seconds:.0f}",
+        chains or str(protocol.get("chains") or ""),
         short_commit(origin) if origin else "",
         submission.suite,
     )

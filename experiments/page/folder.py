@@ -20,7 +20,7 @@ from experiments.page.claims import UNMEASURED, Verdict, counted, verdicts
 from experiments.page.community import Community, community
 from experiments.page.curves import row_curves
 from experiments.page.pictures import Figure, Grid, figures, grids
-from experiments.page.run_page import RunPage, run_page
+from experiments.page.run_page import RunPage, look_at, run_page
 from experiments.page.tables import as_html
 from experiments.printing.chosen import lines_above
 from experiments.sweep.meaning import FILE
@@ -135,7 +135,9 @@ def read_folder(place: Path) -> Folder:
     """What a folder of results has. What is damaged costs its own part of the page."""
     cells, projects = _cells(place)
     runs = place.parent / "runs"
-    held = load_cells(runs, cells, archived(cells, runs) if projects else {})
+    held = {
+        name: sound(run) for name, run in load_cells(runs, cells, archived(cells, runs) if projects else {}).items()
+    }
     rows = [
         Row(members[0].title, f"runs-{number}", [run_line(cell, held[cell.run_name]) for cell in members])
         for number, members in enumerate(by_row(cells).values())
@@ -161,6 +163,18 @@ def read_folder(place: Path) -> Folder:
         [run_page(cell, held[cell.run_name]) for cell in cells if held[cell.run_name].record],
         community(list(held.values())),
     )
+
+
+def sound(run: Run) -> Run:
+    """The run, or, where its record or log holds what no page can show, one that says so and has no results."""
+    if not run.record:
+        return run
+    try:
+        look_at(run)
+    except (ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError, OSError) as error:
+        why = f"its record or log cannot be shown ({type(error).__name__}: {error})"
+        return Run(run.name, "unreadable", why, folder=run.folder)
+    return run
 
 
 def run_line(cell: Cell, run: Run) -> RunLine:
@@ -196,7 +210,7 @@ def _cells(place: Path) -> tuple[list[Any], bool]:
         cells = cells_of(replace(options, external=external, out=place.parent))
         made_of = pd.read_csv(place / "runs.csv")
         known = set(made_of["name"])
-    except (ValueError, OSError, KeyError, AttributeError) as error:
+    except (ValueError, OSError, LookupError, AttributeError, TypeError, RecursionError) as error:
         _leave_out(place, str(error))
         return [], False
     if not known & {cell.run_name for cell in cells}:

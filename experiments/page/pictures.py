@@ -59,6 +59,8 @@ def figures(folder: Path) -> list[Figure]:
     """The PNG figures of a results folder, in the order of their names."""
     found = []
     for path in sorted([*folder.glob("*.png"), *folder.glob("figures/*.png")]):
+        if not path.is_file():
+            continue
         name = path.stem.replace("_", " ")
         data = path.read_bytes()
         inside = len(data) <= LARGEST
@@ -68,7 +70,7 @@ def figures(folder: Path) -> list[Figure]:
 
 def over_training(run: Run, most: int = 12) -> list[tuple[str, str]]:
     """(iteration, data URI) of sample grids that training left, evenly `most` of them; the final one alone without."""
-    held = sorted(run.folder.glob("samples/fresh-*.png"))
+    held = sorted(path for path in run.folder.glob("samples/fresh-*.png") if path.is_file())
     chosen = held[:: max(1, -(-len(held) // most))]
     found = [(path.stem.partition("-")[2].lstrip("0") or "0", _uri(path.read_bytes())) for path in chosen]
     if run.samples is not None:

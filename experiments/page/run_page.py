@@ -12,8 +12,10 @@ from baselines import METHODS
 from clel.config import ConfigError, differences
 from clel.runs.config import as_run, resolve
 from clel.storage.log import read_log
+from experiments.page.curves import COSTS
 from experiments.page.pictures import on_their_way, over_training
 from experiments.sweep.store import Cell, Run
+from experiments.table1.curves import distance_curve, steps_curve
 
 POINTS = 300
 """Of a curve of the log."""
@@ -61,8 +63,28 @@ def run_page(cell: Cell, run: Run) -> RunPage:
         run.part("provenance"),
         over_training(run),
         on_their_way(run),
-        [int(part["steps"]) for part in (run.part("evaluations").get("fresh") or {}).get("rounds") or []],
+        steps_of(run),
     )
+
+
+def look_at(run: Run) -> None:
+    """Read all that pages show of a run; raises whatever is wrong with it."""
+    log = read_log(run.folder)
+    curves(log)
+    for cost in COSTS:
+        distance_curve(log, cost)
+    for source in run.part("evaluations"):
+        steps_curve(run.part("evaluations"), source)
+    steps_of(run)
+    over_training(run)
+    on_their_way(run)
+    distance = run.part("metrics").get("fid_fresh")
+    f"{float(distance):.2f}" if distance is not None else ""
+
+
+def steps_of(run: Run) -> list[int]:
+    """Steps after which the chains of its samples were looked at."""
+    return [int(part["steps"]) for part in (run.part("evaluations").get("fresh") or {}).get("rounds") or []]
 
 
 def changed(record: Mapping[str, Any]) -> list[str]:

@@ -9,48 +9,59 @@ from collections.abc import Mapping
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from experiments.printing.markup import DASH
+from experiments.printing.parsed import cell, parse
+
 MARK = re.compile(r"<sup>([a-z]+(?:,[a-z]+)*)</sup>")
 NOTE = re.compile(r"<li>\s*(?:<p>)?<sup>([a-z]+)</sup>\s*(.*?)(?:</p>)?\s*</li>", re.DOTALL)
 LISTED = re.compile(r"<ul>\s*(?=<li>\s*(?:<p>)?<sup>).*?</ul>", re.DOTALL)
-NUMBER = re.compile(r"[−-]?\d[\d,]*(?:\.\d+)?")
+NUMBER = re.compile(r"[<>≤≥~\[(\s]*([−-]?\d[\d,]*(?:\.\d+)?(?:e[−+-]?\d+)?)")
 
 
 def as_html(text: str, name: str, openers: Mapping[str, str] | None = None) -> str:
     """HTML of a page in Markdown. What it has of HTML is text, but for <sup> and <br>.
 
+    A table sorts by its columns, unless the first cell of a row is blank and stands for the one above.
+
     Args:
         name: unique on the page, for the ids of notes: "name-1-a" is note a of the first table.
         openers: by a row's title, the id of the dialog that its first cell opens.
     """
-    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = reader.parse(text)
-    first = False
+    tokens = parse(text)
+    first, above = False, ""
+    table: Token | None = None
     row: Token | None = None
-    for token, inner in zip(tokens, [*tokens[1:], Token("", "", 0)], strict=True):
+    for place, token in enumerate(tokens):
         if token.type == "table_open":
-            token.attrSet("class", "sortable n-last")
+            table, above = token, ""
+            table.attrSet("class", "sortable n-last")
         elif token.type == "tr_open":
             row, first = token, True
-        elif token.type == "th_open" and not inner.content:
-            inner.children = [Token("text", "", 0, content="row")]
-        elif token.type == "td_open":
-            number = NUMBER.match(inner.content.replace("\\", "").lstrip("["))
-            title = MARK.sub("", "".join(child.content for child in inner.children or []))
-            token.attrSet("data-sort", title if first else _value(number[0]) if number else "")
-            if first and row is not None:
-                row.attrSet("data-row", title)
-                if opener := (openers or {}).get(title):
+        elif token.type == "th_open" and not tokens[place + 1].content:
+            tokens[place + 1].children = [Token("text", "", 0, content="row")]
+        elif token.type == "td_open" and row is not None and table is not None:
+            shown = cell(tokens[place + 1]).text
+            token.attrSet("data-sort", _sorted_by(shown))
+            if first:
+                if not shown:
+                    table.attrSet("class", "")
+                above = shown or above
+                row.attrSet("data-row", above)
+                if opener := (openers or {}).get(shown):
                     token.attrSet("data-opens", opener)
             first = False
-    made: str = reader.renderer.render(tokens, reader.options, {})
-    made = re.sub(r"&lt;(/?sup|br)&gt;", r"<\1>", made)
+    made: str = MarkdownIt().renderer.render(tokens, MarkdownIt().options, {})
     # each table has footnotes of its own below it, from a on
     parts = re.split(r'(?=<div class="scroll")', _scrolling(made))
     return "".join(_with_notes(part, f"{name}-{number}") for number, part in enumerate(parts))
 
 
-def _value(number: str) -> str:
-    return number.replace("−", "-").replace(",", "")
+def _sorted_by(shown: str) -> str:
+    """A cell's number, or else its text; empty for a dash, which stands last as nothing does."""
+    number = NUMBER.match(shown)
+    if number:
+        return number[1].replace("−", "-").replace(",", "")
+    return "" if shown == DASH else shown
 
 
 def _scrolling(made: str) -> str:

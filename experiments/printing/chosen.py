@@ -6,18 +6,16 @@ import csv
 import difflib
 import io
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
-
 from clel.config import ConfigError, require
 from clel.storage.atomic import naming_damage, write_atomically
 from experiments.printing.markup import Footnotes, Grid, Header, Text, latex_comment, titled, to_latex, to_markdown
+from experiments.printing.parsed import cell, parse
 
-MARK = re.compile(r"<sup>([a-z]+(?:,[a-z]+)*)</sup>")
 ALSO = {"s": "time", "h": "time", "ms": "time", "mb": "memory", "gb": "memory", "fid": "distance", "": "method"}
 """Words that a column goes by too, for one of its heading."""
 
@@ -65,7 +63,7 @@ def select(grid: Grid, names: Sequence[str]) -> Grid:
     """The columns of these names in their order, with the footnotes that they have; raises ConfigError for others."""
     known = [words(header) for header in grid.headers]
     require(bool(names), f"no columns; there are: {'; '.join(map(' '.join, known))}")
-    chosen = []
+    chosen: list[int] = []
     for name in names:
         asked = set(name.lower().split())
         found = [i for i, own in enumerate(known) if asked <= set(own)]
@@ -74,6 +72,9 @@ def select(grid: Grid, names: Sequence[str]) -> Grid:
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ConfigError(f"no column {name!r}; {hint}there are: {'; '.join(map(' '.join, known))}")
         chosen.append(next((i for i in found if i not in chosen), found[0]))
+        if others := [" ".join(grid.headers[i].lines) for i in found if i != chosen[-1]]:
+            taken = " ".join(grid.headers[chosen[-1]].lines)
+            print(f"{name}: {taken!r} is taken; more words name another: {'; '.join(others)}", file=sys.stderr)
     notes = Footnotes()
 
     def kept(marks: Sequence[int]) -> tuple[int, ...]:
@@ -86,33 +87,35 @@ def select(grid: Grid, names: Sequence[str]) -> Grid:
 
 def words(header: Header) -> list[str]:
     """What a column goes by: the words of its heading, and what its units are of."""
-    found = [w for w in re.split(r"[^\w]+", " ".join((header.group, *header.lines)).lower()) if w]
+    # what a column is not, and whose something is, are no names of it
+    heading = re.sub(r"\bnot\b.*|['’]s\b", "", " ".join((header.group, *header.lines)).lower())
+    found = [w for w in re.split(r"[^\w]+", heading) if w]
     return list(dict.fromkeys([*found, *(ALSO[w] for w in found or [""] if w in ALSO)]))
 
 
 def read_grid(text: str, where: str) -> Grid:
     """The first table of a page in the suite's Markdown, with its footnotes; raises ConfigError where it has none."""
-    tokens = MarkdownIt("commonmark", {"html": False}).enable("table").parse(text)
+    tokens = parse(text)
     start = next((i for i, token in enumerate(tokens) if token.type == "table_open"), None)
     if start is None:
         raise ConfigError(f"{where}: has no table")
     end = next(i for i in range(start, len(tokens)) if tokens[i].type == "table_close")
     headers: list[Header] = []
     rows: list[list[Text]] = []
-    for token, inner in zip(tokens[start:end], tokens[start + 1 : end + 1], strict=True):
-        if token.type == "tr_open":
+    for place in range(start, end):
+        kind, held = tokens[place].type, cell(tokens[place + 1])
+        if kind == "tr_open":
             rows.append([])
-        elif token.type == "th_open":
-            shown, marks = _cell(inner)
-            headers.append(Header(tuple(shown.split("<br>")), marks))
-        elif token.type == "td_open":
-            rows[-1].append(Text(*_cell(inner)))
+        elif kind == "th_open":
+            headers.append(Header(tuple(held.lines), tuple(map(_place, held.letters))))
+        elif kind == "td_open":
+            rows[-1].append(Text(held.text, tuple(map(_place, held.letters))))
     notes = []
     for token in tokens[end:]:
         if token.type == "table_open":
             break
-        if token.type == "inline" and MARK.match(content := _plain(token)):
-            notes.append(MARK.sub("", content, count=1).strip())
+        if token.type == "inline" and (held := cell(token)).letters:
+            notes.append(held.text)
     return Grid(headers, rows[1:], notes)
 
 
@@ -123,8 +126,7 @@ def lines_above(text: str) -> dict[str, str]:
         if line.startswith("|"):
             break
         if match := re.match(r"\*\*(.+?):\*\* (.*)", line):
-            (token,) = (t for t in MarkdownIt("commonmark", {"html": False}).parse(match[2]) if t.type == "inline")
-            found[match[1]] = _plain(token)
+            found[match[1]] = " ".join(cell(token).text for token in parse(match[2]) if token.type == "inline")
     return found
 
 
@@ -135,17 +137,6 @@ def as_csv(grid: Grid) -> str:
     writer.writerow([" ".join((h.group, *h.lines)).strip() or "method" for h in grid.headers])
     writer.writerows([cell.text for cell in row] for row in grid.rows)
     return out.getvalue()
-
-
-def _cell(token: Token) -> tuple[str, tuple[int, ...]]:
-    """A cell's text, and the positions of its footnotes."""
-    content = _plain(token)
-    marks = [_place(letter) for match in MARK.finditer(content) for letter in match[1].split(",")]
-    return MARK.sub("", content), tuple(marks)
-
-
-def _plain(token: Token) -> str:
-    return "".join(child.content for child in token.children or [])
 
 
 def _place(letters: str) -> int:

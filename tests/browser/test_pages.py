@@ -95,6 +95,8 @@ def test_runs_open_behind_a_row_and_lead_to_their_pages(opened: Any, folder: Pat
     page.locator("h2#table1 + .scroll").get_by_role("button", name="IGEBM", exact=True).press("Enter")
     page.keyboard.press("Escape")
     assert page.locator("dialog[open]").count() == 0
+    page.locator('h2#table1 + .scroll tr[data-row="IGEBM"] td').nth(1).click()  # behind any of its cells
+    assert page.locator("dialog[open]").count() == 1
 
 
 def test_a_note_opens_by_its_letter_and_does_not_sort(opened: Any, folder: Path) -> None:

@@ -10,8 +10,13 @@
     button.type = "button";
     button.className = "opens";
     button.append(...[...cell.childNodes].filter((node) => node.nodeName !== "SUP"));
-    button.addEventListener("click", () => document.getElementById(cell.dataset.opens).showModal());
+    const open = () => document.getElementById(cell.dataset.opens).showModal();
+    button.addEventListener("click", open);
     cell.prepend(button);
+    cell.parentElement.classList.add("opening");
+    cell.parentElement.addEventListener("click", (event) => {
+      if (!event.target.closest("a, button") && getSelection().isCollapsed) open();
+    });
   }
   for (const button of all("dialog .close")) button.addEventListener("click", () => button.closest("dialog").close());
   for (const mark of all("th .mark")) {

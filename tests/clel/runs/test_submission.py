@@ -61,6 +61,10 @@ def test_other_samples_than_were_measured(run: Path) -> None:
     np.save(run / "evaluations/clean/samples.npy", np.zeros((64, 1, 8, 8), np.uint8))
     with pytest.raises(ConfigError, match="not the images that were measured"):
         submission_of(run, "Mine", "Me")
+    record["protocol"] |= {"samples_images": None, "n_fake": 65}
+    (run / "record.json").write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match="64 here, 65 there"):
+        submission_of(run, "Mine", "Me")
     (run / "evaluations/clean/samples.npy").unlink()
     with pytest.raises(ConfigError, match="not there; clel evaluate"):
         submission_of(run, "Mine", "Me")

@@ -50,7 +50,11 @@ def test_every_run_is_counted(out: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_what_this_version_does_not_know_is_left_out(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = out / "quick-plain-clel-2-seeds/table.json"
     tables = json.loads(path.read_text())
-    path.write_text(json.dumps(tables | {"ood": {"artefact": "ood", "unheard": 1}, "chains": {"seeds": 3}}))
+    path.write_text(
+        json.dumps(
+            tables | {"ood": {"artefact": "ood", "unheard": 1}, "chains": {"seeds": 3}, "tune": "x", "conditional": [1]}
+        )
+    )
     assert [table.kind for table in coverage(out)] == ["table1"]
     assert "ood: not known to this version (unknown key 'unheard'" in capsys.readouterr().err
 

@@ -36,12 +36,16 @@ def test_what_compares_is_a_row_and_all_else_says_why(tmp_path: Path) -> None:
     record["protocol"] |= {"reference_data": "cifar10"}
     (folder / "record.json").write_text(json.dumps(record))
     write_submission(submission_of(folder, "Another data set", "Them"), place)
+    record["protocol"] |= {"features_identity": "f00d", "reference_data": None}
+    record["metrics"] |= {"fid_fresh": -5.0}
+    (folder / "record.json").write_text(json.dumps(record))
+    write_submission(submission_of(folder, "Below zero", "Them"), place)
     found = community(runs, place)
-    assert len(found.rows) == 1 and dict(found.refused).keys() == {
-        "broken.json",
-        *_named(found.refused, "other-features"),
-    }
-    assert any("features_identity is beef, here f00d" in reason for _, reason in found.refused)
+    reasons = {file.split("-digits")[0]: reason for file, reason in found.refused}
+    assert len(found.rows) == 1 and set(reasons) == {"broken.json", "other-features", "another-data-set", "below-zero"}
+    assert "features_identity is beef, here f00d" in reasons["other-features"]
+    assert reasons["another-data-set"] == "its data set is cifar10, this table's None"
+    assert "its distance is -5.0" in reasons["below-zero"]
 
 
 def test_another_version_does_not_compare(tmp_path: Path) -> None:
@@ -52,10 +56,6 @@ def test_another_version_does_not_compare(tmp_path: Path) -> None:
     write_submission(made, tmp_path / "community")
     found = community(list(load_records(store.runs_dir, [cell.run_name]).values()), tmp_path / "community")
     assert found.rows == [] and "measured by version 0.0.9 of the suite" in found.refused[0][1]
-
-
-def _named(refused: object, start: str) -> list[str]:
-    return [file for file, _ in refused if file.startswith(start)]  # type: ignore[attr-defined]
 
 
 def test_a_table_without_results_has_none(tmp_path: Path) -> None:

@@ -103,3 +103,38 @@ def test_the_command(results: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_no_results_yet(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no results there; make table1"):
         write_pages(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fresh", ["x", [1], {"rounds": 5}, {"rounds": [1, 2]}, {"rounds": [{"steps": None, "fid": 1.0}]}]
+)
+def test_an_odd_record_costs_its_run(fresh: object, results: Path, tmp_path: Path) -> None:
+    shutil.copytree(results.parent, tmp_path / "results")
+    (path,) = (tmp_path / "results/runs").glob("plain-digits-s0-*/record.json")
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"evaluations": {"fresh": fresh}}))
+    write_pages(tmp_path / "results")
+    text = (tmp_path / "results" / results.name / "index.html").read_text()
+    assert "its record or log cannot be shown" in text and "2 unreadable" in text
+
+
+def test_odd_files_of_a_folder_cost_themselves(results: Path, tmp_path: Path) -> None:
+    shutil.copytree(results.parent, tmp_path / "results")
+    folder = tmp_path / "results" / results.name
+    (folder / "table1.md").write_text("")
+    (folder / "comparisons.md").write_bytes(b"\xff**Command:** \n\n---")
+    (folder / "figures/broken.png").symlink_to("nowhere")
+    (folder / "figures/folder.png").mkdir()
+    (log,) = (tmp_path / "results/runs").glob("plain-digits-s0-*/log.jsonl")
+    log.write_text(log.read_text() + json.dumps({"kind": "train", "iteration": 3, "energy_positive": 10**400}) + "\n")
+    write_pages(tmp_path / "results")
+    text = (folder / "index.html").read_text()
+    assert "Uniform noise" in text and "broken" not in text and "2 unreadable" in text
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema": 1, "table1": {"external": 5}}', "[" * 100_000])
+def test_a_damaged_table_json_leaves_the_tables(content: str, results: Path, tmp_path: Path) -> None:
+    shutil.copytree(results.parent, tmp_path / "results")
+    (tmp_path / "results" / results.name / "table.json").write_text(content)
+    with pytest.warns(Notice, match="its tables, not its runs"):
+        write_pages(tmp_path / "results")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from experiments.page.tables import as_html
 from experiments.printing.markup import Grid, Header, Text, to_markdown
 
@@ -23,6 +25,8 @@ def test_cells_sort_by_their_numbers() -> None:
     made = as_html(to_markdown(GRID), "t")
     found = re.findall(r'data-sort="([^"]*)"', made)
     assert [found[i] for i in (0, 1, 2, 4, 5, 6, 7, 8)] == ["A", "-1.50", "1266", "", "", "real", "0.00", "12"]
+    grid = Grid([Header(("",)), Header(("p",)), Header(("outcome",))], [[Text("A"), Text("< 0.001"), Text("higher")]])
+    assert re.findall(r'data-sort="([^"]*)"', as_html(to_markdown(grid), "t")) == ["A", "0.001", "higher"]
     assert made.count("<table") == 1 and 'class="sortable n-last"' in made and "<th" in made
 
 
@@ -30,6 +34,30 @@ def test_text_stays_text() -> None:
     made = as_html(to_markdown(GRID), "t")
     assert "<img" not in made and "<a " not in made and "&lt;img src=x onerror=alert(1)&gt;" in made
     assert "<em>" not in made and "<code>" not in made
+
+
+def test_a_title_with_tags_stays_a_title() -> None:
+    """What was escaped in Markdown is text, also where it looks like a mark; the row keeps its dialog."""
+    evil = "<sup><sup>a</sup>a</sup><br>x"
+    made = as_html(
+        to_markdown(Grid(GRID.headers, [[Text(evil, (0,)), Text("1"), Text("2")]], GRID.footnotes)), "t", {evil: "d"}
+    )
+    assert 'data-opens="d"' in made and made.count('<button type="button" class="mark"') == 3
+    assert "&lt;sup&gt;&lt;sup&gt;a&lt;/sup&gt;" in made and made.count("<br>") == 1
+    raw = as_html("| x |\n| :-- |\n| <script>alert(1)</script> |\n\n<div onclick=x>\n\ntext <b>bold</b>", "t")
+    assert "<script" not in raw and "<div onclick" not in raw and "<b>" not in raw
+
+
+@pytest.mark.parametrize("text", ["", "words", "---", "    code", "[a]: http://b", "**Command:** ", "<div>"])
+def test_a_page_without_a_table_is_shown(text: str) -> None:
+    assert "<table" not in as_html(text, "t")
+
+
+def test_a_table_with_blank_titles_keeps_its_order() -> None:
+    """A blank first cell stands for the one above, which no sorting may lose; it is filtered with it."""
+    grid = Grid([Header(("",)), Header(("x",))], [[Text("A"), Text("2")], [Text(""), Text("1")]])
+    made = as_html(to_markdown(grid), "t")
+    assert "sortable" not in made and made.count('data-row="A"') == 2
 
 
 def test_notes_open_from_their_letters() -> None:

@@ -48,9 +48,19 @@ def test_names_are_words_of_the_heading_and_what_units_are_of() -> None:
     assert words(GRID.headers[0]) == ["method"] and {"training", "s", "time"} <= set(words(GRID.headers[2]))
     chosen = select(GRID, ["time", "method", "reported memory"])
     assert [h.lines[0] for h in chosen.headers] == ["training", "", "memory, GB"]
+    # what a column is not is no name of it
+    fid = Grid([Header(("distance ↓", "not Inception FID")), Header(("FID ↓",), (), "reported")], [])
+    assert select(fid, ["fid"]).headers[0].group == "reported"
+    assert "time" not in words(Header(("over the buffer's",)))
     # footnotes of what is left, in the order of their first use
     assert chosen.footnotes == ["By others.", "A|B: diverged.", "Source: a paper."]
     assert chosen.rows[0][1].marks == (1,) and chosen.rows[0][2].marks == (2,)
+
+
+def test_of_several_the_first_is_taken_and_the_others_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    grid = Grid([Header(("training", "steps")), Header(("training", "s"))], [])
+    assert select(grid, ["training"]).headers[0].lines == ("training", "steps")
+    assert "training: 'training steps' is taken; more words name another: training s" in capsys.readouterr().err
 
 
 def test_a_name_that_none_goes_by_is_told(tmp_path: Path) -> None:
