@@ -20,6 +20,8 @@ from experiments.targets import TARGETS
 
 MAKES_OWN = ("PYTHON", "PY", "BASE_PYTHON", "CONSTRAINTS", "TEST_WORKERS", "TEST_OPTIONS")
 """Variables that the Makefile itself reads."""
+SHELLS = ("COLUMNS",)
+"""Variables that shells set for purposes of their own: only what was typed counts. (That is the terminal's width.)"""
 ON, OFF = ("1", "yes", "true"), ("0", "no", "false")
 
 
@@ -127,7 +129,8 @@ def arguments(target: str, typed: Mapping[str, str], environment: Mapping[str, s
         if name in VARIABLES:
             raise VariableError(f"takes no {name}; {_nearest(name, about.takes)}")
         raise VariableError(f"unknown variable {name}; {_nearest(name, about.takes)}")
-    given = {name: value for name, value in (environment or {}).items() if name in about.takes} | dict(typed)
+    around = {name: value for name, value in (environment or {}).items() if name not in SHELLS}
+    given = {name: value for name, value in around.items() if name in about.takes} | dict(typed)
     found = ["-m", *about.command]
     for name, option in about.takes.items():
         value = given.get(name, "").strip()

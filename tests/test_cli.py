@@ -158,6 +158,7 @@ def test_train_writes_a_whole_run(run: Path) -> None:
     assert record["training"]["gradient_evaluations"] == 6 and record["training"]["peak_memory_bytes"] > 1e6
     fresh = record["evaluations"]["fresh"]
     assert sorted(p.name for p in (run / fresh["folder"]).iterdir() if p.name[0] != ".") == [
+        "chains.png",
         "evaluation.json",
         "samples.npy",
         "samples.png",

@@ -124,6 +124,12 @@ def test_make_runs_the_program_of_its_target() -> None:
     assert done.returncode == 2 and "did you mean SEEDS?" in done.stderr
 
 
+def test_the_width_of_a_terminal_is_no_choice_of_columns() -> None:
+    """Shells and test runners set COLUMNS for programs: only what was typed counts."""
+    assert "--columns" not in arguments("table1", {}, {"COLUMNS": "80", "SEEDS": "2"})
+    assert arguments("table1", {"COLUMNS": "method"}, {"COLUMNS": "80"})[-2:] == ["--columns", "method"]
+
+
 @pytest.mark.parametrize("variable", ["PY", "PYTHON"])
 @pytest.mark.parametrize("target", ["gpu-check", "bench"])
 def test_another_python_needs_no_environment(target: str, variable: str) -> None:

@@ -219,7 +219,7 @@ def report(
     found = points("quick", DIGITS, "cpu")
     with pytest.MonkeyPatch.context() as patch:
         if not drawn:
-            patch.setattr(speed_report, "png", lambda figure: b"")
+            patch.setattr(speed_report, "drawn", lambda name, figure: {f"{name}.png": b""})
             for name in ("iteration_bars", "memory_bars", "distance_against_cost", "growth"):
                 patch.setattr(speed_report.figures, name, lambda *given: None)
         write_speed_report(tmp_path, rows, found, DIGITS, read_records(tmp_path), "make x", tmp_path / "runs.csv")
