@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
+from itertools import count
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -52,7 +53,7 @@ def as_html(text: str, name: str, openers: Mapping[str, str] | None = None) -> s
             first = False
     made: str = MarkdownIt().renderer.render(tokens, MarkdownIt().options, {})
     # each table has footnotes of its own below it, from a on
-    parts = re.split(r'(?=<div class="scroll")', _scrolling(made))
+    parts = re.split(r'(?=<div class="scroll")', _scrolling(made, name))
     return "".join(_with_notes(part, f"{name}-{number}") for number, part in enumerate(parts))
 
 
@@ -64,10 +65,15 @@ def _sorted_by(shown: str) -> str:
     return "" if shown == DASH else shown
 
 
-def _scrolling(made: str) -> str:
+def _scrolling(made: str, name: str) -> str:
     """Tables in boxes that scroll by themselves, so that a page is never wider than its window."""
-    box = '<div class="scroll" tabindex="0" role="region" aria-label="table">'
-    return made.replace("<table", f"{box}<table").replace("</table>", "</table></div>")
+    number = count(1)
+
+    def box(_: re.Match[str]) -> str:
+        label = f"{name}, table {next(number)}"
+        return f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table'
+
+    return re.sub("<table", box, made).replace("</table>", "</table></div>")
 
 
 def _with_notes(made: str, name: str) -> str:
