@@ -70,10 +70,10 @@ def main(options: Chains) -> int:
     rows = load_rows(cells, runs)
     if len(rows):
         meaning(options).claim(folder)
-        table = chains_table(rows)
-        contents = {"chains.csv": rows.to_csv(index=False, lineterminator="\n"), "chains_summary.md": summary(rows)}
-        write_files(folder, {**contents, "chains.md": table, **drawn("chains", chains_figure(rows))})
-        print(summary(rows))
+        short = summary(rows)
+        contents = {"chains.csv": rows.to_csv(index=False, lineterminator="\n"), "chains_summary.md": short}
+        write_files(folder, {**contents, "chains.md": chains_table(rows), **drawn("chains", chains_figure(rows))})
+        print(short)
         print(folder)
     if failed:
         print(f"{len(failed)} of {len(cells)} runs have no result: {', '.join(failed)}", file=sys.stderr)

@@ -18,7 +18,7 @@ from experiments.slurm.status import pace
 from experiments.sweep.grid import Cell
 from experiments.sweep.meaning import FILE
 from experiments.sweep.naming import PROJECT
-from experiments.sweep.store import load_cells
+from experiments.sweep.store import AT_WORK, load_cells
 from experiments.table1.archive import archived
 
 RUNNING = "running"
@@ -112,7 +112,7 @@ def _coverage(table: str, kind: str, cells: Sequence[Cell], runs: Path) -> Cover
     lines = []
     kept = archived(cells, runs) if runs.parent.resolve() == PROJECT.resolve() else {}
     for name, run in load_cells(runs, cells, kept).items():
-        held = run.status == "unfinished" and "at work" in (run.reason or "")
+        held = run.reason == AT_WORK
         state = RUNNING if held else run.status
         counts[state] += 1
         if state not in ("ok", "missing"):

@@ -55,6 +55,9 @@ class Cell(Protocol):
 
 C = TypeVar("C", bound=Cell)
 
+AT_WORK = "a process is at work on it"
+"""The reason of a run without a record that a process holds."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -181,7 +184,7 @@ def _load(run_dir: Path) -> Run:
         started = run_dir.is_dir() and any(run_dir.iterdir())
         status, reason = ("unfinished", "no record yet") if started else ("missing", "not run")
         if started and look(run_dir).held:
-            reason = "a process is at work on it"
+            reason = AT_WORK
         return Run(name, status, reason, folder=run_dir)
     try:
         record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
