@@ -47,7 +47,7 @@ test-fast: $(READY) ## Run the tests that take less than a few seconds each
 # what fails does not keep the rest from being measured: a GPU may be at hand for minutes only
 GPU_TABLE = -m experiments speed-memory --profile paper --device cuda --rounds 5 --no-scaling --out "$${OUT:-results}"
 # engines that the methods of a comparison share
-GPU_TABLES = "--methods=plain,clel" "--engine=bfloat16 --methods=clel:large,recovery_likelihood:paper"
+GPU_TABLES = "--methods=plain,clel" "--engine=bfloat16 --methods=clel:large,drl:paper"
 
 .PHONY: gpu-check
 gpu-check: $(READY) ## Check and measure on a CUDA device, some ten minutes: tests/gpu, the engine's switches, Table 1b

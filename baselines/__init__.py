@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from baselines.drl.recovery_likelihood import RecoveryLikelihood
+from baselines.drl.drl import DRL
 from baselines.igebm import IGEBM
 from baselines.plain import PlainEBM
 from baselines.vae.vae import VAE
@@ -15,7 +15,7 @@ METHODS: dict[str, type[Method]] = {
     "plain": PlainEBM,
     "vae": VAE,
     "vaebm": VAEBM,
-    "recovery_likelihood": RecoveryLikelihood,
+    "drl": DRL,
     "clel": CLEL,
 }
 

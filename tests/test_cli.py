@@ -70,7 +70,7 @@ def test_engine_is_short_for_the_field_of_the_configuration(capsys: pytest.Captu
     ("method", "text"),
     [
         ("clel", "--engine {float32,bfloat16,exact,fast}"),
-        ("recovery_likelihood", "--engine {float32,bfloat16}"),
+        ("drl", "--engine {float32,bfloat16}"),
         ("vae", "vae has no choice of engine"),
     ],
 )
@@ -85,7 +85,7 @@ def test_help_lists_the_engines_of_the_method(method: str, text: str, capsys: py
     [
         (["tarin"], "did you mean 'train'"),
         (["train", "cell"], "did you mean 'clel'"),
-        (["train", "drl"], "did you mean 'recovery_likelihood'"),
+        (["train", "plain ebm"], "did you mean 'plain'"),
         (["train", "vaebm", "--config.vae-share", "0", "--config.vae-run", "x"], "no readable checkpoint"),
         (["train", "clel:lrage"], "did you mean 'large'"),
         (["train", "clel", "--dataset", "digit"], "did you mean 'digits'"),

@@ -242,7 +242,7 @@ def test_options_of_tables_are_checked_first(
         ("igebm", {"betas": (0.5, 1.5)}, "betas is .*; expected 0 to 1, without 1"),
         ("igebm", {"widths": ()}, "widths is empty; expected one number or more"),
         ("vae", {"kl_warmup": -1}, "kl_warmup is -1; expected 0 or more"),
-        ("recovery_likelihood", {"warmup": -5}, "warmup is -5; expected 0 or more"),
+        ("drl", {"warmup": -5}, "warmup is -5; expected 0 or more"),
     ],
 )
 def test_numbers_that_cannot_be_meant(method: str, wrong: dict[str, Any], said: str) -> None:

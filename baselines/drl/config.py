@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from baselines.drl.network import DRLNetworkConfig
 from clel.bounds import require_ranges
@@ -16,7 +16,7 @@ from clel.methods.settings import EvaluateConfig, Recipe, TrainConfig
 
 
 @dataclass(frozen=True)
-class RecoveryChain:
+class DRLChain:
     """The Langevin chain of one noise level."""
 
     steps: int = 30
@@ -33,16 +33,18 @@ class RecoveryChain:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecoveryConfig:
+class DRLConfig:
     """Hyper-parameters of DRL; the defaults are the authors' for CIFAR-10."""
 
+    FORMER: ClassVar[str] = "recovery_likelihood"
+    """The method's key when its first runs were made, which name theirs and all later ones."""
     batch_size: int = 256
     """Images, each with a level and a chain of its own, in one iteration. [authors' README: 256]"""
     levels: int = 6
     """Transitions T between noise levels. [authors' code: 6]"""
     network: DRLNetworkConfig = field(default_factory=DRLNetworkConfig)
     """F."""
-    langevin: RecoveryChain = field(default_factory=RecoveryChain)
+    langevin: DRLChain = field(default_factory=DRLChain)
     """The chains, one a level."""
     lr: float = 1e-4
     """Adam's learning rate. [authors' code: 1e-4]"""
@@ -76,7 +78,7 @@ def recipes() -> Mapping[str, Recipe]:
     An energy, in units of s_t^2, counts as run away beyond a million, where the authors' code leaves its loop (loss
     below -1e6); in quick, where it stays within 5, beyond twenty.
     """
-    paper = RecoveryConfig()
+    paper = DRLConfig()
     two = replace(paper, network=replace(paper.network, blocks=2))
     small = replace(two, batch_size=64)
     quick = replace(

@@ -56,7 +56,8 @@ class Run(Generic[C]):
     @property
     def name(self) -> str:
         """<method>-<dataset>-s<seed>-<hash of the configuration>: the run's folder."""
-        return run_name(self.method, self.dataset, self.seed, identity(self))
+        kept = replace(self, method=former(self.config) or self.method)
+        return run_name(kept.method, self.dataset, self.seed, identity(kept))
 
 
 def run_name(method: str, dataset: str, seed: int, digest: str) -> str:
@@ -69,19 +70,45 @@ def slug(dataset: str) -> str:
     return re.sub(r"[^a-z0-9_.]+", "-", Path(dataset).name.lower())
 
 
-def choose_method(methods: Methods, name: str, what: str = "method") -> type[Method]:
-    """The method of a name; raises ConfigError with the nearest one, also where its title was given (DRL)."""
+def former(config: Any) -> str | None:
+    """The name that a method with such a configuration (the class or one of it) had before, None if it never changed.
+
+    Its runs go on being named by it, so that those made under it are found.
+    """
+    return getattr(config, "FORMER", None)
+
+
+def current(methods: Methods, name: str) -> str:
+    """A method's key where the name is one that it had before; else the name as it is."""
+    before = {former(method.Config): key for key, method in methods.items()}
+    return name if name in methods else before.get(name, name)
+
+
+def key_of(methods: Methods, name: str, what: str = "method") -> str:
+    """The key of a method that is asked for by it or by the name it had before.
+
+    Raises:
+        ConfigError: there is none; with the nearest one, also where a title was given (Plain EBM).
+    """
+    name = current(methods, name)
     titles = {method.title.lower(): key for key, method in methods.items()}
     meant = titles.get(name.lower())
     if name not in methods and meant is not None:
         raise ConfigError(f"unknown {what} {name!r}; did you mean {meant!r}? known: {', '.join(sorted(methods))}")
-    return choose(methods, name, what)
+    choose(methods, name, what)
+    return name
+
+
+def choose_method(methods: Methods, name: str, what: str = "method") -> type[Method]:
+    """The method of a name, as `key_of` has it."""
+    return methods[key_of(methods, name, what)]
 
 
 def resolve(methods: Methods, method: str, preset: str, **changes: Any) -> Run[Any]:
     """The run of a named method and preset, with fields of Run replaced; raises ConfigError for unknown names."""
-    recipe = choose_method(methods, method).recipe(preset)
-    return replace(Run(method, preset, recipe.config, recipe.train, recipe.evaluate), **changes)
+    key = key_of(methods, method)
+    recipe = methods[key].recipe(preset)
+    return replace(Run(key, preset, recipe.config, recipe.train, recipe.evaluate), **changes)
 
 
 def engines(run: Run[Any]) -> tuple[str, ...]:
@@ -149,8 +176,9 @@ def load_config(folder: Path, methods: Methods) -> Run[Any]:
 
 def as_run(values: Mapping[str, Any], methods: Methods) -> Run[Any]:
     """The run that plain values describe; raises ConfigError for a method or settings that there are not."""
-    kind = choose_method(methods, str(values.get("method", ""))).Config
-    return from_dict(Run, {**values, "config": from_dict(kind, values.get("config", {}), "config.")})
+    key = key_of(methods, str(values.get("method", "")))
+    config = from_dict(methods[key].Config, values.get("config", {}), "config.")
+    return from_dict(Run, {**values, "method": key, "config": config})
 
 
 def choose_device(name: str) -> torch.device:

@@ -21,9 +21,9 @@ from experiments.table1.differences import LEVEL, holm, ranks
 
 CLAIMS = Path(__file__).with_name("claims.csv")
 SUPPORTED, CONTRADICTED, UNDECIDED, UNMEASURED = "supported", "contradicted", "undecided", "not measured"
-PEERS = ("igebm", "vaebm", "recovery_likelihood")
+PEERS = ("igebm", "vaebm", "drl")
 """Earlier EBMs: an EBM alone, one with a VAE, one with a diffusion."""
-COSTLY = (("vaebm",), ("recovery_likelihood:n8", "recovery_likelihood"))
+COSTLY = (("vaebm",), ("drl:n8", "drl"))
 """Methods that the paper compares its costs with: of each the first row that a table has."""
 WITHOUT_NEGATIVES = f"{SUBJECT}[generated_negatives=false]"
 """The row of the ablation that has all but generated negatives."""

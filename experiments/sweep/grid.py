@@ -16,7 +16,7 @@ from clel.methods.full import full_evaluate
 from clel.methods.method import Method
 from clel.methods.quick import quick_evaluate
 from clel.methods.settings import EvaluateConfig
-from clel.runs.config import Methods, Run, check_engine, choose_method, resolve, slug, with_engine
+from clel.runs.config import Methods, Run, check_engine, key_of, resolve, slug, with_engine
 from clel.sampling.fresh import own_protocols
 from experiments.runs.chains.settings import ChainsRun
 from experiments.runs.external import External, ExternalRun
@@ -244,7 +244,8 @@ def _rows(rows: Sequence[str], profile: Profile, methods: Methods) -> list[tuple
     result = []
     for text in wanted:
         name, _, preset = text.strip().partition(":")
-        method = choose_method(methods, name)
+        name = key_of(methods, name)
+        method = methods[name]
         if preset:
             method.recipe(preset)
         presets = [preset] if preset else [p for p in profile.presets if p in method.recipes()]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines import METHODS
-from clel.runs.config import Methods, slug
+from clel.runs.config import Methods, current, slug
 from experiments.reading.paths import absolute, folder_part
 from experiments.sweep.grid import PROFILES
 from experiments.sweep.meaning import Meaning
@@ -123,9 +123,11 @@ def in_order(text: str, profile: str, rungs: Collection[str] = (), methods: Meth
     """METHODS with each row once and in the order of the tables, so that the same rows have one folder and command.
 
     A row that its method's name alone stands for, of the profile's presets or among `rungs`, is left out beside that
-    name. Unknown names stay, for the error that they are worth where they are looked up.
+    name. Names that methods had before become today's; unknown ones stay, for the error that they are worth where they
+    are looked up.
     """
-    wanted = set(names(text))
+    parts = (name.partition(":") for name in names(text))
+    wanted = {current(methods, method) + colon + preset for method, colon, preset in parts}
     chosen = PROFILES.get(profile)
     implied = {*rungs, *(f"{method}:{p}" for method in methods for p in (chosen.presets if chosen else ()))}
 

@@ -19,7 +19,7 @@ import pandas as pd
 from baselines import METHODS
 from clel.config import ConfigError, essential, identity
 from clel.methods.settings import EvaluateConfig, TrainConfig
-from clel.runs.config import as_run
+from clel.runs.config import as_run, current
 from clel.runs.record import stands
 from clel.runs.schema import LABELS, WHOLE, fault
 from clel.storage.lock import look
@@ -139,6 +139,7 @@ def frame(runs: Mapping[str, Run]) -> pd.DataFrame:
     rows = []
     for run in runs.values():
         row: dict[str, Any] = {key: run.record.get(key) for key in ("name", "method", "preset", "dataset", "seed")}
+        row["method"] = row["method"] and current(METHODS, row["method"])
         row |= {"hash": run.record.get("hash"), "settings": settings(run.record)}
         row |= {
             "name": run.name,

@@ -85,7 +85,7 @@ QUICK = {
         (Setting("lr", (5e-5, 1e-4, 2e-4)), Setting("langevin.step_size", (0.05, 0.1))),
         "step size of the chains: VAEBM's commands have another one for each data set",
     ),
-    "recovery_likelihood": Grid(
+    "drl": Grid(
         (Setting("lr", (5e-4, 1e-3, 2e-3)), Setting("langevin.step_variance", (2e-4, 6e-4))),
         "step variance b^2: 2e-4 in the authors' code, for three times as many steps",
     ),
@@ -103,7 +103,7 @@ EVENING = {
     "plain": Grid((Setting("lr", (5e-4, 1e-3)),), CHAINS, PERSISTENT),
     "vae": Grid((Setting("lr", (3e-3, 1e-2, 2e-2)),), "learning rate"),
     "vaebm": Grid((Setting("langevin.step_size", (1e-3, 1e-2, 1e-1)),), "step size: another one for each data set"),
-    "recovery_likelihood": Grid((Setting("lr", (2e-4, 5e-4, 1e-3)),), "learning rate"),
+    "drl": Grid((Setting("lr", (2e-4, 5e-4, 1e-3)),), "learning rate"),
     "clel": Grid((Setting("lr", (5e-4, 1e-3)),), CHAINS, PERSISTENT),
 }
 

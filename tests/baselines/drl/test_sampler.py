@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.drl.config import RecoveryChain
-from baselines.drl.recovery_likelihood import RecoveryLikelihood
-from tests.baselines.drl.test_recovery_likelihood import build, seed
+from baselines.drl.config import DRLChain
+from baselines.drl.drl import DRL
+from tests.baselines.drl.test_drl import build, seed
 
 
-def gaussian(method: RecoveryLikelihood, mean: float, variance: float) -> Callable[[Tensor, Tensor], Tensor]:
+def gaussian(method: DRL, mean: float, variance: float) -> Callable[[Tensor, Tensor], Tensor]:
     """The F whose marginals are those of independent Gaussian pixels, diffused: s^2 log N(y; scale abar mean, V)."""
     v = method.levels
 
@@ -26,9 +26,7 @@ def gaussian(method: RecoveryLikelihood, mean: float, variance: float) -> Callab
     return network
 
 
-def closed_form(
-    method: RecoveryLikelihood, mean: float, variance: float, steps: int, noise: float
-) -> tuple[float, float]:
+def closed_form(method: DRL, mean: float, variance: float, steps: int, noise: float) -> tuple[float, float]:
     """Mean and variance of a sampled pixel: every step is affine, so the moments of (x_{t+1}, y) follow exactly."""
     v = {name: getattr(method.levels, name).double().tolist() for name in dict(method.levels.named_buffers())}
     m, var = 0.0, 1.0
@@ -49,7 +47,7 @@ def closed_form(
 @pytest.mark.parametrize("steps", [0, 1, 30])
 def test_sampler_with_gaussian_energies(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Short chains: samples of 64 pixels have the moments that the affine recursion gives."""
-    method = build(langevin=RecoveryChain(steps=steps, step_variance=2e-5))
+    method = build(langevin=DRLChain(steps=steps, step_variance=2e-5))
     monkeypatch.setattr(method, "frozen", lambda: gaussian(method, 0.2, 0.0025))
     monkeypatch.setattr(Tensor, "clamp", lambda x, *limits: x)
     x = 2 * method.sample(100, seed(0)) - 1
@@ -60,7 +58,7 @@ def test_sampler_with_gaussian_energies(steps: int, monkeypatch: pytest.MonkeyPa
 
 def test_long_chains_recover_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the true marginals and chains long enough, the last level's samples are the data again (with its noise)."""
-    method = build(langevin=RecoveryChain(steps=1200, step_variance=1.5e-3, sample_noise=1.0))
+    method = build(langevin=DRLChain(steps=1200, step_variance=1.5e-3, sample_noise=1.0))
     mean, variance = closed_form(method, 0.2, 0.0225, 1200, 1.0)
     assert mean == pytest.approx(0.2, abs=0.01) and variance == pytest.approx(0.0225, rel=0.05)
     monkeypatch.setattr(method, "frozen", lambda: gaussian(method, 0.2, 0.0225))

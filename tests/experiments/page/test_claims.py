@@ -27,7 +27,7 @@ def comparisons(folder: Path, outcomes: dict[str, str]) -> None:
     table.to_csv(folder / "comparisons.csv", index=False)
 
 
-PEERS = dict.fromkeys(("igebm", "vaebm", "recovery_likelihood"), "higher")
+PEERS = dict.fromkeys(("igebm", "vaebm", "drl"), "higher")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def speed(folder: Path, hours: dict[str, tuple[float, float, float]]) -> None:
     ("drl", "expected"), [((20, 25, 30), SUPPORTED), ((9, 10, 12), UNDECIDED), ((1, 2, 3), CONTRADICTED)]
 )
 def test_time_by_quartiles_that_do_not_overlap(drl: tuple[float, float, float], expected: str, tmp_path: Path) -> None:
-    speed(tmp_path, {"clel": (9, 10, 11), "vaebm": (20, 21, 22), "recovery_likelihood:n8": drl})
+    speed(tmp_path, {"clel": (9, 10, 11), "vaebm": (20, 21, 22), "drl:n8": drl})
     assert word(tmp_path, "time") == expected
     speed(tmp_path, {"clel": (9, float("nan"), 11), "vaebm": (20, 21, 22)})
     assert word(tmp_path, "time") == UNMEASURED

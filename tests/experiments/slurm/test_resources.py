@@ -195,7 +195,7 @@ def test_the_plan_says_which_rows_do_not_fit_one_gpu(tmp_path: Path, monkeypatch
     text = plan.describe(cells("paper", seeds=5), tmp_path / "runs", SlurmOptions())
     marked = [line.split()[0] for line in text.splitlines() if "DOES NOT FIT one of 80 GB" in line]
     assert sorted(marked) == ["vae", "vaebm"] and text.count("261 GB on the GPU") == 2
-    assert "10 of 56 runs (" in text and "METHODS=igebm,plain,recovery_likelihood,clel leaves them out" in text
+    assert "10 of 56 runs (" in text and "METHODS=igebm,plain,drl,clel leaves them out" in text
     assert "FIT" not in plan.describe(cells("paper", seeds=5), tmp_path / "runs", SlurmOptions(gpus=0))
 
 

@@ -41,8 +41,8 @@ def test_every_method_that_has_the_engine_gets_it_and_nothing_else_changes(engin
 def test_a_method_without_that_engine_keeps_its_own() -> None:
     chosen = {name: with_engine(run, "exact") for name, run in QUICK.items()}
     kept = {name for name, run in chosen.items() if run == QUICK[name]}
-    assert {"vae", "recovery_likelihood"} <= kept and "clel" not in kept
-    assert engines(QUICK["vae"]) == () and engines(QUICK["recovery_likelihood"]) == ("float32", "bfloat16")
+    assert {"vae", "drl"} <= kept and "clel" not in kept
+    assert engines(QUICK["vae"]) == () and engines(QUICK["drl"]) == ("float32", "bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_method_without_that_engine_keeps_its_own() -> None:
     [
         ("clel,vae", "exat", "unknown engine 'exat'; did you mean 'exact'"),
         ("clel", "fsat", "unknown engine of clel 'fsat'; did you mean 'fast'"),
-        ("recovery_likelihood", "fast", "known: bfloat16, float32"),
+        ("drl", "fast", "known: bfloat16, float32"),
         ("vae", "fast", "none to choose for vae"),
     ],
 )

@@ -22,7 +22,7 @@ from experiments.table1.command import Table1
         ("plain,clel", "plain,clel"),
         ("clel, plain", "plain,clel"),
         ("plain,plain,", "plain"),
-        ("igebm,plain,recovery_likelihood,clel", "igebm,plain,recovery_likelihood,clel"),
+        ("igebm,plain,drl,clel", "igebm,plain,drl,clel"),
         ("clel:large,clel:multiscale", "clel:multiscale,clel:large"),
         ("clel:quick", "clel:quick"),
         ("clel:quick,clel", "clel"),
@@ -30,6 +30,7 @@ from experiments.table1.command import Table1
         ("clel:+batch,plain", "plain,clel:+batch"),
         ("clel:+batch,clel", "clel"),
         ("cell,plain", "plain,cell"),
+        ("recovery_likelihood:paper,clel", "drl:paper,clel"),
     ],
 )
 def test_each_row_once_and_in_the_order_of_the_tables(given: str, kept: str) -> None:

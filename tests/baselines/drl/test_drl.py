@@ -10,25 +10,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.drl.config import RecoveryChain, RecoveryConfig, half_life
+from baselines.drl.config import DRLChain, DRLConfig, half_life
+from baselines.drl.drl import DRL
 from baselines.drl.network import DRLNetworkConfig
-from baselines.drl.recovery_likelihood import RecoveryLikelihood
 from clel.config import ConfigError
 from clel.data import ImageSpec
 from clel.training.average import Average
 
 GREY8 = ImageSpec(1, 8, (0.3,), (0.35,))
-SMALL = RecoveryConfig(
+SMALL = DRLConfig(
     batch_size=5,
     network=DRLNetworkConfig(width=4, multipliers=(1, 2), blocks=1),
-    langevin=RecoveryChain(steps=3),
+    langevin=DRLChain(steps=3),
     flip=False,
 )
 
 
-def build(**changes: object) -> RecoveryLikelihood:
+def build(**changes: object) -> DRL:
     torch.manual_seed(0)
-    method = RecoveryLikelihood(replace(SMALL, **changes), GREY8)  # type: ignore[arg-type]
+    method = DRL(replace(SMALL, **changes), GREY8)  # type: ignore[arg-type]
     with torch.no_grad():
         for name, p in method.network.named_parameters():
             if "conv2.parametrizations" in name:
@@ -45,10 +45,10 @@ def images(n: int = 5) -> Tensor:
 
 
 def test_published_settings() -> None:
-    c, recipes = RecoveryConfig(), RecoveryLikelihood.recipes()
+    c, recipes = DRLConfig(), DRL.recipes()
     assert recipes["paper"].config == c
     assert (c.levels, c.batch_size, c.lr, c.betas, c.warmup, c.flip) == (6, 256, 1e-4, (0.9, 0.999), 1000, True)
-    assert c.langevin == RecoveryChain(steps=30, step_variance=2e-4, noise=1.0, sample_noise=0.99)
+    assert c.langevin == DRLChain(steps=30, step_variance=2e-4, noise=1.0, sample_noise=0.99)
     assert c.network == DRLNetworkConfig(width=128, multipliers=(1, 2, 2, 2), blocks=8, slope=0.2)
     assert recipes["paper-n2"].config == replace(c, network=replace(c.network, blocks=2))
     assert (recipes["paper"].published, recipes["paper-n2"].published) == ("drl-n8", "drl-n2")
@@ -188,4 +188,4 @@ def test_refused(changes: dict[str, object]) -> None:
 @pytest.mark.parametrize("changes", [{"steps": -1}, {"step_variance": 0.0}, {"noise": -1.0}])
 def test_refused_chains(changes: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        replace(RecoveryChain(), **changes)  # type: ignore[arg-type]
+        replace(DRLChain(), **changes)  # type: ignore[arg-type]

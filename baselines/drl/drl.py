@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from baselines.drl.config import RecoveryConfig, recipes
+from baselines.drl.config import DRLConfig, recipes
 from baselines.drl.network import DRLNetwork
 from baselines.drl.schedule import NoiseLevels, per_image, spread
 from clel.chains.energy import Energy
@@ -30,15 +30,15 @@ Network = Callable[[Tensor, Tensor], Tensor]
 """Images y [N, C, H, W] and levels t [N] -> F [N]."""
 
 
-class RecoveryLikelihood(Method):
+class DRL(Method):
     """One network for all noise levels, learned and sampled level by level."""
 
     title = "DRL"
-    Config = RecoveryConfig
+    Config = DRLConfig
     start = "normal noise"
-    config: RecoveryConfig
+    config: DRLConfig
 
-    def __init__(self, config: RecoveryConfig, spec: ImageSpec) -> None:
+    def __init__(self, config: DRLConfig, spec: ImageSpec) -> None:
         super().__init__(config, spec)
         self.levels = NoiseLevels(config.levels, config.langevin.step_variance)
         self.network = DRLNetwork(config.network, spec)
