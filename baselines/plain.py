@@ -17,8 +17,7 @@ from clel.methods.full import full_evaluate
 from clel.methods.norm_ebm import NormEBM
 from clel.methods.quick import quick_ebm, quick_evaluate, quick_train
 from clel.methods.settings import Recipe, TrainConfig
-from clel.networks.energy_network import NETWORKS, NetworkConfig
-from clel.networks.layers import Normalisation
+from clel.networks.energy_network import NETWORKS, NetworkConfig, Normalisation
 
 
 @dataclass(frozen=True, kw_only=True)

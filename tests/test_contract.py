@@ -17,7 +17,7 @@ from clel import TrainConfig, Trainer, train
 from clel.config import from_dict, to_dict
 from clel.data import DataError, Images, to_float, to_uint8
 from clel.methods.method import Method
-from clel.networks.layers import parameter_count
+from clel.networks.energy_network import parameter_count
 from clel.random import stream
 from clel.runs.config import Run, resolve
 from clel.sampling.fresh import goes_on

@@ -158,7 +158,6 @@ def test_trainer_evaluation_and_tables_name_no_method() -> None:
         "clel/training/trainer.py",
         "clel/evaluation/score.py",
         "clel/runs/config.py",
-        "clel/training/guard.py",
         "clel/training/average.py",
     ]
     rooms = ("runs", "sweep", "printing", "plan", "table1", "commands")

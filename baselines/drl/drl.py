@@ -21,8 +21,8 @@ from clel.chains.energy import Energy
 from clel.data import ImageSpec
 from clel.data.augment import mirror
 from clel.data.images import refuse_pixels
-from clel.methods.ebm import require_images
-from clel.methods.method import Method, Optimisation, adam
+from clel.methods.ebm import adam, require_images
+from clel.methods.method import Method, Optimisation
 from clel.methods.settings import Recipe
 from clel.networks.frozen import FrozenView
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from clel.bounds import require_ranges
 from clel.chains.energy import Energy
-from clel.config import require
+from clel.config import ConfigError, require
 from clel.data.augment import NONE, AugmentConfig, augment
 
 
@@ -143,7 +143,8 @@ class ReplayBuffer(nn.Module):
         Raises:
             ConfigError: more chains than the buffer has.
         """
-        require(n <= len(self.chains), f"{n} chains were asked of a buffer of {len(self.chains)}; raise buffer.size")
+        if n > len(self.chains):
+            raise ConfigError(f"{n} chains were asked of a buffer of {len(self.chains)}; raise buffer.size")
         device = self.chains.device
         places = torch.randperm(len(self.chains), generator=generator, device=device)[:n]
         x = restarted(self.chains[places], self.config.restart, generator)

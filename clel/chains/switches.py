@@ -111,13 +111,10 @@ def warn_of_another_engine(began: str | None, now: str, folder: Path) -> None:
 
 @contextmanager
 def training_pass(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Iterator[None]:
-    """Inside, one forward of `network` multiplies in `dtype`, by autocast unless that is float32.
+    """Inside, one forward of `network` multiplies in `dtype`, by autocast.
 
     Parametrised weights are computed before autocast begins: it would round spectral norm's power iteration too.
     """
-    if dtype == torch.float32:
-        yield
-        return
     with parametrize.cached():
         for module in network.modules():
             if parametrize.is_parametrized(module):

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clel.data import DataError, Images, batch_indices, to_float
-from clel.networks.layers import Normalise
+from clel.networks.energy_network import Normalise
 from clel.random import seeded, stream
 from clel.storage import checkpoint
 from clel.storage.atomic import drop_unfinished

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clel.networks.encoder import Encoder
-from clel.networks.layers import outside_autocast
+from clel.networks.energy_network import outside_autocast
 
 
 class Byol(nn.Module):

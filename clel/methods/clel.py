@@ -22,7 +22,6 @@ from clel.data import ImageSpec
 from clel.data.augment import augment
 from clel.methods.byol import Byol
 from clel.methods.clel_config import CLELConfig, clel_recipes
-from clel.methods.contrastive import nt_xent
 from clel.methods.ebm import contrastive_divergence, gradient_norms, require_images
 from clel.methods.method import Optimisation
 from clel.methods.norm_ebm import NormEBM
@@ -33,7 +32,7 @@ from clel.networks.encoder import Encoder
 from clel.networks.frozen_backbone import content_of, frozen_backbone
 from clel.networks.recompute import frozen_statistics, recompute
 
-__all__ = ["CLEL", "CLELConfig"]
+__all__ = ["CLEL", "CLELConfig", "nt_xent"]
 
 
 class CLEL(NormEBM):
@@ -48,6 +47,7 @@ class CLEL(NormEBM):
         # beside the encoder's; for an EBM alone the passes computed twice cost more than the memory is worth
         self.widest = config.network.widths[0] * self.spec.size**2
         self.encoder = Encoder(config.encoder, self.spec)
+        self._recomputed = False
         self.byol: Byol | None = None
         if config.objective == "byol":
             self.byol = Byol(self.encoder, config.encoder.features, config.encoder.hidden, config.byol_decay)
@@ -156,7 +156,9 @@ class CLEL(NormEBM):
 
     def encode(self, views: Tensor) -> Tensor:
         """h(views) [N, d] as the engine computes it in training."""
-        recompute(self.encoder, self.switches.recomputed)
+        if self._recomputed != self.switches.recomputed:
+            self._recomputed = self.switches.recomputed
+            recompute(self.encoder, self._recomputed)
         with self.training_pass(self.encoder):
             return self.encoder(self.laid_out(views))
 
@@ -197,3 +199,24 @@ class CLEL(NormEBM):
         return image_energy(self.network, f) - beta * (
             direction(self.network, f) * F.normalize(self.encoder(images), dim=1)
         ).sum(1)
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float, negatives: Tensor | None = None) -> Tensor:
+    """Mean over all 2n views of -log( exp(a.b / tau) / (sum over the other 2n - 1 views + sum over the negatives) ).
+
+    Args:
+        first, second: latents [n, d] of two views of the same n images, in the same order; normalised here.
+        temperature: tau > 0.
+        negatives: directions [m, d] of generated images, which no view should resemble; normalised here. The paper's
+            equation 4 adds them as keys; gradients should not reach them (detach them).
+
+    Returns:
+        scalar loss; log(2n - 1 + m) when every latent is equal. (SimCLR, Chen et al., ICML 2020, equation 1.)
+    """
+    views = F.normalize(torch.cat([first, second]), dim=1)
+    n = len(first)
+    keys = views if negatives is None else torch.cat([views, F.normalize(negatives, dim=1)])
+    logits = views @ keys.T / temperature
+    own = torch.eye(2 * n, len(keys), dtype=torch.bool, device=views.device)
+    positive = torch.arange(2 * n, device=views.device).roll(n)
+    return F.cross_entropy(logits.masked_fill(own, -torch.inf), positive)

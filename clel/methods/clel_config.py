@@ -16,8 +16,7 @@ from clel.methods.settings import Recipe, TrainConfig
 from clel.methods.shapes import NETWORK as SHAPES_NETWORK
 from clel.methods.shapes import SHAPE_VIEWS, shapes_ebm, shapes_evaluate, shapes_train
 from clel.networks.encoder import EncoderConfig
-from clel.networks.energy_network import NETWORKS, NetworkConfig
-from clel.networks.layers import Normalisation
+from clel.networks.energy_network import NETWORKS, NetworkConfig, Normalisation
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,24 +4,26 @@ IGEBM have in common. A method adds its network and whatever else it learns."""
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import LambdaLR
 
 from clel.bounds import require_ranges
 from clel.chains.cuda_graph import Recordings
 from clel.chains.energy import ChainEnergy, Energy
 from clel.chains.langevin import BufferConfig, LangevinConfig, ReplayBuffer, langevin
 from clel.chains.switches import Engine, Switches, stated, switches, training_pass
-from clel.config import LENGTH, require, to_dict
+from clel.config import LENGTH, ConfigError, require, to_dict
 from clel.data import ImageSpec
 from clel.data.augment import NONE
 from clel.data.images import refuse_pixels
-from clel.methods.method import Method, Optimisation, adam
+from clel.methods.method import Method, Optimisation
 from clel.networks.pieces import InPieces, divisible
 
 
@@ -69,6 +71,7 @@ class LangevinEBM(Method):
     def __init__(self, config: EBMConfig, spec: ImageSpec) -> None:
         super().__init__(config, spec)
         self.buffer = ReplayBuffer(config.buffer, spec.shape)
+        self._switches: tuple[tuple[Engine, torch.device], Switches] | None = None
         self._chain_energy: ChainEnergy | None = None
         self._recordings = Recordings()
         self._in_pieces: InPieces | None = None
@@ -80,7 +83,10 @@ class LangevinEBM(Method):
     @property
     def switches(self) -> Switches:
         """What the engine comes down to on the present device."""
-        return switches(self.config.engine, self.device)
+        asked = (self.config.engine, self.device)
+        if self._switches is None or self._switches[0] != asked:
+            self._switches = (asked, switches(*asked))
+        return self._switches[1]
 
     @property
     def device(self) -> torch.device:
@@ -140,7 +146,8 @@ class LangevinEBM(Method):
 
     def training_pass(self, network: nn.Module) -> AbstractContextManager[None]:
         """Inside, a forward of `network` that is to be differentiated runs as the engine has it."""
-        return training_pass(network, self.switches.training_dtype, self.device)
+        dtype = self.switches.training_dtype
+        return nullcontext() if dtype == torch.float32 else training_pass(network, dtype, self.device)
 
     def trained_network(self) -> nn.Module:
         """The network as a training pass calls it: itself, or itself a few images at a time if the batch is large."""
@@ -202,7 +209,8 @@ def gradient_norms(network: nn.Module, terms: Mapping[str, Tensor]) -> dict[str,
 
 def require_images(images: Tensor, n: int) -> None:
     """Raise ConfigError unless there are n images."""
-    require(len(images) == n, f"a training step takes {n} images (images_per_step); given {len(images)}")
+    if len(images) != n:
+        raise ConfigError(f"a training step takes {n} images (images_per_step); given {len(images)}")
 
 
 def contrastive_divergence(positive: Tensor, negative: Tensor, alpha: float) -> dict[str, Tensor]:
@@ -216,3 +224,32 @@ def contrastive_divergence(positive: Tensor, negative: Tensor, alpha: float) -> 
         "energy_positive": positive.detach().mean(),
         "energy_negative": negative.detach().mean(),
     }
+
+
+def adam(
+    parameters: Any,
+    lr: float,
+    betas: tuple[float, float],
+    warmup: int,
+    cooldown: float = 0.0,
+    iterations: int = 0,
+    fused: bool = False,
+) -> Optimisation:
+    """Adam whose rate rises linearly over `warmup` iterations and falls to 0 over the share `cooldown` of them all.
+
+    `fused`: one kernel updates all weights; the last bits differ from those of the other form.
+    """
+    optimiser = Adam(list(parameters), lr=lr, betas=betas, fused=fused or None)
+    up, down = warmup_factor(warmup), cooldown_factor(cooldown, iterations)
+    return optimiser, LambdaLR(optimiser, lambda t: min(up(t), down(t)))
+
+
+def warmup_factor(warmup: int) -> Callable[[int], float]:
+    """t -> min(1, (t + 1) / warmup): the factor of the learning rate in iteration t = 0, 1, ..."""
+    return lambda t: min(1.0, (t + 1) / warmup) if warmup > 0 else 1.0
+
+
+def cooldown_factor(share: float, iterations: int) -> Callable[[int], float]:
+    """t -> min(1, (iterations - t) / (share iterations)): 1 until the last `share` of iterations, then down to 0."""
+    length = share * iterations
+    return lambda t: min(1.0, max(0.0, iterations - t) / length) if length > 0 else 1.0

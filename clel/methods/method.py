@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from clel.chains.protocol import Protocol
 from clel.config import choose
@@ -195,32 +195,3 @@ class Method(nn.Module, ABC):
     def chains_protocol(self) -> dict[str, Any]:
         """How the persistent chains came about: what a number measured on them depends on."""
         return {}
-
-
-def adam(
-    parameters: Any,
-    lr: float,
-    betas: tuple[float, float],
-    warmup: int,
-    cooldown: float = 0.0,
-    iterations: int = 0,
-    fused: bool = False,
-) -> Optimisation:
-    """Adam whose rate rises linearly over `warmup` iterations and falls to 0 over the share `cooldown` of them all.
-
-    `fused`: one kernel updates all weights; the last bits differ from those of the other form.
-    """
-    optimiser = Adam(list(parameters), lr=lr, betas=betas, fused=fused or None)
-    up, down = warmup_factor(warmup), cooldown_factor(cooldown, iterations)
-    return optimiser, LambdaLR(optimiser, lambda t: min(up(t), down(t)))
-
-
-def warmup_factor(warmup: int) -> Callable[[int], float]:
-    """t -> min(1, (t + 1) / warmup): the factor of the learning rate in iteration t = 0, 1, ..."""
-    return lambda t: min(1.0, (t + 1) / warmup) if warmup > 0 else 1.0
-
-
-def cooldown_factor(share: float, iterations: int) -> Callable[[int], float]:
-    """t -> min(1, (iterations - t) / (share iterations)): 1 until the last `share` of iterations, then down to 0."""
-    length = share * iterations
-    return lambda t: min(1.0, max(0.0, iterations - t) / length) if length > 0 else 1.0

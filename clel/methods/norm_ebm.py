@@ -10,8 +10,7 @@ from clel.chains.protocol import Protocol, training_sampler
 from clel.data import ImageSpec
 from clel.methods.ebm import LangevinEBM
 from clel.methods.spherical_energy import ImageEnergy
-from clel.networks.energy_network import EnergyNetwork
-from clel.networks.layers import normalised_by
+from clel.networks.energy_network import EnergyNetwork, normalised_by
 
 
 class NormEBM(LangevinEBM):

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from clel.chains.energy import Energy
 from clel.chains.gradient import NormGradient, norm_gradient
-from clel.networks.energy_network import EnergyNetwork
-from clel.networks.layers import outside_autocast
+from clel.networks.energy_network import EnergyNetwork, outside_autocast
 
 
 def norm_energy(f: Tensor) -> Tensor:

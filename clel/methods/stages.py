@@ -36,6 +36,16 @@ class StageCost:
     """Peak while it ran on a GPU; of the process until its end on the CPU."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """The stage that an iteration belongs to: its number, its iterations start <= t < end, and images of each."""
+
+    number: int
+    start: int
+    end: int
+    batch: int
+
+
 class Ledger:
     """Steps, seconds and peak memory of each stage so far; steps and seconds that a roll-back undid stay counted.
 
@@ -65,16 +75,17 @@ class Ledger:
         """Number of the stage that iteration t = 0, 1, ... belongs to; the last one's beyond the end."""
         return next((k for k, end in enumerate(self.ends) if t < end), len(self.ends) - 1)
 
-    def start(self, t: int) -> int:
-        """The first iteration of the stage that iteration t belongs to."""
-        return self.ends[self.stage(t)] - self.stages[self.stage(t)].iterations
+    def place(self, t: int) -> Place:
+        """Where iteration t = 0, 1, ... stands; in the last stage beyond the end."""
+        k = self.stage(t)
+        return Place(k, self.ends[k] - self.stages[k].iterations, self.ends[k], self.batches[k])
 
     def entered(self, t: int) -> range:
         """Numbers of the stages after the first that iteration t enters: one where a stage begins, else none.
 
         More than one where a stage between them has no iterations; a method's later stage may build on each.
         """
-        if t != self.start(t):
+        if t != self.place(t).start:
             return range(0)
         before = self.stage(t - 1) if t > 0 else 0
         return range(before + 1, self.stage(t) + 1)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from clel.bounds import require_ranges
 from clel.config import ADDED, LOGISTICS, require
 from clel.data.images import ImageSpec
+from clel.networks.energy_network import Normalise, outside_autocast
 from clel.networks.frozen_backbone import frozen_backbone
-from clel.networks.layers import Normalise, outside_autocast
 from clel.networks.recompute import RecomputedStage
 
 

@@ -8,7 +8,7 @@ import torch
 
 from clel.machine.costs import peak_memory
 from clel.methods.method import Method
-from clel.networks.layers import parameter_count
+from clel.networks.energy_network import parameter_count
 from clel.training.trainer import Outcome
 
 

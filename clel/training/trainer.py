@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from clel.storage import checkpoint
 from clel.storage.atomic import drop_unfinished, refuse_unwritable_folder
 from clel.storage.log import Log, Progress
 from clel.training.average import Average
-from clel.training.guard import Guard
 from clel.training.identity import essence
 
 Probe = Callable[[Method, int], dict[str, Any]]
@@ -73,6 +72,7 @@ class Trainer:
         self.average = Average(method, config.ema_half_life)
         self.optimisations = method.optimisers(config.iterations)
         self.guard = Guard(config.max_energy, self.device)
+        self.place = self.ledger.place(0)
         self.checkpoints = self.folder / "checkpoints"
         self.essence = essence(method, config, seed, images)
 
@@ -123,8 +123,10 @@ class Trainer:
         generator = stream(self.device, self.seed, "train", self.divergences, t)
         chosen = batch_indices(len(self.images), self.method.images_per_step, t, self.seed)
         x = to_float(self.images.batch(chosen), generator)
-        for number in self.ledger.entered(t):
-            self.enter_stage(number, x)
+        if not self.place.start < t < self.place.end:  # at a boundary, or come from another stage by going back
+            self.place = self.ledger.place(t)
+            for number in self.ledger.entered(t):
+                self.enter_stage(number, x)
         self.method.train()
         for optimiser, _ in self.optimisations:
             optimiser.zero_grad(set_to_none=True)
@@ -133,10 +135,10 @@ class Trainer:
         for optimiser, schedule in self.optimisations:
             optimiser.step()
             schedule.step()
-        self.ledger.steps[self.ledger.stage(t)] += 1
+        stage = self.place
+        self.ledger.steps[stage.number] += 1
         self.iteration += 1
-        batch = self.ledger.batches[self.ledger.stage(t)]
-        self.average.update(self.method, batch, (self.iteration - self.ledger.start(t)) * batch)
+        self.average.update(self.method, stage.batch, (self.iteration - stage.start) * stage.batch)
         self.guard.observe(losses)
         return {name: value.detach() for name, value in losses.items()}
 
@@ -283,6 +285,32 @@ class Trainer:
         ):
             optimiser.load_state_dict(o)
             schedule.load_state_dict(s)
+
+
+class Guard:
+    """Remembers since the last `reset` whether a scalar was not finite or an "energy..." lay beyond +- max_energy.
+
+    Attributes:
+        bad: bool scalar on the device; always false where a checkpoint is written.
+    """
+
+    def __init__(self, max_energy: float, device: torch.device) -> None:
+        self.max_energy = max_energy
+        self.bad = torch.zeros((), dtype=torch.bool, device=device)
+
+    @torch.no_grad()
+    def observe(self, losses: Mapping[str, Tensor]) -> None:
+        """Take note of one iteration's scalars. NaN compares as false with everything, so each test is of the good."""
+        values = torch.stack([value.detach().float() for value in losses.values()])
+        good = values.isfinite().all()
+        energies = [value.detach().float() for name, value in losses.items() if name.startswith("energy")]
+        if energies:
+            good &= (torch.stack(energies).abs() <= self.max_energy).all()
+        self.bad |= ~good
+
+    def reset(self) -> None:
+        """Forget."""
+        self.bad.zero_()
 
 
 def _worst(values: dict[str, float], max_energy: float) -> str:

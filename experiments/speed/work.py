@@ -15,7 +15,7 @@ from clel.data import Images, ImageSpec
 from clel.machine.costs import now
 from clel.methods.method import Method
 from clel.methods.stages import Stage
-from clel.networks.layers import parameter_count
+from clel.networks.energy_network import parameter_count
 from clel.random import stream
 from clel.runs.config import Methods, Run, build, with_engine
 from clel.training.trainer import Trainer

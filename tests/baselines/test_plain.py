@@ -12,10 +12,8 @@ from baselines.plain import PlainConfig, PlainEBM
 from clel.chains.langevin import BufferConfig, LangevinConfig
 from clel.data import ImageSpec
 from clel.methods.clel import CLELConfig
-from clel.methods.ebm import contrastive_divergence
-from clel.methods.method import cooldown_factor, warmup_factor
-from clel.networks.energy_network import NetworkConfig
-from clel.networks.layers import parameter_count
+from clel.methods.ebm import contrastive_divergence, cooldown_factor, warmup_factor
+from clel.networks.energy_network import NetworkConfig, parameter_count
 
 SPEC = ImageSpec(1, 8, (0.3,), (0.35,))
 CIFAR = ImageSpec(3, 32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))

@@ -13,8 +13,8 @@ from torch.nn.utils import parametrize
 from baselines.drl.network import DRLNetwork, DRLNetworkConfig, SpectralCap, TimeBlock, closed_convolution, sinusoids
 from clel.config import ConfigError
 from clel.data import ImageSpec
+from clel.networks.energy_network import parameter_count
 from clel.networks.frozen import FrozenView
-from clel.networks.layers import parameter_count
 
 RGB8 = ImageSpec(3, 8, (0.5, 0.25, 0.75), (0.25, 0.5, 0.125))
 CIFAR = ImageSpec(3, 32, (0.5,) * 3, (0.25,) * 3)

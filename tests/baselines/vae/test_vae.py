@@ -20,7 +20,7 @@ from baselines.vae.objective import balanced_kl, cosine_factor, group_sizes, kl_
 from baselines.vae.vae import VAE
 from clel.config import ConfigError
 from clel.data import ImageSpec
-from clel.networks.layers import parameter_count
+from clel.networks.energy_network import parameter_count
 from clel.random import stream
 
 GREY8 = ImageSpec(1, 8, (0.3,), (0.3,))

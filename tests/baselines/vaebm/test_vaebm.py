@@ -31,7 +31,7 @@ from clel.chains.energy import Energy
 from clel.config import ConfigError, identity
 from clel.data import ImageSpec, to_float
 from clel.machine.signals import Interrupted
-from clel.networks.layers import parameter_count
+from clel.networks.energy_network import parameter_count
 from clel.random import stream
 from clel.runs.config import resolve, save_config
 from clel.runs.execute import execute

@@ -15,8 +15,7 @@ from clel import TrainConfig, Trainer
 from clel.chains.energy import Energy
 from clel.chains.gradient import NormGradient, norm_gradient
 from clel.config import ConfigError, essential, from_dict, identity, to_dict
-from clel.methods.clel import CLEL, CLELConfig
-from clel.methods.contrastive import nt_xent
+from clel.methods.clel import CLEL, CLELConfig, nt_xent
 from clel.methods.ebm import contrastive_divergence
 from clel.methods.spherical_energy import direction, image_energy, joint_energy, norm_energy
 from clel.methods.von_mises_fisher import draw

@@ -22,13 +22,11 @@ from clel.chains.energy import Energy
 from clel.chains.langevin import BufferConfig, LangevinConfig, langevin
 from clel.data import ImageSpec
 from clel.data.augment import NONE
-from clel.methods.clel import CLEL, CLELConfig
-from clel.methods.contrastive import nt_xent
+from clel.methods.clel import CLEL, CLELConfig, nt_xent
 from clel.methods.spherical_energy import direction, norm_energy
 from clel.networks.encoder import EncoderConfig
-from clel.networks.energy_network import NETWORKS
+from clel.networks.energy_network import NETWORKS, Normalise, parameter_count
 from clel.networks.frozen import FrozenView
-from clel.networks.layers import Normalise, parameter_count
 
 FOLDER = Path(__file__).parent / "data_parity"
 EXPECTED: dict[str, Any] = json.loads((FOLDER / "small.json").read_text())

@@ -16,7 +16,7 @@ def test_each_iteration_has_its_stage_and_each_later_stage_is_entered_once(lengt
     ledger = Ledger([Stage(f"s{k}", n) for k, n in enumerate(lengths)], sum(lengths), batch=1)
     owners = [k for k, n in enumerate(lengths) for _ in range(n)]
     assert [ledger.stage(t) for t in range(sum(lengths))] == owners
-    assert [ledger.start(t) for t in range(sum(lengths))] == [owners.index(k) for k in owners]
+    assert [ledger.place(t).start for t in range(sum(lengths))] == [owners.index(k) for k in owners]
     entered = [(k, t) for t in range(sum(lengths)) for k in ledger.entered(t)]
     # every stage up to the last that has iterations, in order, the first left out
     assert [k for k, _ in entered] == list(range(1, owners[-1] + 1))

@@ -14,8 +14,15 @@ from clel.config import ConfigError
 from clel.data import ImageSpec
 from clel.methods.spherical_energy import direction, norm_energy
 from clel.networks.encoder import Encoder, EncoderConfig
-from clel.networks.energy_network import NETWORKS, EnergyNetwork, NetworkConfig
-from clel.networks.layers import Normalise, convolution, mlp, parameter_count
+from clel.networks.energy_network import (
+    NETWORKS,
+    EnergyNetwork,
+    NetworkConfig,
+    Normalise,
+    convolution,
+    mlp,
+    parameter_count,
+)
 
 CIFAR = ImageSpec(3, 32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 RGB8 = ImageSpec(3, 8, (0.5, 0.25, 0.75), (0.25, 0.5, 0.125))

@@ -12,7 +12,7 @@ from torch import Tensor
 from baselines import METHODS
 from clel.config import ConfigError, differences
 from clel.data import ImageSpec
-from clel.networks.layers import Normalise, normalised_by
+from clel.networks.energy_network import Normalise, normalised_by
 from tests.clel.training.trainer_process import small_config
 
 DATA = ImageSpec(3, 8, (0.5, 0.25, 0.75), (0.25, 0.5, 0.125))

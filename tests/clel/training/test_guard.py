@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from clel.training.guard import Guard
+from clel.training.trainer import Guard
 
 
 def after(*iterations: dict[str, float], max_energy: float = 10.0) -> bool:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from baselines import METHODS
 from clel.data import ImageSpec
-from clel.methods.method import Method, Optimisation, adam
+from clel.methods.ebm import adam
+from clel.methods.method import Method, Optimisation
 from clel.methods.settings import EvaluateConfig, Recipe, TrainConfig
 from clel.methods.stages import Stage
 from clel.runs.config import resolve

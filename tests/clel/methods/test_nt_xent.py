@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from clel.methods.contrastive import nt_xent
+from clel.methods.clel import nt_xent
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
