@@ -177,7 +177,7 @@ def load_config(folder: Path, methods: Methods) -> Run[Any]:
 def as_run(values: Mapping[str, Any], methods: Methods) -> Run[Any]:
     """The run that plain values describe; raises ConfigError for a method or settings that there are not."""
     key = key_of(methods, str(values.get("method", "")))
-    config = from_dict(methods[key].Config, values.get("config", {}), "config.")
+    config: Any = from_dict(methods[key].Config, values.get("config", {}), "config.")
     return from_dict(Run, {**values, "method": key, "config": config})
 
 

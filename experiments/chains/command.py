@@ -18,7 +18,7 @@ from experiments.printing.files import write_files
 from experiments.reading.paths import absolute
 from experiments.runs.chains.settings import SIZES, ChainsRun, chains_run
 from experiments.sweep.grid import PROFILES, Cell
-from experiments.sweep.launch import finished, prepare
+from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.local import run_local
 from experiments.sweep.meaning import Meaning
 from experiments.sweep.naming import OUT
@@ -66,7 +66,7 @@ def main(options: Chains) -> int:
         prepare(cells, runs, options.device, folder)
         meaning(options).claim(folder)
         run_local(cells, runs, options.workers, options.device)
-    failed = [cell.run_name for cell in cells if not finished(cell, runs)]
+    failed = [cell.run_name for cell in cells if not has_result(cell, runs)]
     rows = load_rows(cells, runs)
     if len(rows):
         meaning(options).claim(folder)

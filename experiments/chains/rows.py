@@ -12,7 +12,7 @@ import pandas as pd
 from clel.runs.record import read_record
 from clel.storage.atomic import naming_damage
 from experiments.runs.chains.run import ROWS
-from experiments.sweep.store import Cell
+from experiments.sweep.store import Declared
 
 SETTING = ["restart", "cooldown"]
 """What differs between the trainings of a seed."""
@@ -20,7 +20,7 @@ LABELS = [*SETTING, "kind", "half_life", "noise", "steps"]
 """What a measurement is, besides its seed."""
 
 
-def load_rows(cells: Sequence[Cell], runs: Path) -> pd.DataFrame:
+def load_rows(cells: Sequence[Declared], runs: Path) -> pd.DataFrame:
     """The rows of every run that ended well, in the order of the cells; runs without are left out."""
     rows: list[dict[str, Any]] = []
     for cell in cells:

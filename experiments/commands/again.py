@@ -15,7 +15,7 @@ from experiments.slurm.status import Report, report
 from experiments.slurm.sweep import Sweep, all_sweeps, choose_sweep, latest_jobs, load_sweep
 from experiments.slurm.traces import tail
 from experiments.sweep.grid import Cell
-from experiments.sweep.launch import finished
+from experiments.sweep.launch import has_result
 from experiments.sweep.naming import OUT
 from experiments.sweep.slurm_options import SlurmOptions
 
@@ -74,7 +74,7 @@ def collect(options: Collect) -> int:
     artefact = artefact_of(sweep.options)
     wanted = artefact.restored(sweep.options, folder.parent.parent)
     cells = sweep_cells(sweep, folder.parent.parent)
-    missing = [cell.run_name for cell in cells if not finished(cell, sweep.run_folders)]
+    missing = [cell.run_name for cell in cells if not has_result(cell, sweep.run_folders)]
     if len(missing) == len(cells):
         print("no run has a result; no table was made", file=sys.stderr)
         return 3
@@ -90,7 +90,7 @@ def collect(options: Collect) -> int:
 def sweep_report(sweep: Sweep, out: Path) -> Report:
     """Where the runs of a sweep stand; see `report`."""
     cells = {cell.run_name: cell for cell in sweep_cells(sweep, out)}
-    return report(sweep, latest_jobs(all_sweeps(out)), lambda run: finished(cells[run], sweep.run_folders))
+    return report(sweep, latest_jobs(all_sweeps(out)), lambda run: has_result(cells[run], sweep.run_folders))
 
 
 def sweep_cells(sweep: Sweep, out: Path) -> list[Cell]:

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from clel.config import choose, from_dict, require, to_dict
-from clel.runs.config import Run as Configured
-from clel.runs.config import choose_device
+from clel.runs.config import Run, choose_device
 from clel.storage.log import Progress
 from experiments.measured.kept import keep, kept
 from experiments.plan.plan import describe
@@ -25,11 +24,11 @@ from experiments.reading.paths import absolute, folder_part
 from experiments.slurm import plan
 from experiments.slurm.launch import Table, launch
 from experiments.sweep.grid import PROFILES, Cell
-from experiments.sweep.launch import finished, prepare
+from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
 from experiments.sweep.meaning import Meaning
 from experiments.sweep.naming import OUT
-from experiments.sweep.store import Run, load_cells
+from experiments.sweep.store import Stored, load_cells
 
 LEFT_OUT = ("out", "plan", "report", "columns", "paper", "workers", "runs_per_gpu", "cluster")
 """Options that do not say what is measured."""
@@ -56,7 +55,7 @@ class Found:
     """What is known of one run under one protocol. values: None where it was not measured, as `run` may explain."""
 
     cell: Cell
-    run: Run
+    run: Stored
     protocol: Any
     values: Mapping[str, Any] | None
 
@@ -125,7 +124,7 @@ class Artefact(ABC, Generic[Options]):
         for path in write_columns(page, options.columns) if options.columns else ():
             print(path)
         print(self.summary(options))
-        missing = [cell.run_name for cell in cells if not finished(cell, runs)]
+        missing = [cell.run_name for cell in cells if not has_result(cell, runs)]
         if missing:
             print(f"{len(missing)} of {len(cells)} runs have no result: {', '.join(missing)}", file=sys.stderr)
         return 1 if missing else 0
@@ -207,7 +206,7 @@ def shown(value: Any) -> str:
 
 def trained(cells: Iterable[Cell]) -> list[Cell]:
     """Those with training: not held-out images, noise, or samples by others."""
-    return [cell for cell in cells if isinstance(cell.run, Configured)]
+    return [cell for cell in cells if isinstance(cell.run, Run)]
 
 
 def by_row(found: Iterable[Found]) -> dict[str, list[Found]]:
@@ -227,7 +226,7 @@ def origin(found: Sequence[Found], command: str) -> list[str]:
         if p.get("git_sha")
     )
     machines = dict.fromkeys(str(p["device"]) for p in parts if p.get("device"))
-    seeds = sorted({one.cell.seed for one in found if isinstance(one.cell.run, Configured)})
+    seeds = sorted({one.cell.seed for one in found if isinstance(one.cell.run, Run)})
     return [
         f"Seeds: {', '.join(map(str, seeds)) or 'none'}.",
         f"Command: {command}",

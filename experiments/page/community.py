@@ -13,7 +13,7 @@ from clel.config import ConfigError
 from clel.runs.submission import Submission, read_submission
 from clel.storage.provenance import short_commit
 from experiments.printing.markup import DASH
-from experiments.sweep.store import Run
+from experiments.sweep.store import Stored
 
 SUITE = "clel-benchmark"
 SAME = ("name", "features", "features_identity", "resizing", "reference_images", "n_fake")
@@ -43,7 +43,7 @@ class Community:
     refused: Sequence[tuple[str, str]] = ()
 
 
-def community(runs: Sequence[Run], folder: Path = COMMUNITY) -> Community:
+def community(runs: Sequence[Stored], folder: Path = COMMUNITY) -> Community:
     """The submissions of a folder beside a table's runs; none where the table has no run that ended well."""
     own = next((run.part("protocol") for run in runs if run.ok and run.part("training")), None)
     if own is None:

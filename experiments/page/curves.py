@@ -9,7 +9,7 @@ import numpy as np
 
 from clel.storage.log import read_log
 from experiments.printing.styles import Style
-from experiments.sweep.store import Cell, Run
+from experiments.sweep.store import Declared, Stored
 from experiments.table1.curves import Array, Curve, distance_curve, over_seeds, steps_curve
 from experiments.table1.drawn import styled
 
@@ -27,7 +27,7 @@ PATTERNS = {"-": [], "--": [8, 4], "-.": [8, 3, 2, 3], ":": [2, 3]}
 """Of a dash: pixels drawn and left out."""
 
 
-def row_curves(cells: Sequence[Cell], runs: Mapping[str, Run]) -> dict[str, list[dict[str, Any]]]:
+def row_curves(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> dict[str, list[dict[str, Any]]]:
     """{abscissa: [{title, colour, x, low, mean, high}]} of the Fréchet distance of fresh chains, for JSON."""
     logs = {name: read_log(run.folder) for name, run in runs.items() if run.ok}
     rows = styled(cells, runs)

@@ -25,7 +25,7 @@ from experiments.page.tables import as_html
 from experiments.printing.chosen import lines_above
 from experiments.sweep.meaning import FILE
 from experiments.sweep.naming import PROJECT
-from experiments.sweep.store import Cell, Run, by_row, load_cells
+from experiments.sweep.store import Declared, Stored, by_row, load_cells
 from experiments.table1.archive import archived
 from experiments.table1.command import Table1, cells_of
 
@@ -165,7 +165,7 @@ def read_folder(place: Path) -> Folder:
     )
 
 
-def sound(run: Run) -> Run:
+def sound(run: Stored) -> Stored:
     """The run, or, where its record or log holds what no page can show, one that says so and has no results."""
     if not run.record:
         return run
@@ -173,11 +173,11 @@ def sound(run: Run) -> Run:
         look_at(run)
     except (ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError, OSError) as error:
         why = f"its record or log cannot be shown ({type(error).__name__}: {error})"
-        return Run(run.name, "unreadable", why, folder=run.folder)
+        return Stored(run.name, "unreadable", why, folder=run.folder)
     return run
 
 
-def run_line(cell: Cell, run: Run) -> RunLine:
+def run_line(cell: Declared, run: Stored) -> RunLine:
     """A run in words."""
     origin, protocol = run.part("provenance"), run.part("protocol")
     return RunLine(

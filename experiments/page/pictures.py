@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clel.evaluation.evaluate import CHAINS
-from experiments.sweep.store import Cell, Run, by_row
+from experiments.sweep.store import Declared, Stored, by_row
 from experiments.table1.samples import SHOWN, read_samples, sheet
 
 LARGEST = 400_000
@@ -38,7 +38,7 @@ class Figure:
     source: str
 
 
-def grids(cells: Sequence[Cell], runs: Mapping[str, Run]) -> list[Grid]:
+def grids(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> list[Grid]:
     """The sample grids of all rows that have one, in the table's order."""
     found = []
     for members in by_row(cells).values():
@@ -68,7 +68,7 @@ def figures(folder: Path) -> list[Figure]:
     return found
 
 
-def over_training(run: Run, most: int = 12) -> list[tuple[str, str]]:
+def over_training(run: Stored, most: int = 12) -> list[tuple[str, str]]:
     """(iteration, data URI) of sample grids that training left, evenly `most` of them; the final one alone without."""
     held = sorted(path for path in run.folder.glob("samples/fresh-*.png") if path.is_file())
     chosen = held[:: max(1, -(-len(held) // most))]
@@ -79,7 +79,7 @@ def over_training(run: Run, most: int = 12) -> list[tuple[str, str]]:
     return found
 
 
-def on_their_way(run: Run) -> str:
+def on_their_way(run: Stored) -> str:
     """The data URI of the picture of chains from noise to sample; "" where the run has none."""
     path = run.folder / Path(run.samples or "").with_name(CHAINS) if run.samples else Path()
     return _uri(path.read_bytes()) if path.is_file() else ""

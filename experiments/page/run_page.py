@@ -14,7 +14,7 @@ from clel.runs.config import as_run, resolve
 from clel.storage.log import read_log
 from experiments.page.curves import COSTS
 from experiments.page.pictures import on_their_way, over_training
-from experiments.sweep.store import Cell, Run
+from experiments.sweep.store import Declared, Stored
 from experiments.table1.curves import distance_curve, steps_curve
 
 POINTS = 300
@@ -46,7 +46,7 @@ class RunPage:
     steps: Sequence[int] = ()
 
 
-def run_page(cell: Cell, run: Run) -> RunPage:
+def run_page(cell: Declared, run: Stored) -> RunPage:
     """The page of a run with a record."""
     log, record = read_log(run.folder), run.record
     return RunPage(
@@ -67,7 +67,7 @@ def run_page(cell: Cell, run: Run) -> RunPage:
     )
 
 
-def look_at(run: Run) -> None:
+def look_at(run: Stored) -> None:
     """Read all that pages show of a run; raises whatever is wrong with it."""
     log = read_log(run.folder)
     curves(log)
@@ -82,7 +82,7 @@ def look_at(run: Run) -> None:
     f"{float(distance):.2f}" if distance is not None else ""
 
 
-def steps_of(run: Run) -> list[int]:
+def steps_of(run: Stored) -> list[int]:
     """Steps after which the chains of its samples were looked at."""
     return [int(part["steps"]) for part in (run.part("evaluations").get("fresh") or {}).get("rounds") or []]
 

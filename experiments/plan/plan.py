@@ -16,7 +16,7 @@ from experiments.speed.records import NAME, read_records
 from experiments.speed.side_by_side import gains
 from experiments.sweep.estimate import estimate
 from experiments.sweep.grid import Cell
-from experiments.sweep.launch import finished
+from experiments.sweep.launch import has_result
 from experiments.sweep.local import places, shares
 from experiments.sweep.store import by_row
 
@@ -53,7 +53,7 @@ def _describe(cells: Sequence[Cell], runs: Path, workers: int, threads: int, run
     faults = [fault for _, fault in specs.values() if fault]
     slower, known = slowed(runs_per_gpu, runs.parent, cells[0].profile if cells else "")
     for row, members in rows.items():
-        done = sum(finished(cell, runs) for cell in members)
+        done = sum(has_result(cell, runs) for cell in members)
         run = members[0].run
         line = f"{row:<{wide}}{len(members):>5}{done:>6}"
         if isinstance(run, Run):

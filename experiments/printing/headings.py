@@ -8,7 +8,7 @@ from clel.data.side import split_side
 from clel.features.space import is_inception
 from clel.features.spaces import PRETRAINED, named_as
 from experiments.printing.markup import Footnotes, Header
-from experiments.sweep.store import Run
+from experiments.sweep.store import Stored
 
 NAMES = {
     "cifar10": "CIFAR-10",
@@ -33,12 +33,12 @@ def is_fid(features: Sequence[str]) -> bool:
     return bool(features) and all(is_inception(name) for name in features)
 
 
-def feature_spaces(runs: Sequence[Run]) -> list[str]:
+def feature_spaces(runs: Sequence[Stored]) -> list[str]:
     """The feature spaces that the metrics of these runs were computed in; more than one is a table to distrust."""
     return sorted({str(run.part("protocol").get("features") or "unnamed") for run in runs})
 
 
-def further_spaces(runs: Iterable[Run]) -> dict[str, str]:
+def further_spaces(runs: Iterable[Stored]) -> dict[str, str]:
     """The feature spaces that samples of these runs were measured in besides, by the prefix of their metrics."""
     found: dict[str, str] = {}
     for run in runs:
@@ -61,7 +61,7 @@ def distance_lines(shown: str) -> tuple[str, ...]:
     return ("Fréchet distance ↓", "fresh chains", f"{shown} features,", "not Inception FID")
 
 
-def reported_headers(notes: Footnotes, runs: Sequence[Run], dataset: str, source: str) -> list[Header]:
+def reported_headers(notes: Footnotes, runs: Sequence[Stored], dataset: str, source: str) -> list[Header]:
     """The columns of what the papers report; `source` is the data set that these figures are for."""
     papers = notes.mark(_papers(dataset, source, is_fid(feature_spaces(runs))))
     group = f"reported, {data_title(source)}"
@@ -84,7 +84,7 @@ def _papers(dataset: str, source: str, inception: bool) -> str:
     return f"As reported by the papers for {name}, FID in Inception features.{apart} {hardware}"
 
 
-def distance_name(runs: Mapping[str, Run]) -> str:
+def distance_name(runs: Mapping[str, Stored]) -> str:
     """The name of an axis of distances."""
     spaces = feature_spaces([run for run in runs.values() if run.ok])
     if is_fid(spaces):

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from clel.storage.provenance import short_commit
-from experiments.sweep.store import Cell, Run
+from experiments.sweep.store import Declared, Stored
 
 
-def usual_number(cells: Sequence[Cell], runs: Mapping[str, Run]) -> int | None:
+def usual_number(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> int | None:
     """The number of images that most runs were measured on, the larger of two; None where no run ended well."""
     counts = Counter(n for cell in cells for n in _numbers([cell], runs))
     return max(counts, key=lambda n: (counts[n], n)) if counts else None
 
 
-def remarks(cells: Sequence[Cell], runs: Mapping[str, Run], usual: int | None) -> list[str]:
+def remarks(cells: Sequence[Declared], runs: Mapping[str, Stored], usual: int | None) -> list[str]:
     """The footnotes of one row, from its records."""
     found = []
     title = cells[0].title
@@ -37,7 +37,7 @@ def remarks(cells: Sequence[Cell], runs: Mapping[str, Run], usual: int | None) -
     return list(dict.fromkeys(found))
 
 
-def _projects(cells: Sequence[Cell], runs: Mapping[str, Run]) -> list[str]:
+def _projects(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> list[str]:
     """Which runs of a row in a user's table are the project's."""
     own = [run.part("provenance") for cell in cells if (run := runs[cell.run_name]).project and run.record]
     if not own:
@@ -47,7 +47,7 @@ def _projects(cells: Sequence[Cell], runs: Mapping[str, Run]) -> list[str]:
     return [f"{cells[0].title}: {which} ({'; '.join(where)})."]
 
 
-def _numbers(cells: Sequence[Cell], runs: Mapping[str, Run]) -> list[int]:
+def _numbers(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> list[int]:
     """The different numbers of images that the runs of a row which ended well were measured on."""
     numbers = (runs[cell.run_name].part("protocol").get("n_fake") for cell in cells if runs[cell.run_name].ok)
     return list(dict.fromkeys(n for n in numbers if isinstance(n, int)))

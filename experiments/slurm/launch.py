@@ -21,7 +21,7 @@ from experiments.slurm.scheduler import job_states, max_array_size
 from experiments.slurm.snapshot import snapshot
 from experiments.slurm.sweep import Job, Sweep, all_sweeps, latest_jobs, new_sweep
 from experiments.sweep.grid import Cell
-from experiments.sweep.launch import finished
+from experiments.sweep.launch import has_result
 from experiments.sweep.slurm_options import SlurmOptions
 
 
@@ -50,7 +50,7 @@ def launch(table: Table, sweep: Sweep | None = None) -> Sweep | None:
         SchedulerError, ConfigError, DataError: what is wrong; nothing was submitted, or what was is cancelled.
     """
     out, runs = table.out.absolute(), table.out.absolute() / "runs"
-    pending = [cell for cell in table.cells if not finished(cell, runs)]
+    pending = [cell for cell in table.cells if not has_result(cell, runs)]
     done = len(table.cells) - len(pending)
     print(f"finished already: {done} of {counted(len(table.cells), 'run')}", file=sys.stderr)
     if not pending:
@@ -139,7 +139,7 @@ def verdicts(cells: Sequence[Cell], runs: Path, latest: Mapping[str, Job]) -> di
     return {
         cell.run_name: (
             jobs[cell.run_name],
-            judge(gather(runs / cell.run_name, finished(cell, runs), jobs[cell.run_name], states)),
+            judge(gather(runs / cell.run_name, has_result(cell, runs), jobs[cell.run_name], states)),
         )
         for cell in cells
     }

@@ -31,7 +31,7 @@ from experiments.slurm.resources import (
 )
 from experiments.slurm.scheduler import max_array_size, require_slurm
 from experiments.sweep.grid import Cell
-from experiments.sweep.launch import finished
+from experiments.sweep.launch import has_result
 from experiments.sweep.slurm_options import PARALLEL, SlurmOptions
 from experiments.sweep.store import by_row
 
@@ -99,7 +99,7 @@ def checked(
 def describe(cells: Sequence[Cell], runs: Path, options: SlurmOptions) -> str:
     """The arrays with their resources, a line a row of the table in each with its hours and their source, then sums."""
     needs, rows = load_needs(), by_row(cells)
-    pending = [cell for cell in cells if not finished(cell, runs)]
+    pending = [cell for cell in cells if not has_result(cell, runs)]
     size, known = array_size()
     lines = [f"{counted(len(cells), 'run')}, {len(cells) - len(pending)} of them finished", ""]
     gpu_hours = core_hours = longest = 0.0

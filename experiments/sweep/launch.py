@@ -18,7 +18,7 @@ from experiments.runs.external import ExternalRun, changed
 from experiments.sweep.grid import Cell
 
 
-def finished(cell: Cell, runs: Path) -> bool:
+def has_result(cell: Cell, runs: Path) -> bool:
     """Whether the cell has a record that stands, measured as the cell asks."""
     record = read_record(runs / cell.run_name)
     if cell.evaluate is None:
@@ -89,7 +89,7 @@ def elsewhere(cell: Cell, runs: Path) -> bool:
 
 def refuse_to_wait(left: Sequence[Cell], cells: Sequence[Cell], runs: Path) -> None:
     """Raise Busy where other processes have cells that were left to them: a table now would have dashes for results."""
-    names = list(dict.fromkeys(cell.run_name for cell in left if not finished(cell, runs)))
+    names = list(dict.fromkeys(cell.run_name for cell in left if not has_result(cell, runs)))
     if names:
         raise Busy(
             f"of {counted(len(cells), 'run')} other processes have {len(names)}: {', '.join(names)}. All else is done, "
@@ -100,7 +100,9 @@ def refuse_to_wait(left: Sequence[Cell], cells: Sequence[Cell], runs: Path) -> N
 def let_go(left: Sequence[Cell], tried: set[str], runs: Path) -> list[Cell]:
     """Of the cells that were left to other processes those that these have let go of unfinished, each once; `tried`
     gets their names."""
-    found = [c for c in left if c.run_name not in tried and not finished(c, runs) and not look(runs / c.run_name).held]
+    found = [
+        c for c in left if c.run_name not in tried and not has_result(c, runs) and not look(runs / c.run_name).held
+    ]
     tried |= {cell.run_name for cell in found}
     return found
 
@@ -116,7 +118,7 @@ def run_here(cells: Sequence[Cell], runs: Path) -> None:
     left: list[Cell] = []
     while pending or (pending := let_go(left, tried, runs)):
         cell = pending.pop(0)
-        if finished(cell, runs):
+        if has_result(cell, runs):
             continue
         if elsewhere(cell, runs):
             left.append(cell)

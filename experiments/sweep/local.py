@@ -23,7 +23,7 @@ from clel.storage.atomic import room_in
 from clel.storage.log import counted, duration, read_log
 from experiments.runs.cell import BUSY
 from experiments.sweep.grid import Cell
-from experiments.sweep.launch import cost, elsewhere, finished, let_go, refuse_to_wait
+from experiments.sweep.launch import cost, elsewhere, has_result, let_go, refuse_to_wait
 
 SCARCE = 1_000_000
 """Bytes of room below which a failure is put down to a full disk too."""
@@ -55,7 +55,7 @@ def run_local(
         Busy: other processes have some of them; the others are done.
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once every worker saved its state and left.
     """
-    pending = sorted((c for c in cells if not finished(c, runs)), key=cost, reverse=True)
+    pending = sorted((c for c in cells if not has_result(c, runs)), key=cost, reverse=True)
     skipped = len(cells) - len(pending)
     if skipped:
         print(f"finished already: {skipped} of {counted(len(cells), 'run')}", file=sys.stderr)
@@ -86,7 +86,7 @@ def run_local(
                         failures += _ended(worker, runs)
                 if slots[place] is None and pending:
                     cell = pending.pop(0)
-                    if finished(cell, runs):  # by another process
+                    if has_result(cell, runs):  # by another process
                         done += 1
                     elif elsewhere(cell, runs):
                         left.append(cell)

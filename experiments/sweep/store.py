@@ -25,7 +25,7 @@ from clel.runs.schema import LABELS, WHOLE, fault
 from clel.storage.lock import look
 
 
-class Cell(Protocol):
+class Declared(Protocol):
     """One run of the declared grid, as far as tables and figures need it.
 
     row: key that the seeds of one table row share ("clel"). title: how that row is called in print. run_name: its run
@@ -53,14 +53,14 @@ class Cell(Protocol):
     def note(self) -> str: ...
 
 
-C = TypeVar("C", bound=Cell)
+C = TypeVar("C", bound=Declared)
 
 AT_WORK = "a process is at work on it"
 """The reason of a run without a record that a process holds."""
 
 
 @dataclass(frozen=True)
-class Run:
+class Stored:
     """What the store knows of one run.
 
     status: that of its record, or "missing" (never started), "unfinished" (started, no record yet) or "unreadable"
@@ -92,7 +92,7 @@ class Run:
         return self.record.get(name) or {}
 
 
-def is_reference(run: Run) -> bool:
+def is_reference(run: Stored) -> bool:
     """Whether a run that ended well had nothing to train (noise, held-out images)."""
     return run.ok and run.part("training").get("seconds") is None
 
@@ -105,7 +105,7 @@ def by_row(cells: Iterable[C]) -> dict[str, list[C]]:
     return rows
 
 
-def load_cells(runs_dir: Path, cells: Iterable[Cell], kept: Mapping[str, Path] | None = None) -> dict[str, Run]:
+def load_cells(runs_dir: Path, cells: Iterable[Declared], kept: Mapping[str, Path] | None = None) -> dict[str, Stored]:
     """The runs of these cells; one that was measured in another way than its cell asks has no result yet.
 
     kept: by name, runs that are read from a folder of the project's records instead of runs_dir.
@@ -124,12 +124,12 @@ def load_cells(runs_dir: Path, cells: Iterable[Cell], kept: Mapping[str, Path] |
     return found
 
 
-def load_records(runs_dir: Path, names: Iterable[str]) -> dict[str, Run]:
+def load_records(runs_dir: Path, names: Iterable[str]) -> dict[str, Stored]:
     """The runs of these names, in this order, each exactly once; a run without a good record says why it has none."""
     return {name: _load(runs_dir / name) for name in names}
 
 
-def frame(runs: Mapping[str, Run]) -> pd.DataFrame:
+def frame(runs: Mapping[str, Stored]) -> pd.DataFrame:
     """One row a run, indexed by name: what was run, status, reason, metrics, training, protocol_*, provenance_*; and
     project, where runs of the project stand in another table.
 
@@ -179,22 +179,22 @@ def settings(record: Mapping[str, Any]) -> str | None:
     return identity({"method": values["method"], "dataset": values.get("dataset"), "config": own, "train": train})
 
 
-def _load(run_dir: Path) -> Run:
+def _load(run_dir: Path) -> Stored:
     path, name = run_dir / "record.json", run_dir.name
     if not path.is_file():
         started = run_dir.is_dir() and any(run_dir.iterdir())
         status, reason = ("unfinished", "no record yet") if started else ("missing", "not run")
         if started and look(run_dir).held:
             reason = AT_WORK
-        return Run(name, status, reason, folder=run_dir)
+        return Stored(name, status, reason, folder=run_dir)
     try:
         record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
         wrong = fault(record, name)
     except (ValueError, OSError, RecursionError) as error:
         wrong = f"not readable as JSON ({error})"
     if wrong:
-        return Run(name, "unreadable", f"{name}/{path.name}: {wrong}", folder=run_dir)
-    return Run(name, record["status"], record["reason"], record, run_dir)
+        return Stored(name, "unreadable", f"{name}/{path.name}: {wrong}", folder=run_dir)
+    return Stored(name, record["status"], record["reason"], record, run_dir)
 
 
 def _refuse_constant(text: str) -> None:

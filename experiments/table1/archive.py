@@ -25,9 +25,9 @@ from clel.storage.atomic import write_atomically
 from clel.storage.log import read_log
 from experiments.runs.external import ExternalRun
 from experiments.sweep.grid import Cell
-from experiments.sweep.launch import finished
+from experiments.sweep.launch import has_result
 from experiments.sweep.naming import PROJECT
-from experiments.sweep.store import Run, load_cells
+from experiments.sweep.store import Stored, load_cells
 from experiments.table1.samples import SHOWN, read_samples
 
 FOLDER = "records"
@@ -57,8 +57,8 @@ def archived(cells: Sequence[Cell], runs: Path) -> dict[str, Path]:
     With them, for their reason, those that have nothing in `runs`, and there what is damaged or was measured otherwise.
     Not those of other images than a data set's path has here.
     """
-    missing = [cell for cell in cells if not finished(cell, runs) and (RECORDS / cell.run_name).is_dir()]
-    shown = [cell for cell in missing if finished(cell, RECORDS) or not (runs / cell.run_name).exists()]
+    missing = [cell for cell in cells if not has_result(cell, runs) and (RECORDS / cell.run_name).is_dir()]
+    shown = [cell for cell in missing if has_result(cell, RECORDS) or not (runs / cell.run_name).exists()]
     return {cell.run_name: RECORDS / cell.run_name for cell in shown if _same_images(cell)}
 
 
@@ -77,7 +77,7 @@ def _content(dataset: str, split: str) -> str:
 
 def to_do(cells: Sequence[Cell], kept: Mapping[str, Path]) -> list[Cell]:
     """The cells that no kept run stands for."""
-    return [cell for cell in cells if not (cell.run_name in kept and finished(cell, kept[cell.run_name].parent))]
+    return [cell for cell in cells if not (cell.run_name in kept and has_result(cell, kept[cell.run_name].parent))]
 
 
 def thinned(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ def thinned(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k in DRAWN or line.get("kind") != "train"} for line in lines]
 
 
-def _keep(run: Run, folder: Path) -> None:
+def _keep(run: Stored, folder: Path) -> None:
     if log := thinned(read_log(run.folder)):
         write_atomically(folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in log))
     if run.samples and (run.folder / run.samples).is_file():

@@ -14,7 +14,7 @@ from experiments.printing.headings import distance_lines, feature_spaces, furthe
 from experiments.printing.markup import Footnotes, Header
 from experiments.printing.numbers import interval, number, spread
 from experiments.speed.machine import IDLE
-from experiments.sweep.store import Run
+from experiments.sweep.store import Stored
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Column:
     marks: Callable[[pd.Series], tuple[int, ...]] = lambda row: ()
 
 
-def columns(notes: Footnotes, runs: Sequence[Run], dataset: str) -> list[Column]:
+def columns(notes: Footnotes, runs: Sequence[Stored], dataset: str) -> list[Column]:
     """The measured columns for these runs, which ended well; their footnotes are added to `notes`."""
     return [*_distances(notes, runs), *_quality(notes, runs), *_further(notes, runs), *_costs(notes, runs)]
 
 
-def _distances(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
+def _distances(notes: Footnotes, runs: Sequence[Stored]) -> list[Column]:
     features = feature_spaces(runs)
     inception = is_fid(features)
     space = " / ".join(features) or "no features yet"
@@ -63,7 +63,7 @@ def _distances(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
     return [*found, Column(Header(("distance ↓", "replay buffer"), (buffer,)), lambda row: spread(row, "fid_buffer"))]
 
 
-def _quality(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
+def _quality(notes: Footnotes, runs: Sequence[Stored]) -> list[Column]:
     inception = is_fid(feature_spaces(runs))
     scale = 1000.0 if inception else 1.0  # as the papers print it; elsewhere it is larger
     kid = Header(("KID ↓", "×1000") if inception else ("KID ↓",))
@@ -80,7 +80,7 @@ def _quality(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
     return found
 
 
-def _further(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
+def _further(notes: Footnotes, runs: Sequence[Stored]) -> list[Column]:
     """Frechet and kernel distance of the same samples in each further feature space."""
     found = []
     for key, shown in further_spaces(runs).items():
@@ -103,7 +103,7 @@ def _spread_of(metric: str, scale: float, row: pd.Series) -> str:
     return spread(row, metric, scale)
 
 
-def _costs(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
+def _costs(notes: Footnotes, runs: Sequence[Stored]) -> list[Column]:
     kinds = sorted({str(kind) for run in runs if (kind := run.part("training").get("peak_memory_kind"))})
     memory = notes.mark(
         f"Peak memory of the process that trained ({' / '.join(kinds) or 'not recorded'}), evaluations during training "
@@ -129,7 +129,7 @@ def _costs(notes: Footnotes, runs: Sequence[Run]) -> list[Column]:
     ]
 
 
-def _disturbed(notes: Footnotes, runs: Sequence[Run]) -> Callable[[pd.Series], tuple[int, ...]]:
+def _disturbed(notes: Footnotes, runs: Sequence[Stored]) -> Callable[[pd.Series], tuple[int, ...]]:
     """The mark of training seconds that other programs may have lengthened."""
     known = [run.part("training").get("busy_cores") for run in runs if run.part("training")]
     busy = [float(cores) for cores in known if cores is not None]
@@ -148,7 +148,7 @@ def _disturbed(notes: Footnotes, runs: Sequence[Run]) -> Callable[[pd.Series], t
     return lambda row: (mark,) if float(row["busy_cores_max"] or 0) > IDLE else ()
 
 
-def several_machines(notes: Footnotes, runs: Sequence[Run]) -> tuple[int, ...]:
+def several_machines(notes: Footnotes, runs: Sequence[Stored]) -> tuple[int, ...]:
     """The mark of seconds that were taken on several kinds of machine; none where all were on one."""
     places = sorted({str(run.part("provenance").get("device")) for run in runs if run.part("training").get("seconds")})
     if len(places) < 2:
@@ -160,7 +160,7 @@ def _thousands(value: Any) -> str:
     return number(value, 0 if value is not None and value >= 1e5 else 1, 1e-3)
 
 
-def _measured(runs: Sequence[Run], metric: str) -> bool:
+def _measured(runs: Sequence[Stored], metric: str) -> bool:
     return any(run.part("metrics").get(metric) is not None for run in runs)
 
 
@@ -177,7 +177,7 @@ def _sampling(row: pd.Series) -> str:
     return f"; over {number(seeds)} sampling seeds {mean} ± {number(deviation, 2)}"
 
 
-def _distance(runs: Sequence[Run], space: str, inception: bool) -> str:
+def _distance(runs: Sequence[Stored], space: str, inception: bool) -> str:
     others = any(run.part("protocol").get("samples_from") for run in runs)
     theirs = " Samples by others were drawn as their authors did, not by chains here." if others else ""
     apart = "" if inception else " It is not an Inception FID and must not be compared with one."

@@ -19,10 +19,10 @@ from experiments.runs.external import EXTERNAL, load_external
 from experiments.slurm import plan
 from experiments.slurm.launch import Table, launch
 from experiments.sweep.grid import Cell, table1_cells
-from experiments.sweep.launch import finished, prepare
+from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
 from experiments.sweep.naming import PROJECT, Named, in_order, names, table1_meaning, table_name
-from experiments.sweep.store import Run, load_cells
+from experiments.sweep.store import Stored, load_cells
 from experiments.sweep.variants import parse
 from experiments.table1.archive import FOLDER, RECORDS, archive, archived, to_do
 from experiments.table1.comparisons.compare import compare
@@ -65,7 +65,7 @@ def main(options: Table1) -> int:
             return 0
         sweep = launch(launched(options, cells))
         meaning.claim(folder)
-        if sweep is not None or not all(finished(cell, runs) for cell in cells):
+        if sweep is not None or not all(has_result(cell, runs) for cell in cells):
             return 0  # the job that collects makes the table
     elif options.plan:
         print(describe(cells, runs, options.workers, options.device, options.runs_per_gpu))
@@ -82,7 +82,7 @@ def main(options: Table1) -> int:
     for path in write_columns(folder / "table1.md", options.columns) if options.columns else ():
         print(path)
     print(summary(options))
-    failed = [cell.run_name for cell in cells if not finished(cell, runs)]
+    failed = [cell.run_name for cell in cells if not has_result(cell, runs)]
     if failed:
         print(f"{len(failed)} of {len(all_cells)} runs have no result; the table says why", file=sys.stderr)
     return 1 if failed else 0
@@ -132,12 +132,12 @@ def restored(values: Mapping[str, Any], out: Path) -> Table1:
 
 def refuse_other_settings(cells: Sequence[Cell], runs: Path) -> None:
     """Raise ConfigError, before a table is replaced, where no run has a result that was measured as is asked."""
-    if not any(finished(cell, runs) for cell in cells):
+    if not any(has_result(cell, runs) for cell in cells):
         raise ConfigError(
             f"{runs}: no run of this table has a result, or they were measured in another way. Give make report the "
             "variables that make table1 had (PROTOCOLS, SAMPLING_SEEDS, FEATURES, ...), or run make table1 again"
         )
-    other = [c.run_name for c in cells if (runs / c.run_name / "record.json").exists() and not finished(c, runs)]
+    other = [c.run_name for c in cells if (runs / c.run_name / "record.json").exists() and not has_result(c, runs)]
     measured = [name for name in other if (read_record(runs / name) or {}).get("status") in FINAL]
     if measured:
         raise ConfigError(
@@ -164,7 +164,7 @@ def summary(options: Table1) -> str:
     return in_words(cells, load_cells(runs, cells, archived(cells, runs) if options.project else {}))
 
 
-def in_words(cells: Sequence[Cell], records: Mapping[str, Run]) -> str:
+def in_words(cells: Sequence[Cell], records: Mapping[str, Stored]) -> str:
     """A line a row: the distance of fresh chains, mean and standard deviation over the seeds.
 
     Then, of rows that can be compared with the subject's, the outcome.

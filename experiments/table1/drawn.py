@@ -10,22 +10,22 @@ from matplotlib.axes import Axes
 from experiments.printing.drawing import REFERENCE
 from experiments.printing.numbers import counted_runs
 from experiments.printing.styles import Style, row_styles
-from experiments.sweep.store import Cell, Run, by_row, is_reference
+from experiments.sweep.store import Declared, Stored, by_row, is_reference
 from experiments.table1.curves import Curve
 
 
-def styled(cells: Sequence[Cell], runs: Mapping[str, Run]) -> list[tuple[list[Cell], Style]]:
+def styled(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> list[tuple[list[Declared], Style]]:
     """Every row with training, and how it looks; see `row_styles`."""
     rows = [members for members in by_row(cells).values() if not all(is_reference(runs[c.run_name]) for c in members)]
     styles = row_styles([members[0].row for members in rows])
     return [(members, styles[members[0].row]) for members in rows]
 
 
-def row_label(members: Sequence[Cell], good: Sequence[Curve]) -> str:
+def row_label(members: Sequence[Declared], good: Sequence[Curve]) -> str:
     return f"{members[0].title} ({counted_runs(len(good), len(members))})"
 
 
-def references(cells: Sequence[Cell], runs: Mapping[str, Run]) -> dict[str, list[float]]:
+def references(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> dict[str, list[float]]:
     """Distances of each reference row, a number a seed."""
     found: dict[str, list[float]] = {}
     for cell in cells:
@@ -36,7 +36,7 @@ def references(cells: Sequence[Cell], runs: Mapping[str, Run]) -> dict[str, list
     return found
 
 
-def draw_references(axes: Axes, cells: Sequence[Cell], runs: Mapping[str, Run]) -> None:
+def draw_references(axes: Axes, cells: Sequence[Declared], runs: Mapping[str, Stored]) -> None:
     """A horizontal line and its name for every row without training, with a band over its seeds."""
     for title, distances in references(cells, runs).items():
         middle = float(np.exp(np.log(distances).mean()))

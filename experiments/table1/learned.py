@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from clel.storage.log import read_log
-from experiments.sweep.store import Cell, Run
+from experiments.sweep.store import Declared, Stored
 from experiments.table1.curves import Curve, over_seeds, values_curve
 from experiments.table1.drawn import row_label, styled
 
@@ -16,19 +16,19 @@ DASHES = {"h": "-", "u": "--", "f": ":"}
 KEY = "line: mean over seeds, band: minimum to maximum; averaged weights"
 
 
-def has_learned(runs: Mapping[str, Run]) -> bool:
+def has_learned(runs: Mapping[str, Stored]) -> bool:
     """Whether a run's log has representations."""
     logs = [read_log(run.folder) for run in runs.values()]
     return any(len(values_curve(log, f"knn_{name}")[0]) for log in logs for name in DASHES)
 
 
-def learned(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
+def learned(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> Figure:
     """Accuracy of nearest neighbours by representation, and the gradients' ratio, against the training iteration."""
     figure = Figure(figsize=(11, 4), layout="constrained")
     accuracy, ratio = figure.subplots(1, 2)
     logs = {name: read_log(run.folder) for name, run in runs.items() if run.ok}
 
-    def curves(members: Sequence[Cell], key: str) -> list[Curve]:
+    def curves(members: Sequence[Declared], key: str) -> list[Curve]:
         found = [values_curve(logs[c.run_name], key) for c in members if c.run_name in logs]
         return [curve for curve in found if len(curve[0])]
 

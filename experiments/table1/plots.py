@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from clel.storage.log import read_log
 from experiments.printing.drawing import REFERENCE, log_distances, log_steps, new_figure, with_legend
 from experiments.printing.headings import distance_name
-from experiments.sweep.store import Cell, Run
+from experiments.sweep.store import Declared, Stored
 from experiments.table1.curves import Array, Curve, distance_curve, gap_curve, over_seeds, steps_curve
 from experiments.table1.drawn import draw_references, row_label, styled
 
@@ -25,7 +25,7 @@ NOTHING = np.array([])
 KEY = "line: mean over seeds, band: minimum to maximum, cross: failed run"
 
 
-def distance_over_time(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
+def distance_over_time(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> Figure:
     """Frechet distance of fresh chains against the training clock, see `_distance_over`."""
     curves = {name: distance_curve(read_log(runs[name].folder)) for name in runs}
     end = max((x[-1] for x, _ in curves.values() if len(x)), default=1.0)
@@ -33,7 +33,7 @@ def distance_over_time(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure
     return _distance_over(cells, runs, curves, scale, f"training time ({unit})")
 
 
-def distance_over_gradients(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
+def distance_over_gradients(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> Figure:
     """Frechet distance of fresh chains against the batches of dE/dx that training has taken, see `_distance_over`.
 
     Methods without chains in training take none and have no curve.
@@ -48,7 +48,7 @@ def distance_over_gradients(cells: Sequence[Cell], runs: Mapping[str, Run]) -> F
 
 
 def _distance_over(
-    cells: Sequence[Cell], runs: Mapping[str, Run], curves: Mapping[str, Curve], scale: float, name: str
+    cells: Sequence[Declared], runs: Mapping[str, Stored], curves: Mapping[str, Curve], scale: float, name: str
 ) -> Figure:
     """Frechet distance of fresh chains over a cost of training in units of `scale`, one colour a table row.
 
@@ -88,7 +88,7 @@ def _distance_over(
     return with_legend(figure, axes)
 
 
-def energy_gap(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
+def energy_gap(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> Figure:
     """E(negatives) - E(positives) against the training iteration, lines and bands as in `_distance_over`.
 
     Curves are running means over a fiftieth of their length. The axis shows the central part of the values, so that one
@@ -126,7 +126,7 @@ def energy_gap(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
     return with_legend(figure, axes)
 
 
-def _sample_counts(runs: Mapping[str, Run]) -> str:
+def _sample_counts(runs: Mapping[str, Stored]) -> str:
     """How many samples a point of the curves stands on, since the table's distances stand on others."""
     lines = (line for name in runs for line in read_log(runs[name].folder) if line.get("kind") == "evaluation")
     counts = sorted({line["n_fresh"] for line in lines if isinstance(line.get("n_fresh"), int)})
@@ -141,7 +141,7 @@ def _failed(axes: Axes, curves: Sequence[Curve], colour: str, dash: str, label: 
         axes.plot(x[-1:], y[-1:], "x", color=colour, markersize=6)
 
 
-def distance_over_steps(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
+def distance_over_steps(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> Figure:
     """Frechet distance of fresh chains against Langevin steps, both logarithmic, one colour a row.
 
     Line: mean over the seeds that ended well; band: their minimum and maximum. A ring marks the steps of the table's

@@ -15,7 +15,7 @@ from experiments.printing.files import write_files
 from experiments.printing.headings import data_title, feature_spaces, further_spaces
 from experiments.printing.markup import latex_comment, titled, to_markdown
 from experiments.reading.published import reported_for_all
-from experiments.sweep.store import Cell, Run, by_row, frame, is_reference, load_cells
+from experiments.sweep.store import Declared, Stored, by_row, frame, is_reference, load_cells
 from experiments.table1 import plots, samples
 from experiments.table1.comparisons.files import FILES, comparison_files
 from experiments.table1.learned import has_learned, learned
@@ -49,7 +49,7 @@ PROTOCOL = {
 
 def write_report(
     profile_dir: Path,
-    cells: Sequence[Cell],
+    cells: Sequence[Declared],
     runs_dir: Path,
     command: str | None = None,
     kept: Mapping[str, Path] | None = None,
@@ -90,7 +90,7 @@ def write_report(
     return write_files(profile_dir, contents)
 
 
-def runs_csv(cells: Sequence[Cell], runs: Mapping[str, Run]) -> str:
+def runs_csv(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> str:
     """One row a run; `variant` is what its row of the table changes of the preset, "lr=0.01", empty where nothing."""
     table = frame(runs)
     rows = {cell.run_name: cell.row for cell in cells}
@@ -98,7 +98,7 @@ def runs_csv(cells: Sequence[Cell], runs: Mapping[str, Run]) -> str:
     return table.to_csv(lineterminator="\n")
 
 
-def describe(cells: Sequence[Cell], runs: Mapping[str, Run], command: str | None = None) -> list[str]:
+def describe(cells: Sequence[Declared], runs: Mapping[str, Stored], command: str | None = None) -> list[str]:
     """The lines above a table, "Name: text": what, protocol, seeds, command, commit and machine.
 
     The last one is a warning where runs of one table were not measured alike.
@@ -137,7 +137,7 @@ def describe(cells: Sequence[Cell], runs: Mapping[str, Run], command: str | None
     return [" ".join(line.split()) for line in lines]
 
 
-def equal_time(cells: Sequence[Cell], runs: Mapping[str, Run]) -> str:
+def equal_time(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> str:
     """For how long, and on what, the runs were trained; empty where a number of iterations said when to end."""
     trains = (getattr(getattr(cell, "run", None), "train", None) for cell in cells)
     minutes = sorted({train.minutes for train in trains if train is not None and train.minutes})
@@ -172,11 +172,11 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def _protocols(runs: Mapping[str, Run]) -> list[Mapping[str, Any]]:
+def _protocols(runs: Mapping[str, Stored]) -> list[Mapping[str, Any]]:
     return [run.part("protocol") for run in runs.values() if run.ok]
 
 
-def _protocol(rows: Mapping[str, Sequence[Cell]], runs: Mapping[str, Run]) -> str:
+def _protocol(rows: Mapping[str, Sequence[Declared]], runs: Mapping[str, Stored]) -> str:
     """Each protocol key with its value; where rows differ, the commonest value first, the others with their rows."""
     named = (PROTOCOL | _of_further(runs)).items()
     parts = [_stated(name, rows, runs, partial(_protocol_value, key)) for key, name in named]
@@ -185,7 +185,7 @@ def _protocol(rows: Mapping[str, Sequence[Cell]], runs: Mapping[str, Run]) -> st
     return "; ".join(part for part in parts if part) or UNKNOWN
 
 
-def _reported(runs: Mapping[str, Run], dataset: str) -> list[str]:
+def _reported(runs: Mapping[str, Stored], dataset: str) -> list[str]:
     """What is published in DINOv2's features, of methods that no row has; only above a table measured in them."""
     spaces = {*feature_spaces([run for run in runs.values() if run.ok]), *further_spaces(runs.values()).values()}
     figures = reported_for_all("fd_dinov2", dataset) if "dinov2-vitl14" in spaces else []
@@ -195,7 +195,7 @@ def _reported(runs: Mapping[str, Run], dataset: str) -> list[str]:
     )
 
 
-def _of_further(runs: Mapping[str, Run]) -> dict[str, str]:
+def _of_further(runs: Mapping[str, Stored]) -> dict[str, str]:
     """The protocol's keys on further feature spaces, and what they are called."""
     stated = {"features": "also in features", "features_identity": "identity of {}", "resizing": "resizing for {}"}
     spaces = further_spaces(runs.values()).items()
@@ -203,7 +203,7 @@ def _of_further(runs: Mapping[str, Run]) -> dict[str, str]:
 
 
 def _stated(
-    name: str, rows: Mapping[str, Sequence[Cell]], runs: Mapping[str, Run], of: Callable[[Run], Any]
+    name: str, rows: Mapping[str, Sequence[Declared]], runs: Mapping[str, Stored], of: Callable[[Stored], Any]
 ) -> str | None:
     """ "name value", the commonest one first, the others with their rows; None where no row has one."""
     owners: dict[str, list[str]] = {}
@@ -217,7 +217,7 @@ def _stated(
     return f"{name} {first}" + "".join(f" ({', '.join(owners[v])}: {v})" for v in others)
 
 
-def _protocol_value(key: str, run: Run) -> Any:
+def _protocol_value(key: str, run: Stored) -> Any:
     value = run.part("protocol").get(key)
     return value if key != "rounds" or value is None else _rounds(run.part("protocol").get("steps") or 0, value)
 
@@ -229,7 +229,7 @@ def _rounds(steps: int, rounds: int) -> str:
     return f"after every {steps // rounds}" if steps % rounds == 0 else f"in {rounds} rounds of these"
 
 
-def _disturbance(run: Run) -> str | None:
+def _disturbance(run: Stored) -> str | None:
     """What the protocol `paper` of a trained run does to its chains before each round."""
     if is_reference(run):
         return None

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from clel.data.image_grid import tile
-from experiments.sweep.store import Cell, Run, by_row
+from experiments.sweep.store import Declared, Stored, by_row
 from experiments.table1.tables import failures
 
 COLUMNS = 5  # panels beside each other
@@ -45,7 +45,7 @@ def sheet(images: NDArray[np.uint8], gap: int = 1) -> NDArray[np.uint8]:
     return tiled[:, gap:-gap, gap:-gap].permute(1, 2, 0).numpy()
 
 
-def sample_grids(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
+def sample_grids(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> Figure:
     """One panel a table row with up to 64 samples of its first run that ended well, titled with that run's distance.
 
     The samples are the run's first ones, not chosen. A row without a good run says why.
@@ -64,7 +64,7 @@ def sample_grids(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, members: Sequence[Cell], runs: Mapping[str, Run]) -> None:
+def _panel(axes: Axes, members: Sequence[Declared], runs: Mapping[str, Stored]) -> None:
     good = [cell for cell in members if runs[cell.run_name].ok]
     title = members[0].title
     try:

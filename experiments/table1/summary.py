@@ -9,11 +9,11 @@ import pandas as pd
 from experiments.printing.headings import data_title, distance_lines, feature_spaces, is_fid
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.printing.numbers import counted_runs, interval, number, spread
-from experiments.sweep.store import Run
+from experiments.sweep.store import Stored
 from experiments.table1.columns import several_machines
 
 
-def summary(values: pd.DataFrame, runs: Sequence[Run]) -> Grid:
+def summary(values: pd.DataFrame, runs: Sequence[Stored]) -> Grid:
     """Six columns of Table.values, and at most four footnotes; runs: those of the table."""
     notes = Footnotes()
     features = feature_spaces([run for run in runs if run.ok])

@@ -17,7 +17,7 @@ from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text, to_
 from experiments.printing.numbers import counted_runs
 from experiments.printing.remarks import remarks, usual_number
 from experiments.reading import published
-from experiments.sweep.store import Cell, Run, by_row, frame
+from experiments.sweep.store import Declared, Stored, by_row, frame
 from experiments.table1.columns import columns
 
 SOURCES = ("fresh", "paper", "buffer")
@@ -65,7 +65,7 @@ class Table:
         return self.values.to_csv(lineterminator="\n")
 
 
-def failures(cells: Sequence[Cell], runs: Mapping[str, Run]) -> str:
+def failures(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> str:
     """Why cells of one row have no distance, "seed 1: diverged (reason); ..."; empty where each has one."""
     reasons = []
     for cell in cells:
@@ -78,8 +78,8 @@ def failures(cells: Sequence[Cell], runs: Mapping[str, Run]) -> str:
     return "; ".join(reasons)
 
 
-def table1(cells: Sequence[Cell], runs: Mapping[str, Run], figures: published.Figures | None = None) -> Table:
-    """Table 1 of these cells; `runs` holds a Run for each cell's run_name (see store.load_records).
+def table1(cells: Sequence[Declared], runs: Mapping[str, Stored], figures: published.Figures | None = None) -> Table:
+    """Table 1 of these cells; `runs` holds a Stored for each cell's run_name (see store.load_records).
 
     figures: the published figures, by default those of experiments/published.csv.
 
@@ -99,7 +99,11 @@ def table1(cells: Sequence[Cell], runs: Mapping[str, Run], figures: published.Fi
 
 
 def _values(
-    cells: Sequence[Cell], runs: Mapping[str, Run], data: pd.DataFrame, source: str, figures: published.Figures | None
+    cells: Sequence[Declared],
+    runs: Mapping[str, Stored],
+    data: pd.DataFrame,
+    source: str,
+    figures: published.Figures | None,
 ) -> dict[str, object]:
     """One row of Table.values."""
     names = [cell.run_name for cell in cells]
@@ -127,8 +131,8 @@ def _values(
 
 def _grid(
     table: pd.DataFrame,
-    rows: Mapping[str, Sequence[Cell]],
-    runs: Mapping[str, Run],
+    rows: Mapping[str, Sequence[Declared]],
+    runs: Mapping[str, Stored],
     source: str,
     figures: published.Figures | None,
 ) -> Grid:

@@ -18,7 +18,7 @@ from experiments.reading.paths import absolute, folder_part
 from experiments.slurm import plan
 from experiments.slurm.launch import Table, launch
 from experiments.sweep.grid import Cell
-from experiments.sweep.launch import finished, prepare
+from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
 from experiments.sweep.meaning import Meaning
 from experiments.sweep.naming import OUT, in_order, names
@@ -86,7 +86,7 @@ def main(options: Tune) -> int:
     for path in write(options, command(options)):
         print(path)
     print(summary(options))
-    return 1 if any(not finished(cell, runs) for cell in cells) else 0
+    return 1 if any(not has_result(cell, runs) for cell in cells) else 0
 
 
 def cells_of(options: Tune) -> list[Cell]:
@@ -105,7 +105,7 @@ def trials_of(options: Tune, cells: list[Cell]) -> dict[str, Trial]:
     """What is known of each trial by its run's name: of the runs below OUT, and otherwise of the project's file."""
     known = {} if options.afresh else kept_of(cells, read_trials(KEPT))
     runs = load_cells(options.out / "runs", cells)
-    own = {c.run_name: trial_of(c, runs[c.run_name]) for c in cells if finished(c, options.out / "runs")}
+    own = {c.run_name: trial_of(c, runs[c.run_name]) for c in cells if has_result(c, options.out / "runs")}
     return {**known, **own}
 
 

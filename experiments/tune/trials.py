@@ -11,7 +11,7 @@ from typing import Any
 from clel.config import ConfigError, identity
 from experiments.reading.csv_rows import csv_rows, lines_as_csv
 from experiments.sweep.grid import Cell
-from experiments.sweep.store import Run, by_row
+from experiments.sweep.store import Stored, by_row
 
 KEPT = Path(__file__).parents[1] / "tuning.csv"
 """The project's own trials."""
@@ -101,7 +101,7 @@ def as_csv(trials: Iterable[Trial]) -> str:
     return lines_as_csv(trials, Trial)
 
 
-def trial_of(cell: Cell, run: Run) -> Trial:
+def trial_of(cell: Cell, run: Stored) -> Trial:
     """The row of a run that ended."""
     metrics, training, protocol = run.part("metrics"), run.part("training"), run.part("protocol")
     origin = run.part("provenance")

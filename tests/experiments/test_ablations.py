@@ -23,7 +23,7 @@ from experiments.commands.artefacts import artefact_of
 from experiments.measured.artefact import Found
 from experiments.reading.published import load_published
 from experiments.sweep.grid import PROFILES, table1_cells
-from experiments.sweep.store import Run as Stored
+from experiments.sweep.store import Stored
 
 ALL = tuple(STUDIES)
 

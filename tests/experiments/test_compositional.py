@@ -33,7 +33,7 @@ from experiments.compositional.settings import read as read_kept
 from experiments.compositional.table import by_attribute, by_number, figure_4b, probed_values
 from experiments.measured.artefact import Found
 from experiments.reading.published import reported
-from experiments.sweep.store import Run
+from experiments.sweep.store import Stored
 
 pytestmark = pytest.mark.filterwarnings("ignore::clel.metrics.frechet.SingularCovariance")
 TRIPLE = ("red", "small", "dark")
@@ -55,7 +55,7 @@ def real(n: int = 600) -> Images:
 def found_of(values: dict[str, Any] | None, seed: int = 0, protocol: Protocol = PROTOCOL) -> Found:
     (cell,) = ARTEFACT.cells_of(Compositional())
     run: Any = cell.run
-    return Found(replace(cell, run=replace(run, seed=seed)), Run(cell.run_name, "ok"), protocol, values)
+    return Found(replace(cell, run=replace(run, seed=seed)), Stored(cell.run_name, "ok"), protocol, values)
 
 
 def made_up(shares_of: dict[tuple[str, ...], Sequence[float]], chance: float = 0.01) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from experiments.engines.compare import AGREE, DIFFER, UNDECIDED, compare, outco
 from experiments.engines.runs import read_runs
 from experiments.printing.markup import standalone
 from experiments.sweep.grid import table1_cells
-from experiments.sweep.store import Run, frame, settings
+from experiments.sweep.store import Stored, frame, settings
 from tests.experiments.conftest import is_short
 
 CLEL, PLAIN = "clel:quick", "plain:quick"
@@ -45,7 +45,7 @@ def runs_of(engine: str, seeds: int = 3, **changes: Any) -> pd.DataFrame:
     for cell in cells:
         own = DISTANCES[engine].get(f"{cell.row}:quick", (5.0,) * 3)
         made = record(cell, own[cell.seed], 100.0 if engine == "fast" else 300.0 + cell.seed, **changes)
-        runs[cell.run_name] = Run(cell.run_name, made["status"], None, made)
+        runs[cell.run_name] = Stored(cell.run_name, made["status"], None, made)
     return frame(runs)
 
 

@@ -59,7 +59,7 @@ from experiments.ood.sets import SETS, available, fitted, inside, is_near, prepa
 from experiments.ood.table import reported_grid, sets_grid, summary_grid
 from experiments.printing.markup import to_latex, to_markdown
 from experiments.sweep.grid import table1_cells
-from experiments.sweep.store import Run as Stored
+from experiments.sweep.store import Stored
 
 GENERATOR = torch.Generator().manual_seed(0)
 

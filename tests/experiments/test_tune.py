@@ -14,7 +14,7 @@ from baselines import METHODS
 from clel.config import ConfigError, identity
 from clel.runs.config import Run, resolve
 from experiments.commands.artefacts import artefact_of
-from experiments.sweep.store import Run as Stored
+from experiments.sweep.store import Stored
 from experiments.sweep.variants import value_of
 from experiments.tune import command
 from experiments.tune.command import Tune

@@ -11,7 +11,7 @@ import pandas as pd
 from baselines import SUBJECT
 from experiments.runs.external import ExternalRun
 from experiments.runs.references import ReferenceRun
-from experiments.sweep.store import Cell, Run, by_row, is_reference
+from experiments.sweep.store import Declared, Stored, by_row, is_reference
 from experiments.table1.differences import LEVEL, holm, ranks, welch
 from experiments.table1.tables import failures
 
@@ -32,7 +32,7 @@ class Compared:
     table: pd.DataFrame
 
 
-def compare(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Compared | None:
+def compare(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> Compared | None:
     """Every row with training against the subject's; None without that, or without another one to compare.
 
     Both need two runs that count: those that ended well, by their distance of fresh chains, and those that diverged,
@@ -65,13 +65,13 @@ def compare(cells: Sequence[Cell], runs: Mapping[str, Run]) -> Compared | None:
     return Compared(pd.Series(_described(held, base)), table)
 
 
-def _given(members: Sequence[Cell], runs: Mapping[str, Run]) -> bool:
+def _given(members: Sequence[Declared], runs: Mapping[str, Stored]) -> bool:
     """Whether a row is of given images, which nothing was trained for, whatever came of its runs."""
     given = (ReferenceRun, ExternalRun)
     return any(isinstance(getattr(c, "run", None), given) or is_reference(runs[c.run_name]) for c in members)
 
 
-def _counted(members: Sequence[Cell], runs: Mapping[str, Run]) -> list[float]:
+def _counted(members: Sequence[Declared], runs: Mapping[str, Stored]) -> list[float]:
     """The distance of each run that counts, infinite where it diverged."""
     found = []
     for run in (runs[cell.run_name] for cell in members):
@@ -87,7 +87,7 @@ def _ended(values: Sequence[float]) -> pd.Series:
     return pd.Series([value for value in values if math.isfinite(value)], dtype=float)
 
 
-def _described(members: Sequence[Cell], values: Sequence[float]) -> dict[str, object]:
+def _described(members: Sequence[Declared], values: Sequence[float]) -> dict[str, object]:
     ended = _ended(values)
     mean, deviation = ended.mean(), ended.std(ddof=1)
     numbers = {"distance_mean": mean, "distance_std": deviation, "n": len(ended), "runs": len(members)}

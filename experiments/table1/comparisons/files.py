@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from experiments.printing.drawing import drawn
 from experiments.printing.headings import distance_name
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
-from experiments.sweep.store import Cell, Run
+from experiments.sweep.store import Declared, Stored
 from experiments.table1.comparisons.compare import compare
 from experiments.table1.comparisons.figures import comparisons_figure
 from experiments.table1.comparisons.table import about, comparisons_grid
@@ -18,7 +18,9 @@ FILES = (
 )
 
 
-def comparison_files(cells: Sequence[Cell], runs: Mapping[str, Run], above: Sequence[str]) -> dict[str, str | bytes]:
+def comparison_files(
+    cells: Sequence[Declared], runs: Mapping[str, Stored], above: Sequence[str]
+) -> dict[str, str | bytes]:
     """Contents by name, of FILES; none where there is nothing to compare; `above` are the lines above Table 1."""
     found = compare(cells, runs)
     if found is None:

@@ -26,7 +26,7 @@ from experiments.runs.chains.settings import chains_run
 from experiments.runs.external import External, ExternalRun
 from experiments.runs.references import ReferenceRun
 from experiments.sweep.grid import Cell, table1_cells
-from experiments.sweep.launch import finished, run_here
+from experiments.sweep.launch import has_result, run_here
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -73,7 +73,7 @@ def test_giving_up_is_a_record_that_is_taken_up_again(smoke: Cell, tmp_path: Pat
     record = read_record(folder)
     assert record is not None and (record["status"], record["reason"]) == ("timeout", "too often")
     assert record["method"] == smoke.row and record["config"]["seed"] == 0
-    assert not finished(smoke, tmp_path / "runs")
+    assert not has_result(smoke, tmp_path / "runs")
     noise = table1_cells("smoke")[0]
     save_config(noise.run, tmp_path / "runs" / noise.run_name)
     cells.give_up(tmp_path / "runs" / noise.run_name, "too often")
@@ -149,7 +149,7 @@ def test_the_debug_cluster_runs_what_is_missing_in_this_process(
 ) -> None:
     done: list[str] = []
     other = table1_cells("smoke")[0]
-    monkeypatch.setattr("experiments.sweep.launch.finished", lambda cell, runs: cell == other)
+    monkeypatch.setattr("experiments.sweep.launch.has_result", lambda cell, runs: cell == other)
     monkeypatch.setattr("experiments.sweep.launch.main", lambda folder: done.append(folder.name) or cells.FAILED)
     run_here([other, smoke], tmp_path / "runs")  # one that fails does not stop the others
     run_here([smoke], tmp_path / "runs")

@@ -134,7 +134,7 @@ def test_it_costs_nothing_to_train_and_is_planned(tmp_path: Path) -> None:
 def test_measured_as_all_rows_are(tmp_path: Path, samples: Path, cache: Path) -> None:
     one = cell(samples, sha256=open_samples(samples).content_hash())
     record = measure(one, tmp_path / "runs")
-    assert record["status"] == "ok" and launch.finished(one, tmp_path / "runs")
+    assert record["status"] == "ok" and launch.has_result(one, tmp_path / "runs")
     assert (record["method"], record["preset"], record["training"]) == ("external-theirs-co", "external", {})
     protocol = record["protocol"]
     assert (protocol["n_fake"], protocol["samples_from"]) == (150, "Someone 2020")
@@ -182,7 +182,7 @@ def test_bad_samples_leave_a_dash_and_the_reason(
     assert measure(good, tmp_path / "runs")["status"] == "ok"
     record = measure(bad, tmp_path / "runs")
     assert record["status"] == "error" and reason in record["reason"]
-    assert not launch.finished(bad, tmp_path / "runs")
+    assert not launch.has_result(bad, tmp_path / "runs")
     grid = table1([good, bad], load_records(tmp_path / "runs", [good.run_name, bad.run_name])).grid
     assert [row[1].text for row in grid.rows][1] == "– (n=0/1)" and grid.rows[0][1].text.endswith("(n=1)")
     footnote = grid.footnotes[grid.rows[1][1].marks[0]]
@@ -211,10 +211,10 @@ def test_changed_samples_are_measured_again_and_lost_ones_are_not(tmp_path: Path
     content = samples.read_bytes()
     samples.unlink()
     launch.prepare([one], tmp_path / "runs", "cpu", tmp_path / "table")
-    assert launch.finished(one, tmp_path / "runs")
+    assert launch.has_result(one, tmp_path / "runs")
     samples.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     launch.prepare([one], tmp_path / "runs", "cpu", tmp_path / "table")
-    assert not launch.finished(one, tmp_path / "runs")
+    assert not launch.has_result(one, tmp_path / "runs")
     assert measure(one, tmp_path / "runs")["protocol"]["samples_images"] != before["protocol"]["samples_images"]
 
 

@@ -99,7 +99,7 @@ def test_runs_that_other_processes_have_are_left_to_them_and_have_not_failed(
 
     monkeypatch.setattr(local.subprocess, "Popen", Process)
     for module in (local, launch):
-        monkeypatch.setattr(module, "finished", lambda cell, runs: (runs / cell.run_name / "done").exists())
+        monkeypatch.setattr(module, "has_result", lambda cell, runs: (runs / cell.run_name / "done").exists())
     with locks, locked(held), pytest.raises(Busy) as raised:
         local.run_local(cells, tmp_path, workers=1)
     left = re.fullmatch(r"of 4 runs other processes have 2: (.*), (.*)\. All else is done, .*", str(raised.value))
@@ -172,7 +172,7 @@ def test_a_damaged_record_is_no_finished_run(text: str, tmp_path: Path) -> None:
     cell = table1_cells("smoke")[0]
     (tmp_path / cell.run_name).mkdir()
     (tmp_path / cell.run_name / "record.json").write_text(text)
-    assert not launch.finished(cell, tmp_path)
+    assert not launch.has_result(cell, tmp_path)
 
 
 def test_longest_first() -> None:
