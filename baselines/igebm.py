@@ -144,7 +144,7 @@ class IGEBM(LangevinEBM):
         )
         kept = replace(evening, buffer=replace(paper.buffer, size=2000))
         small = replace(paper, widths=(64, 128, 256), batch_size=64)
-        # what the release does between rounds is no protocol of rounds of all chains: docs/deviations.md
+        # what the release does between rounds is no protocol of rounds of all chains: docs/reference/deviations.md
         clean = ("clean",)
         return {
             "quick": Recipe(quick, quick_train(), quick_evaluate(), "igebm"),

@@ -65,7 +65,7 @@ TARGETS = {
         ("TABLE",),
     ),
     "archive": experiment(
-        "Keep in OUT/records what tables show of finished runs (docs/records.md)",
+        "Keep in OUT/records what tables show of finished runs (docs/reference/records.md)",
         "table1",
         NAMED | PLACE | own("PROJECT"),
         "--archive",
@@ -109,7 +109,7 @@ TARGETS = {
     ),
     "all": experiment("Every artefact of a profile, one after the other; resumable", "all", MEASURED),
     "chains": experiment(
-        "Study fresh chains and the replay buffer (docs/protocol.md)",
+        "Study fresh chains and the replay buffer (docs/log/chains.md)",
         "chains",
         own("PROFILE", "OUT", "DATASET", "SEEDS", "WORKERS", "DEVICE", "REPORT", "PAPER"),
     ),

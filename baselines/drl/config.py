@@ -89,7 +89,7 @@ def recipes() -> Mapping[str, Recipe]:
         langevin=replace(paper.langevin, steps=10, step_variance=6e-4),
         lr=2e-3,
         warmup=100,
-        # longer, or faster, and the least noisy level's chain is unstable (docs/methods/recovery_likelihood.md)
+        # longer, or faster, and the least noisy level's chain is unstable (docs/log/quick-settings.md)
         cooldown=0.4,
         flip=False,
     )

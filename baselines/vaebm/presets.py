@@ -23,7 +23,7 @@ def vaebm_recipes() -> dict[str, Recipe]:
         vae_batch_size=64,
         vae_share=vae_iterations / iterations,
         energy=EnergyConfig(width=32, blocks=(1, 1, 2, 2), halved=(0, 2)),
-        # larger steps than at 32x32, a stronger bound on the energy and a faster optimiser: docs/methods/vaebm.md
+        # larger steps than at 32x32, a stronger bound on the energy and a faster optimiser: docs/log/quick-settings.md
         langevin=NoiseLangevinConfig(step_size=0.05),
         spectral=5.0,
         lr=2e-4,

@@ -1,7 +1,7 @@
 """How chains are run for a measurement: the clean protocol, and those by which releases disturb chains between rounds.
 
-A sample is a chain from uniform noise that is run in rounds of equal length. docs/protocol.md tells what the difference
-between the two does to a number.
+A sample is a chain from uniform noise that is run in rounds of equal length. docs/reference/protocol.md tells what the
+difference between the two does to a number.
 """
 
 from __future__ import annotations

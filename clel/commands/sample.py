@@ -53,7 +53,7 @@ class SampleOptions:
     rounds: int = 1
     """Parts that the steps of chains towards something are divided into, for --disturbed."""
     disturbed: bool = False
-    """Before each round disturb chains towards something as the method's authors do (docs/protocol.md)."""
+    """Before each round disturb chains towards something as the method's authors do (docs/reference/protocol.md)."""
     seed: int = 0
     """Seed of the chains."""
     checkpoint: str | None = None

@@ -36,5 +36,6 @@ def submit(arguments: list[str], methods: Methods) -> int:
     """Prints the file and what is to be done with it; exit status 0."""
     o = parse(SubmitOptions, None, arguments, "clel submit", "Write a finished run as one file, to be a row by others.")
     path = write_submission(submission_of(o.run, o.title, o.authors, o.url), o.out)
-    print(f"{path}\nA pull request that adds this file makes the row (docs/submitting.md); make report shows it here.")
+    print(f"{path}\nA pull request that adds this file makes the row; make report shows it here.")
+    print("docs/guides/submitting.md has the steps.")
     return 0

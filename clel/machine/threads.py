@@ -3,7 +3,7 @@
 Threads share out an operation, and each waits for the last. The runtimes of OpenMP have them spin meanwhile: some
 milliseconds in GNU's, which torch's wheels for Linux bring, 200 ms in LLVM's and Intel's, which others bring. That
 answers soonest where every thread has a core to itself. Where one has to wait for a core, the others spend theirs on
-spinning, in each of the thousands of operations of an iteration (docs/performance.md has numbers).
+spinning, in each of the thousands of operations of an iteration (docs/log/threads.md has numbers).
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class CLELConfig(EBMConfig):
     """SGD's weight decay. [CLEL Appendix B: 5e-4]"""
     guidance_statistics: bool = True
     """Let the guidance forward h(t(x+)) update h's batch-norm running statistics too. [authors' code: yes]
-    The engine fast has no such forward (docs/deviations.md, row 11b)."""
+    The engine fast has no such forward (docs/reference/deviations.md, row 11b)."""
     normalisation: Normalisation = field(default="data", metadata=ADDED)
     """Mean and std that networks normalise by: the training split's, or CIFAR-10's. [authors' code, ImageNet 32x32:
     CIFAR-10's]"""

@@ -15,7 +15,7 @@ NETWORK = NetworkConfig(widths=(64, 64, 128), blocks=1, hidden=512)
 
 
 def evening_ebm() -> dict[str, Any]:
-    """Settings that the evening EBMs share: chains of 40 steps, each from noise (docs/deviations.md)."""
+    """Settings that the evening EBMs share: chains of 40 steps, each from noise (docs/reference/deviations.md)."""
     return {
         "langevin": LangevinConfig(steps=40),
         "buffer": BufferConfig(size=2000, restart=1.0, augmentation=NONE),

@@ -13,9 +13,9 @@ DIGIT_VIEWS = AugmentConfig(crop_scale=(0.5, 1.0), jitter=(0.4, 0.4, 0.0, 0.0), 
 
 
 def quick_ebm() -> dict[str, Any]:
-    """Settings that the quick EBMs on digits share: chains of 30 steps, each from noise (docs/deviations.md).
+    """Settings that the quick EBMs on digits share: chains of 30 steps, each from noise (docs/reference/deviations.md).
 
-    Restart rate, cool-down, half-life of the average and steps of evaluation: measured, in docs/protocol.md.
+    Restart rate, cool-down, half-life of the average and steps of evaluation: measured, in docs/log/chains.md.
     """
     return {
         "langevin": LangevinConfig(steps=30),

@@ -82,8 +82,9 @@ class EvaluateConfig:
     weights: Literal["averaged", "live"] = "averaged"
     """Weights that the chains run on: their average over training, or the last ones. [CLEL Appendix B: averaged]"""
     features: str = "classifier"
-    """Feature space: classifier, lite0, inception-clean, inception-pytorch, inception-tensorflow (docs/protocol.md).
-    auto: of colour inception-clean and also lite0 where Inception weights are there, else lite0; of grey classifier."""
+    """Feature space: classifier, lite0, inception-clean, inception-pytorch, inception-tensorflow. auto: of colour
+    inception-clean and also lite0 where Inception weights are there, else lite0; of grey classifier.
+    docs/reference/protocol.md has them."""
     also: tuple[str, ...] = field(default=(), metadata=ADDED)
     """Further feature spaces, in which the same samples are measured too, each with columns of its own. [this suite]"""
     reference: Literal["train", "test"] = field(default="train", metadata=ADDED)

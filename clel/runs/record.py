@@ -1,6 +1,6 @@
 """record.json: how a run ended, what it measured, what it cost, where it comes from; written last, without NaN.
 
-docs/records.md describes every field.
+docs/reference/records.md describes every field.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ class Launching:
     paper: bool = False
     """Figures also as PDF, at the width of a paper's column."""
     cluster: str = "local"
-    """local: workers on this machine. debug: one after the other in this process. slurm: job arrays (docs/slurm.md)."""
+    """local: workers on this machine. debug: one after the other in this process. slurm: job arrays.
+    docs/guides/slurm.md has the last."""
     slurm: SlurmOptions = field(default_factory=SlurmOptions)
     """Resources and sbatch parameters, for the cluster slurm."""
 

@@ -44,7 +44,7 @@ class Named:
     set: str = ""
     """Variants, a row for each value: 'langevin.steps=10,30'; several keys, with semicolons, make a grid."""
     minutes: float | None = None
-    """Minutes that each method is trained for, instead of the presets' iterations (docs/protocol.md)."""
+    """Minutes that each method is trained for, instead of the presets' iterations (docs/reference/protocol.md)."""
     rates: bool | None = None
     """Beside each row one at the plain EBM's learning rate. In quick's whole table with several seeds if not given."""
     external: Path | None = None

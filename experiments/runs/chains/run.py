@@ -1,6 +1,6 @@
 """One run of the study of fresh chains and the buffer: train, measure, record; goes on where it was interrupted.
 
-Beside what every run leaves (docs/records.md) its folder has rows.jsonl: a JSON object for each measurement.
+Beside what every run leaves (docs/reference/records.md) its folder has rows.jsonl: a JSON object for each measurement.
 """
 
 from __future__ import annotations

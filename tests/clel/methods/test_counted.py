@@ -1,4 +1,4 @@
-"""What an iteration counts, as docs/deviations.md has it: power iterations of spectral norms, images of the average."""
+"""What an iteration counts, by docs/reference/deviations.md: power iterations of norms, images of the average."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     out = tmp_path / "community"
     order = ["submit", str(run), "--title", "Mine", "--authors", "Me", "--out", str(out)]
     assert main(order) == 0 and len(list(out.iterdir())) == 1
-    assert "docs/submitting.md" in capsys.readouterr().out
+    assert "docs/guides/submitting.md" in capsys.readouterr().out
     assert main([*order, "--url", "javascript:alert(1)"]) == 2
     assert "url is 'javascript:alert(1)'; expected https://" in capsys.readouterr().err
     assert main(["submit", str(tmp_path), "--title", "Mine", "--authors", "Me"]) == 2

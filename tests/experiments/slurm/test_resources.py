@@ -206,7 +206,7 @@ def test_every_run_of_paper_fits_one_gpu(tmp_path: Path, monkeypatch: pytest.Mon
     assert "FIT" not in text and "oom" not in text
     # as the page of commands, that on Slurm and the method's own page have it
     gb = f"{NEEDS['paper', 'vae'].gpu_memory_gb:g} GB"
-    for page in ("docs/commands.md", "docs/slurm.md"):
+    for page in ("docs/reference/commands.md", "docs/guides/slurm.md"):
         assert f"an estimated {gb}" in (ROOT / page).read_text().replace("\n", " ")
 
 

@@ -280,7 +280,7 @@ def test_a_footnote_has_the_rounds(tmp_path: Path) -> None:
 
 
 def test_the_columns_are_those_that_the_documentation_explains(tmp_path: Path) -> None:
-    page = (Path(__file__).resolve().parents[3] / "docs/performance.md").read_text()
+    page = (Path(__file__).resolve().parents[3] / "docs/reference/columns.md").read_text()
     section = page.split("### Columns of speed_memory.csv\n")[1].split("\n## ")[0]
     listed = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     explained = re.findall(r"`(\w+)`", "".join(listed))
