@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.datasets import SVHN
 
 from clel.data import DataError, load, sources
 from clel.data.sets import imagenet32
@@ -161,18 +162,6 @@ def test_mnist_refuses_the_other_set_and_truncated_files(tmp_path: Path, hashes:
         load("mnist", root=tmp_path)
 
 
-def test_idx_headers() -> None:
-    from clel.data.sets.idx import parse
-
-    good = idx(np.zeros((2, 3, 3), np.uint8))
-    assert parse(good, 3, "f").shape == (2, 3, 3)
-    for bad in (good[:-1], good + b"\0", b"\0\0\x0d\x03" + good[4:], b"", good[:7]):
-        with pytest.raises(DataError, match="f: "):
-            parse(bad, 3, "f")
-    with pytest.raises(DataError, match="in 1 dimensions"):
-        parse(good, 1, "f")
-
-
 def mat(**arrays: np.ndarray) -> bytes:
     from scipy.io import savemat
 
@@ -181,11 +170,12 @@ def mat(**arrays: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def test_svhn(tmp_path: Path, hashes: Publish) -> None:
+def test_svhn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = GENERATOR.integers(0, 256, (32, 32, 3, 4), dtype=np.uint8)
     files = {"test_32x32.mat": mat(X=x, y=np.array([[10], [1], [9], [5]], np.uint8)), "train_32x32.mat": mat(z=x)}
-    hashes(files)
     for name, data in files.items():
+        published = ["http://x", name, md5(data).removeprefix("md5:")]
+        monkeypatch.setitem(SVHN.split_list, name.partition("_")[0], published)
         write(tmp_path / "svhn" / name, data)
     images = load("svhn", "test", tmp_path)
     assert images.pixels.shape == (4, 3, 32, 32) and images.labels is not None
@@ -416,10 +406,6 @@ def test_a_missing_data_set_says_where_it_was_looked_for_and_how_to_get_it(
 
 
 def test_published_hashes_cover_every_file_that_is_read() -> None:
-    from clel.data.sets.cifar import LAYOUTS
-
-    for name, layout in LAYOUTS.items():
-        assert {*layout.train, *layout.test, layout.meta} <= sources.file_hashes(name).keys()
     for name in ("mnist", "fashion_mnist"):
         published = {remote.file.removesuffix(".gz") for remote in sources.remotes(name)}
         assert published == sources.file_hashes(name).keys()

@@ -1,8 +1,10 @@
-"""The Inception weights: found, checked before they are opened, and downloaded."""
+"""The Inception weights: found, checked before they are opened, and downloaded.
+
+Processes that get one file at once are in tests/clel/data/test_download.py: `get` downloads by its `fetch`.
+"""
 
 import dataclasses
 import hashlib
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -142,27 +144,6 @@ def test_a_failed_download_leaves_nothing(server: str, tmp_path: Path, path: str
         get(described(server + path, content), tmp_path)
     assert str(tmp_path / "inception/w.pt") in str(caught.value) and server + path in str(caught.value)
     assert list((tmp_path / "inception").iterdir()) == []
-
-
-def _racer(url: str, cache: Path, barrier: "multiprocessing.synchronize.Barrier") -> None:
-    barrier.wait()
-    get(described(url), cache)
-
-
-def test_two_processes_at_once(server: str, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    barrier = context.Barrier(2)
-    racers = [context.Process(target=_racer, args=(f"{server}/slow", tmp_path, barrier)) for _ in range(2)]
-    for racer in racers:
-        racer.start()
-    seen = set()
-    while any(racer.is_alive() for racer in racers):
-        # whoever looks meanwhile finds no file or the whole one
-        if (tmp_path / "inception/w.pt").exists():
-            seen.add(locate(described(), tmp_path))
-    assert len(seen) <= 1
-    assert [racer.exitcode for racer in racers] == [0, 0]
-    assert [p.name for p in (tmp_path / "inception").iterdir()] == ["w.pt"]
 
 
 def test_the_command(
