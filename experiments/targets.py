@@ -81,7 +81,8 @@ TARGETS = {
     "conditional": experiment(
         "Classes drawn by CLEL, which has no labels, and judged",
         "conditional",
-        MEASURED | own("WEIGHT", "STEPS", "CENTRED", "START", "ROUNDS", "DISTURBED", "EACH", "COLUMNS"),
+        MEASURED
+        | own("WEIGHT", "STEPS", "CENTRED", "SPREAD", "RESTARTS", "START", "ROUNDS", "DISTURBED", "EACH", "COLUMNS"),
     ),
     "conditional-sweep": experiment(
         "Choose the settings of make conditional on other seeds", "conditional-sweep", MEASURED | own("EACH", "KEEP")
@@ -89,7 +90,7 @@ TARGETS = {
     "compositional": experiment(
         "Attributes composed in samples of a CLEL trained without labels",
         "compositional",
-        MEASURED | own("ASKED", "WEIGHT", "STEPS", "START", "CENTRED", "SAMPLES", "COLUMNS"),
+        MEASURED | own("ASKED", "WEIGHT", "STEPS", "RESTARTS", "START", "CENTRED", "SAMPLES", "COLUMNS"),
     ),
     "compositional-sweep": experiment(
         "Choose the settings of make compositional on other seeds",

@@ -11,10 +11,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 import tyro
-from torch import Tensor
 
 from clel.commands.options import parse
-from clel.commands.towards import asked_attributes, asked_for, drawn_towards
+from clel.commands.towards import asked_for, drawn_towards
 from clel.config import require
 from clel.data.image_grid import save_grid
 from clel.runs.config import Methods, load_config
@@ -54,6 +53,10 @@ class SampleOptions:
     """Parts that the steps of chains towards something are divided into, for --disturbed."""
     disturbed: bool = False
     """Before each round disturb chains towards something as the method's authors do (docs/reference/protocol.md)."""
+    spread: float = 0.0
+    """Each chain towards a class goes to one of its images too, so hard: 0 not at all, 1 as hard as to the class."""
+    restarts: int = 0
+    """Times that chains whose u(x) is nearer to another class (or value of an attribute) start anew from noise."""
     seed: int = 0
     """Seed of the chains."""
     checkpoint: str | None = None
@@ -83,16 +86,12 @@ def sample(arguments: list[str], methods: Methods) -> int:
     evaluate = trained.run.evaluate
     if o.steps is not None:
         evaluate = replace(evaluate, steps=o.steps)
-    z: Tensor | None
-    if composed:
-        z = asked_attributes(o.with_, o.without, trained.method, trained.images, o.centred)
-    else:
-        z = asked_for(o.classes, o.like, trained.method, trained.images, o.centred)
-    if z is None:
+    towards = asked_for(o, trained.method, trained.images)
+    if towards is None:
         pixels, columns = draw(trained.method, o.n, evaluate, o.seed, "clel sample"), 8
     else:
-        guidance = Guidance(o.weight, evaluate.steps, o.centred, o.start, o.rounds, o.disturbed)
-        pixels, columns = drawn_towards(trained.method, z, o.n, guidance, evaluate.batch, o.seed)
+        guidance = Guidance(o.weight, evaluate.steps, o.centred, o.start, o.rounds, o.disturbed, o.spread, o.restarts)
+        pixels, columns = drawn_towards(trained.method, towards, o.n, guidance, evaluate.batch, o.seed)
     if o.out.suffix == ".png":
         save_grid(pixels, o.out, columns)
     else:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,37 +17,79 @@ from clel.data.readers.decode import SUFFIXES, decode
 from clel.methods.clel import CLEL
 from clel.methods.method import Method
 from clel.random import stream
-from clel.sampling.attributes import alternatives, attribute_latents, target, words
-from clel.sampling.conditional import Guidance, class_latents, latents, sample_towards
+from clel.sampling.attributes import aims, alternatives, attribute_latents, target, words
+from clel.sampling.conditional import Guidance, class_latents, latents, sample_classes, sample_towards
 
 
-def asked_for(classes: str, like: str | None, method: Method, images: Images, centred: bool) -> Tensor | None:
-    """The latents z [K, d] that the options name; None where they name none.
+class Asking(Protocol):
+    """The options that name what to go towards."""
+
+    @property
+    def classes(self) -> str: ...
+    @property
+    def like(self) -> str | None: ...
+    @property
+    def with_(self) -> str: ...
+    @property
+    def without(self) -> str: ...
+    @property
+    def centred(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Towards:
+    """How n chains of a run are drawn towards what was asked: K things, equally many chains to each.
+
+    draw: (chains of each of the K things int64 [M], generator, guidance) -> images [M, C, H, W] in [0, 1].
+    """
+
+    count: int
+    draw: Callable[[Tensor, torch.Generator, Guidance], Tensor]
+
+
+def asked_for(o: Asking, method: Method, images: Images) -> Towards | None:
+    """What the options name; None where they name nothing.
 
     Raises:
-        ConfigError: a method without an encoder, images without labels, or a class that there is not.
+        ConfigError: a method without an encoder, images without labels or attributes, a class that there is not, or a
+            contradiction.
         DataError: images that cannot be read, or of another shape.
     """
-    if not classes and like is None:
-        return None
-    method = with_encoder(method)
-    if like is not None:
-        return latents(method, pictures(like))
-    return class_latents(method, images, centred)[[number(name.strip(), images) for name in named(classes, images)]]
+    if o.with_ or o.without:
+        return _attributes(o, with_encoder(method), images)
+    if o.classes:
+        return _classes(o, with_encoder(method), images)
+    return None if o.like is None else _images(o.like, with_encoder(method))
 
 
-def asked_attributes(with_: str, without: str, method: Method, images: Images, centred: bool) -> Tensor:
-    """The sums of latents [K, d] of the K conjunctions that --with and --without name; K > 1 is a mixture of chains.
+def _classes(o: Asking, method: CLEL, images: Images) -> Towards:
+    of = class_latents(method, images, o.centred)
+    numbers = torch.tensor([number(name.strip(), images) for name in named(o.classes, images)], device=of.z.device)
+    return Towards(len(numbers), lambda chains, g, guidance: sample_classes(method, of, numbers[chains], g, guidance))
 
-    Raises:
-        ConfigError: a method without an encoder, images without attributes, or a contradiction.
-    """
-    method, asked = with_encoder(method), alternatives(with_, without, images)
+
+def _images(like: str, method: CLEL) -> Towards:
+    z = latents(method, pictures(like))
+    return Towards(len(z), lambda chains, g, guidance: sample_towards(method, z[chains], g, guidance))
+
+
+def _attributes(o: Asking, method: CLEL, images: Images) -> Towards:
+    """The sums of latents of the conjunctions that --with and --without name; several are a mixture of chains."""
+    asked = alternatives(o.with_, o.without, images)
     if len(asked) > 1:
         parts = " | ".join(map(words, asked))
         print(f"a mixture of chains, equally many towards each of: {parts}", file=sys.stderr)
-    of = attribute_latents(method, images, centred)
-    return torch.stack([target(one, of, images.values) for one in asked])
+    of = attribute_latents(method, images, o.centred)
+
+    def draw(chains: Tensor, generator: torch.Generator, guidance: Guidance) -> Tensor:
+        parts = []
+        for k, n in zip(*(x.tolist() for x in chains.unique_consecutive(return_counts=True)), strict=True):
+            t = target(asked[k], of, images.values).expand(n, -1)
+            to_reach = aims(asked[k], of, images.values, n)
+            parts.append(sample_towards(method, t, generator, guidance, aims=to_reach))
+        return torch.cat(parts)
+
+    return Towards(len(asked), draw)
 
 
 def with_encoder(method: Method) -> CLEL:
@@ -77,14 +122,13 @@ def number(name: str, images: Images) -> int:
 
 
 def drawn_towards(
-    method: Method, towards: Tensor, n: int, guidance: Guidance, batch: int, seed: int
+    method: Method, towards: Towards, n: int, guidance: Guidance, batch: int, seed: int
 ) -> tuple[Tensor, int]:
-    """n images, uint8 [n, C, H, W], equally many towards each z of [K, d], and how many of each stand in a row."""
-    assert isinstance(method, CLEL)  # asked_for has seen to it
-    each = -(-n // len(towards))
-    targets = towards.repeat_interleave(each, 0)[: each * len(towards)]
+    """n images, uint8 [n, C, H, W], equally many of each thing asked for, and how many of each stand in a row."""
+    each = -(-n // towards.count)
+    chains = torch.arange(towards.count, device=next(method.parameters()).device).repeat_interleave(each)
     parts = [
-        to_uint8(sample_towards(method, part, stream(method.device, seed, "towards", number), guidance)).cpu()
-        for number, part in enumerate(targets.split(batch))
+        to_uint8(towards.draw(part, stream(part.device, seed, "towards", number), guidance)).cpu()
+        for number, part in enumerate(chains.split(batch))
     ]
-    return torch.cat(parts), min(each, 16) if len(towards) > 1 else 8
+    return torch.cat(parts), min(each, 16) if towards.count > 1 else 8

@@ -17,7 +17,7 @@ from torch import Tensor
 from clel.config import choose, require
 from clel.data import Images
 from clel.methods.clel import CLEL
-from clel.sampling.conditional import latents, summed
+from clel.sampling.conditional import Aim, latents, summed
 
 NOT, OR = "not ", "/"
 
@@ -123,6 +123,12 @@ def target(asked: Conjunction, of: Mapping[str, Tensor], values: Mapping[str, Se
         z = of[a.attribute][values[a.attribute].index(a.value)]
         t = t - z if a.negated else t + z
     return t
+
+
+def aims(asked: Conjunction, of: Mapping[str, Tensor], values: Mapping[str, Sequence[str]], n: int) -> list[Aim]:
+    """What n chains towards `target` are to reach, term by term: of an attribute's values the one that is asked for."""
+    numbers = [values[a.attribute].index(a.value) for a in asked]
+    return [Aim(of[a.attribute], torch.full((n,), k), a.negated) for a, k in zip(asked, numbers, strict=True)]
 
 
 def shown(asked: Conjunction, read: Mapping[str, Tensor], values: Mapping[str, Sequence[str]]) -> Tensor:

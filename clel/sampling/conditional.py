@@ -8,8 +8,8 @@ t = sum_a w_a z_a an image, whose length says how hard it pulls.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -39,6 +39,9 @@ class Guidance:
         start: where chains begin: uniform noise, or the method's replay buffer as training left it.
         rounds: parts that the steps are divided into.
         disturbed: before each round chains are disturbed as the method's authors do in sampling: the protocol `paper`.
+        spread: lambda in t = z_y + lambda z_i, normalised, of a chain towards class y, where z_i is the latent of an
+            image of the class drawn for that chain: a class is many images, and its latent one place. [this suite]
+        restarts: times that chains whose u(x) is not what they were pulled towards start anew (`Aim`). [this suite]
     """
 
     weight: float = 0.05
@@ -47,13 +50,39 @@ class Guidance:
     start: Literal["noise", "buffer"] = "noise"
     rounds: int = 1
     disturbed: bool = False
+    spread: float = 0.0
+    restarts: int = 0
 
     def __post_init__(self) -> None:
         require_ranges(self)
         require(self.weight >= 0, f"weight is {self.weight}; expected 0 or more")
         require(self.steps is None or self.steps >= 1, f"steps is {self.steps}; expected at least 1")
         require(self.rounds >= 1, f"rounds is {self.rounds}; expected at least 1")
+        require(self.spread >= 0, f"spread is {self.spread}; expected 0 or more")
+        require(self.restarts >= 0, f"restarts is {self.restarts}; expected 0 or more")
         require(self.rounds == 1 or (self.steps or self.rounds) >= self.rounds, "rounds: more of them than steps")
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What chains are pulled towards, as their own u(x) can tell: of several latents, which one it is nearest to.
+
+    A chain that is not there at its end found no way out of where it began; new noise may have one. No label and no
+    classifier has a say in it.
+
+    Attributes:
+        latents: unit vectors [K, d]: of all classes, or of all values of an attribute.
+        own: int64 [N], the number of the one that u(x) is to be nearest to; or not to be, if negated.
+    """
+
+    latents: Tensor
+    own: Tensor
+    negated: bool = False
+
+    def reached(self, u: Tensor, chains: Tensor) -> Tensor:
+        """Whether the given chains, int64 [M] of u [M, d], are there: bool [M]."""
+        nearest = (u @ self.latents.to(u).T).argmax(1)
+        return (nearest == self.own.to(u.device)[chains]) != self.negated
 
 
 class GuidedEnergy(Energy):
@@ -63,9 +92,17 @@ class GuidedEnergy(Energy):
         self.energy, self.towards = energy, towards
 
     def __call__(self, x: Tensor) -> Tensor:
-        network: Any = self.energy.network
-        f = network(x.to(next(network.parameters()).dtype))
+        network, f = self.features(x)
         return image_energy(network, f) - (direction(network, f) * self.towards.to(f.dtype)).sum(1)
+
+    def features(self, x: Tensor) -> tuple[Any, Tensor]:
+        """The network, and its f(x) [N, d]."""
+        network: Any = self.energy.network
+        return network, network(x.to(next(network.parameters()).dtype))
+
+    def u(self, x: Tensor) -> Tensor:
+        """u(x) [N, d]."""
+        return direction(*self.features(x)).float()
 
     def gradient(self, x: Tensor) -> Tensor:
         """dE/dx - d(u.t)/dx [N, C, H, W], by hand where the chains' energy has its gradient so."""
@@ -135,15 +172,60 @@ def sample_towards(
     generator: torch.Generator,
     guidance: Guidance | None = None,
     start: Tensor | None = None,
+    aims: Sequence[Aim] = (),
 ) -> Tensor:
     """Langevin chains on E(x) - w u(x).t: t [N, d] -> images [N, C, H, W] in [0, 1]; w = `guidance.weight`.
 
-    All t = 0 gives the chains of `method.sample`.
+    All t = 0 gives the chains of `method.sample`. Chains that have not reached all their `aims` start anew from noise,
+    `guidance.restarts` times.
     """
     guidance, d = guidance or Guidance(), method.config.network.features
     require(towards.ndim == 2 and towards.shape[1] == d, f"towards is {tuple(towards.shape)}; expected [N, {d}]")
-    energy = GuidedEnergy(method.frozen_energy(), guidance.weight * towards.to(method.device))
-    return guided_chains(method, energy, len(towards), guidance, generator, start)
+    frozen, t = method.frozen_energy(), guidance.weight * towards.to(method.device)
+    x = guided_chains(method, GuidedEnergy(frozen, t), len(t), guidance, generator, start)
+    left, again = torch.arange(len(t), device=method.device), replace(guidance, start="noise")
+    for _ in range(guidance.restarts if aims else 0):
+        u = GuidedEnergy(frozen, t[left]).u(x[left])
+        left = left[~torch.stack([aim.reached(u, left) for aim in aims]).all(0)]
+        if not len(left):
+            break
+        x[left] = guided_chains(method, GuidedEnergy(frozen, t[left]), len(left), again, generator)
+    return x
+
+
+@dataclass(frozen=True)
+class ClassLatents:
+    """What chains towards classes take of a run's images: see `class_latents`.
+
+    Attributes:
+        z: the latent of each class, unit vectors [K, d].
+        images: unit latents [N, d] of all images, the mean of all taken off first where z is centred.
+        labels: int64 [N], their classes.
+    """
+
+    z: Tensor
+    images: Tensor
+    labels: Tensor
+
+    def targets(self, classes: Tensor, spread: float, generator: torch.Generator) -> Tensor:
+        """t [M, d] for chains towards classes int64 [M]: z_y, or z_y + spread z_i normalised; see `Guidance`."""
+        if not spread:
+            return self.z[classes]
+        # which of the class's images: the k-th of them in the order of a permutation
+        order = torch.randperm(len(self.labels), generator=generator, device=generator.device).to(self.labels.device)
+        drawn = torch.empty_like(classes)
+        for label in classes.unique():
+            own, asked = order[self.labels[order] == label], torch.nonzero(classes == label)[:, 0]
+            drawn[asked] = own[torch.arange(len(asked), device=own.device) % len(own)]
+        return F.normalize(self.z[classes] + spread * self.images[drawn], dim=1)
+
+
+def sample_classes(
+    method: CLEL, of: ClassLatents, classes: Tensor, generator: torch.Generator, guidance: Guidance
+) -> Tensor:
+    """Chains towards classes int64 [N] -> images [N, C, H, W] in [0, 1]."""
+    t = of.targets(classes, guidance.spread, generator)
+    return sample_towards(method, t, generator, guidance, aims=[Aim(of.z, classes)])
 
 
 @torch.no_grad()
@@ -159,8 +241,8 @@ def latents(method: CLEL, pixels: Tensor, batch: int = 500) -> Tensor:
     return F.normalize(torch.cat(parts), dim=1)
 
 
-def class_latents(method: CLEL, images: Images, centred: bool = False) -> Tensor:
-    """The normalised sum of the latents of each class's images: [K, d]. [CLEL Section 3.4]
+def class_latents(method: CLEL, images: Images, centred: bool = False) -> ClassLatents:
+    """The normalised sum of the latents of each class's images [CLEL Section 3.4], and of what it is the sum.
 
     centred: the mean of all latents is taken off first, so that what all classes share pulls nowhere. [this suite]
 
@@ -169,7 +251,9 @@ def class_latents(method: CLEL, images: Images, centred: bool = False) -> Tensor
     """
     if images.labels is None:
         raise ConfigError(f"{images.name}: no labels; a class's latent is made of the images of that class")
-    return summed(latents(method, images.pixels), images.labels, len(images.classes), centred)
+    z, labels = latents(method, images.pixels), images.labels.to(method.device)
+    own = F.normalize(z - z.mean(0), dim=1) if centred else z
+    return ClassLatents(summed(z, labels, len(images.classes), centred), own, labels)
 
 
 def summed(z: Tensor, labels: Tensor, count: int, centred: bool = False) -> Tensor:

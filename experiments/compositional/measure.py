@@ -24,12 +24,12 @@ from clel.metrics import Gaussian, Moments, SingularCovariance, frechet_distance
 from clel.metrics.probes import linear_accuracy
 from clel.random import stream
 from clel.runs.load import load_trained
-from clel.sampling.attributes import Conjunction, attribute_latents, shown, target, words
+from clel.sampling.attributes import Conjunction, aims, attribute_latents, shown, target, words
 from clel.sampling.conditional import Guidance, latents, sample_towards
 from clel.storage.log import Progress
 from experiments.compositional.asked import conditions, read
 from experiments.compositional.judge import Judge, judge_of
-from experiments.compositional.settings import Drawing, Protocol
+from experiments.compositional.settings import Protocol
 
 BATCH = 250
 """Chains at a time, each batch with random numbers of its own."""
@@ -111,20 +111,22 @@ def draw_all(held: Subject, asked: Sequence[Conjunction], protocol: Protocol) ->
     of = attribute_latents(held.method, held.train, protocol.drawing.centred)
     progress, drawn = Progress("composed samples:", len(asked)), []
     for number, one in enumerate(asked):
-        t = protocol.drawing.weight * target(one, of, held.train.values)
-        drawn.append(draw(held.method, t, protocol.drawing, protocol.samples, held.seed, words(one)))
+        drawn.append(draw(held, one, of, protocol))
         progress.show(number + 1, "conditions")
     return drawn
 
 
-def draw(method: CLEL, t: Tensor, drawing: Drawing, samples: int, seed: int, name: str) -> Tensor:
-    """Samples towards one target t [d], each batch from its own random stream."""
-    parts = []
-    for number, first in enumerate(range(0, samples, BATCH)):
-        n = min(BATCH, samples - first)
-        generator = stream(method.device, seed, "composed", name, number)
+def draw(held: Subject, one: Conjunction, of: Mapping[str, Tensor], protocol: Protocol) -> Tensor:
+    """Samples of one condition, from the latents `of` the attributes, each batch from its own random stream."""
+    method, drawing, values = held.method, protocol.drawing, held.train.values
+    guidance = Guidance(1.0, drawing.steps, restarts=drawing.restarts)
+    t, parts = drawing.weight * target(one, of, values), []
+    for number, first in enumerate(range(0, protocol.samples, BATCH)):
+        n = min(BATCH, protocol.samples - first)
+        generator = stream(method.device, held.seed, "composed", words(one), number)
         start = method.sample(n, generator) if drawing.start == "samples" else None
-        x = sample_towards(method, t.expand(n, -1), generator, Guidance(1.0, drawing.steps), start)
+        to_reach = aims(one, of, values, n)
+        x = sample_towards(method, t.expand(n, -1), generator, guidance, start, to_reach)
         parts.append(to_uint8(x).cpu())
     return torch.cat(parts)
 

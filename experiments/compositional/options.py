@@ -29,6 +29,8 @@ class Compositional(Measuring):
     """noise, or samples of the run; likewise."""
     centred: bool | None = None
     """Take the mean of all latents off an attribute's first; likewise."""
+    restarts: int | None = None
+    """Times that chains start anew that their own u(x) says have missed what was asked; likewise."""
     samples: int = 250
     """Chains for each thing that is asked."""
     sweep: bool = False
@@ -38,7 +40,7 @@ class Compositional(Measuring):
     """Of a sweep: write its lines into experiments/compositional/sweep.csv, from which the settings are taken."""
 
 
-SETTINGS = ("weight", "steps", "start", "centred")
+SETTINGS = ("weight", "steps", "start", "centred", "restarts")
 """Options that are fields of Drawing."""
 
 

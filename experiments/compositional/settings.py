@@ -30,17 +30,21 @@ class Drawing:
     """noise or samples."""
     centred: bool = True
     """Whether the mean of all latents is taken off first."""
+    restarts: int = 0
+    """Times that chains start anew whose u(x) is nearer to another value of an attribute than to the one asked for."""
 
     def __post_init__(self) -> None:
         require(self.weight >= 0, f"WEIGHT is {self.weight:g}; expected 0 or more")
         require(self.steps >= 0, f"STEPS is {self.steps}; expected 0 or more")
+        require(self.restarts >= 0, f"RESTARTS is {self.restarts}; expected 0 or more")
         choose(dict.fromkeys(STARTS), self.start, "start")
 
     @property
     def words(self) -> str:
         """For people."""
         centred = ", latents centred" if self.centred else ""
-        return f"weight {self.weight:g} an attribute, {self.steps} steps from {self.start}{centred}"
+        anew = f", at most {self.restarts} restarts" if self.restarts else ""
+        return f"weight {self.weight:g} an attribute, {self.steps} steps from {self.start}{centred}{anew}"
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,14 @@ class Line:
     steps: int
     start: str
     centred: bool
+    restarts: int
     share: float
     distance: float
 
     @property
     def drawing(self) -> Drawing:
         """The setting."""
-        return Drawing(self.weight, self.steps, self.start, self.centred)
+        return Drawing(self.weight, self.steps, self.start, self.centred, self.restarts)
 
 
 def read(path: Path) -> list[Line]:
@@ -87,14 +92,15 @@ def read(path: Path) -> list[Line]:
     return read_lines(path, Line, "the sweep writes it anew: make compositional-sweep KEEP=1")
 
 
-WEIGHTS = (0.01, 0.03, 0.1, 0.3)
+WEIGHTS, RESTARTS = (0.01, 0.03, 0.1, 0.3), (0, 6)
 
 
 def tried(steps: int) -> list[Drawing]:
     """The settings of the sweep on a data set whose chains have so many steps."""
-    grid = product(WEIGHTS, (steps, 2 * steps), (True, False))
-    noise = [Drawing(weight, length, "noise", centred) for weight, length, centred in grid]
-    return noise + [Drawing(weight, steps, "samples") for weight in WEIGHTS]
+    grid = product(WEIGHTS, (steps, 2 * steps), RESTARTS)
+    noise = [Drawing(weight, length, "noise", restarts=restarts) for weight, length, restarts in grid]
+    uncentred = [Drawing(weight, 2 * steps, "noise", centred=False) for weight in WEIGHTS]
+    return noise + uncentred + [Drawing(weight, steps, "samples") for weight in WEIGHTS]
 
 
 MARGIN = 0.05

@@ -22,7 +22,7 @@ def lines_of(found: Sequence[Found]) -> list[Line]:
         distance = mean_or_none(c["distance"] for c in own)
         if distance is not None:
             d, share = one.protocol.drawing, fmean(c["all"] for c in own)
-            setting = (d.weight, d.steps, d.start, d.centred)
+            setting = (d.weight, d.steps, d.start, d.centred, d.restarts)
             lines.append(Line(one.cell.dataset, one.cell.seed, *setting, share, distance))
     return lines
 
@@ -37,13 +37,16 @@ def keep(found: Sequence[Found]) -> None:
 def grid_of(scores: Mapping[Drawing, tuple[float, float]]) -> Grid:
     """A row a setting."""
     chosen = best(scores)
-    headers = [Header((name,)) for name in ("weight", "steps", "start", "centred", "all three", "distance ↓", "chosen")]
+    headers = [
+        Header((name,))
+        for name in ("weight", "steps", "start", "centred, restarts", "all three", "distance ↓", "chosen")
+    ]
     lines = [
         [
             Text(f"{d.weight:g}"),
             Text(str(d.steps)),
             Text(d.start),
-            Text("yes" if d.centred else "no"),
+            Text(f"{'yes' if d.centred else 'no'}, {d.restarts}"),
             Text(number(share, 3)),
             Text(number(distance, 2)),
             Text("yes" if d == chosen else ""),

@@ -39,6 +39,10 @@ class ConditionalOptions(Measuring):
     """Langevin steps of the guided chains."""
     centred: bool | None = None
     """Take the mean of all latents off a class's first."""
+    spread: float | None = None
+    """How hard each of CLEL's chains is pulled to one image of its class too, as a share of the pull to the class."""
+    restarts: int | None = None
+    """Times that CLEL's chains start anew whose u(x) is nearer to another class."""
     start: Literal["noise", "buffer"] = "noise"
     """Where chains begin: uniform noise, or the replay buffer of training."""
     rounds: int = 1
@@ -75,7 +79,9 @@ class ConditionalTable(Artefact[ConditionalOptions]):
         if row == ROWS[0]:  # the others are guided by a classifier, whose weight is another thing
             weight = found.weight if options.weight is None else options.weight
             centred = found.centred if options.centred is None else options.centred
-            found = replace(found, weight=weight, centred=centred)
+            spread = found.spread if options.spread is None else options.spread
+            restarts = found.restarts if options.restarts is None else options.restarts
+            found = replace(found, weight=weight, centred=centred, spread=spread, restarts=restarts)
         return found
 
     def protocols(self, options: ConditionalOptions, cell: Cell) -> Sequence[Conditional]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import mean
 from typing import Any
 
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from baselines import METHODS
 from clel.data.image_grid import tile
-from experiments.conditional.settings import RECALL, ROWS, Line, best
+from clel.sampling.conditional import Guidance
+from experiments.conditional.settings import RECALL, ROWS, Line, best, by_setting
 from experiments.measured.artefact import Found, by_row
 from experiments.printing.drawing import COLOURS
 
@@ -65,18 +67,20 @@ def sweep_figure(measured: Sequence[Line]) -> Figure:
     figure = Figure(figsize=(3.6 * len(ROWS), 3.0), layout="constrained")
     for axes, row in zip(figure.subplots(1, len(ROWS), squeeze=False)[0], ROWS, strict=True):
         own = [line for line in measured if line.row == row]
-        found = best(own)
-        for number, (steps, centred) in enumerate(dict.fromkeys((x.steps, x.centred) for x in own)):
-            weights = sorted({x.weight for x in own})
-            members = [[x for x in own if (x.weight, x.steps, x.centred) == (w, steps, centred)] for w in weights]
-            accuracy = [mean(x.accuracy for x in group) for group in members]
-            recall = [mean(x.recall for x in group) for group in members]
-            name = f"{steps} steps{', centred' if centred else ''}"
+        groups, found = by_setting(own), best(own)
+        curves: dict[Guidance, list[Guidance]] = {}
+        for setting in groups:
+            curves.setdefault(replace(setting, weight=0.0), []).append(setting)
+        for number, (kind, settings) in enumerate(curves.items()):
+            weights = [setting.weight for setting in settings]
+            accuracy = [mean(x.accuracy for x in groups[setting]) for setting in settings]
+            recall = [mean(x.recall for x in groups[setting]) for setting in settings]
+            name = f"{kind.steps} steps" + f", spread {kind.spread:g}, {kind.restarts} restarts" * (row == ROWS[0])
             axes.plot(weights, accuracy, "-o", color=COLOURS[number], markersize=3, label=name)
             axes.plot(weights, recall, "--", color=COLOURS[number], linewidth=0.8)
-            if found is not None and (found.steps, found.centred) == (steps, centred):
-                at = accuracy[weights.index(found.weight)]
-                axes.plot([found.weight], [at], "o", markersize=12, fillstyle="none", color="black")
+            if found in settings:
+                at = settings.index(found)
+                axes.plot([weights[at]], [accuracy[at]], "o", markersize=12, fillstyle="none", color="black")
         axes.axhline(RECALL, color="grey", linewidth=0.6)
         axes.set_xscale("log")
         axes.set_ylim(bottom=0)

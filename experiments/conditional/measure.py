@@ -23,7 +23,7 @@ from clel.metrics import Moments, frechet_distance
 from clel.metrics.neighbours import neighbour_metrics
 from clel.random import stream
 from clel.runs.load import Trained, load_trained
-from clel.sampling.conditional import ClassifierGuidedEnergy, Guidance, class_latents, guided_chains, sample_towards
+from clel.sampling.conditional import ClassifierGuidedEnergy, Guidance, class_latents, guided_chains, sample_classes
 from clel.sampling.fresh import draw
 from clel.storage.log import Notice
 from clel.training.representations import known
@@ -78,13 +78,13 @@ def towards_classes(trained: Trained, guidance: Guidance, each: int) -> Tensor:
     parts = []
     batch = trained.run.evaluate.batch
     if isinstance(method, CLEL):
-        z = class_latents(method, images, guidance.centred)
+        of = class_latents(method, images, guidance.centred)
     else:
         network = classifier_space(images).network.float()
     for number, part in enumerate(labels.split(batch)):
         generator = stream(method.device, trained.run.seed, "conditional", number)
         if isinstance(method, CLEL):
-            x = sample_towards(method, z[part], generator, guidance)
+            x = sample_classes(method, of, part, generator, guidance)
         else:
             energy = ClassifierGuidedEnergy(method.frozen_energy(), network, part, guidance.weight)
             x = guided_chains(method, energy, len(part), guidance, generator)

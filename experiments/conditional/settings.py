@@ -23,10 +23,12 @@ ROWS = (SUBJECT, PLAIN)
 """Methods that are guided: CLEL by its latents, the plain EBM by a classifier."""
 RECALL = 0.5
 """Share of unconditional recall that every class is to keep."""
-WEIGHTS = {SUBJECT: (0.003, 0.01, 0.03, 0.05, 0.1), PLAIN: (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)}
-LONGER = (1, 2)
+WEIGHTS = {SUBJECT: (0.01, 0.02, 0.03, 0.05), PLAIN: (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)}
+LONGER = {SUBJECT: (2, 3), PLAIN: (1, 2)}
 """Steps, as multiples of training's."""
-UNSWEPT = {SUBJECT: Guidance(0.03, centred=True), PLAIN: Guidance(1e-3)}
+SPREADS, RESTARTS = (0.0, 1.0), (0, 6)
+"""Of CLEL's chains alone."""
+UNSWEPT = {SUBJECT: Guidance(0.02, centred=True, spread=1.0, restarts=6), PLAIN: Guidance(1e-3)}
 """Where there is no sweep of a profile."""
 
 
@@ -41,33 +43,45 @@ class Line:
     weight: float
     steps: int
     centred: bool
+    spread: float
+    restarts: int
     accuracy: float
     recall: float
     ended: str
 
+    @property
+    def guidance(self) -> Guidance:
+        """The setting."""
+        return Guidance(self.weight, self.steps, self.centred, spread=self.spread, restarts=self.restarts)
+
 
 def tried(row: str, steps: int) -> list[Guidance]:
     """Every setting of the sweep, for a method whose training chains have so many steps."""
-    centred = (False, True) if row == SUBJECT else (False,)
-    return [Guidance(w, k * steps, c) for w, k, c in product(WEIGHTS[row], LONGER, centred)]
+    lengths = [k * steps for k in LONGER[row]]
+    if row != SUBJECT:
+        return [Guidance(w, length) for w, length in product(WEIGHTS[row], lengths)]
+    grid = product(WEIGHTS[row], lengths, SPREADS, RESTARTS)
+    return [Guidance(w, length, centred=True, spread=s, restarts=r) for w, length, s, r in grid]
+
+
+def by_setting(lines: Iterable[Line]) -> dict[Guidance, list[Line]]:
+    """The lines of each setting, in their order."""
+    groups: dict[Guidance, list[Line]] = {}
+    for line in lines:
+        groups.setdefault(line.guidance, []).append(line)
+    return groups
 
 
 def best(lines: Sequence[Line]) -> Guidance | None:
     """What the rule chooses of one method's lines; None where there are none."""
-    groups: dict[tuple[float, int, bool], list[Line]] = {}
-    for line in lines:
-        groups.setdefault((line.weight, line.steps, line.centred), []).append(line)
-    if not groups:
-        return None
+    groups = by_setting(lines)
 
-    def order(setting: tuple[float, int, bool]) -> tuple[float, float, float]:
-        own = groups[setting]
-        kept = mean(line.recall for line in own)
+    def order(setting: Guidance) -> tuple[float, float, float]:
+        kept = mean(line.recall for line in groups[setting])
         # where no setting keeps enough, the one that keeps most
-        return (min(kept, RECALL), mean(line.accuracy for line in own), -setting[0])
+        return (min(kept, RECALL), mean(line.accuracy for line in groups[setting]), -setting.weight)
 
-    weight, steps, centred = max(groups, key=order)
-    return Guidance(weight, steps, centred)
+    return max(groups, key=order, default=None)
 
 
 def chosen(profile: str, dataset: str, row: str) -> tuple[Guidance, bool]:

@@ -104,6 +104,8 @@ def line_of(one: Found) -> Line:
         guidance.weight,
         guidance.steps,
         guidance.centred,
+        guidance.spread,
+        guidance.restarts,
         one.values["accuracy"],
         least_share(one.values) or 0.0,
         str(one.run.part("provenance").get("finished")),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from baselines import METHODS
 from clel.runs.config import Run
-from experiments.conditional.settings import RECALL, ROWS, Line, best
+from experiments.conditional.settings import RECALL, ROWS, Line, best, by_setting
 from experiments.measured.artefact import Found, by_row
 from experiments.printing.headings import data_title
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
@@ -28,7 +28,9 @@ def about(found: Sequence[Found], above: Sequence[str], swept: bool) -> list[str
     return [
         f"Conditional: classes drawn without conditional training, data set {data_title(first.cell.dataset)}, profile "
         f"{first.cell.profile}. CLEL by E(x) − w u(x)·z with z the normalised sum of its encodings of the class's "
-        "training images; the plain EBM by E(x) − w log p(y | x) of a classifier trained with labels.",
+        "training images; with spread, also of one of them, drawn for each chain; restarts are times that chains start "
+        "anew whose u(x) is nearer to another class's z. The plain EBM by E(x) − w log p(y | x) of a classifier trained "
+        "with labels.",
         f"Judge: {judges(found)}; it took no part in training or in settings.",
         f"Settings: {settings}; {why}. {first.protocol.each} chains a class.",
         *above,
@@ -48,6 +50,8 @@ def in_words(protocol: Any) -> str:
     g = protocol.guidance
     words = [f"w = {g.weight:g}", f"{g.steps} steps from {g.start}" if g.steps else f"training's steps from {g.start}"]
     words += ["centred latents"] * g.centred
+    words += [f"spread {g.spread:g}"] * (g.spread > 0)
+    words += [f"at most {g.restarts} restarts"] * (g.restarts > 0)
     words += [f"{g.rounds} rounds, disturbed"] * g.disturbed
     return ", ".join(words)
 
@@ -159,7 +163,7 @@ def sweep_lines(found: Sequence[Found], above: Sequence[str]) -> list[str]:
 
 def sweep_grid(lines: Sequence[Line]) -> Grid:
     """A row a setting, the chosen ones marked."""
-    headers = [Header(("",)), Header(("w",)), Header(("steps",)), Header(("latents",))]
+    headers = [Header(("",)), Header(("w",)), Header(("steps",)), Header(("spread,", "restarts"))]
     headers += [
         Header(("of the class", "asked for ↑")),
         Header(("least share of", "unconditional recall ↑")),
@@ -169,18 +173,16 @@ def sweep_grid(lines: Sequence[Line]) -> Grid:
     for row in ROWS:
         own = [line for line in lines if line.row == row]
         found = best(own)
-        for weight, steps, centred in dict.fromkeys((x.weight, x.steps, x.centred) for x in own):
-            members = [x for x in own if (x.weight, x.steps, x.centred) == (weight, steps, centred)]
-            is_best = found is not None and (found.weight, found.steps, found.centred) == (weight, steps, centred)
+        for setting, members in by_setting(own).items():
             rows.append(
                 [
                     Text(METHODS[row].title),
-                    Text(f"{weight:g}"),
-                    Text(str(steps)),
-                    Text("centred" if centred else ""),
+                    Text(f"{setting.weight:g}"),
+                    Text(str(setting.steps)),
+                    Text(f"{setting.spread:g}, {setting.restarts}" if row == ROWS[0] else ""),
                     Text(spread([x.accuracy for x in members], 3)),
                     Text(spread([x.recall for x in members])),
-                    Text("chosen" if is_best else ""),
+                    Text("chosen" if setting == found else ""),
                 ]
             )
     return Grid(headers, rows)

@@ -26,7 +26,7 @@ ORDER = "--profile smoke --device cpu --cluster debug --each 6".split()
 
 
 def line(weight: float, accuracy: float, recall: float, seed: int = 100, centred: bool = False) -> Line:
-    return Line("quick", "digits", "clel", seed, weight, 30, centred, accuracy, recall, "then")
+    return Line("quick", "digits", "clel", seed, weight, 30, centred, 0.0, 0, accuracy, recall, "then")
 
 
 def test_the_rule_takes_the_most_accurate_of_those_that_keep_recall() -> None:
@@ -57,7 +57,7 @@ def test_settings_come_from_the_kept_sweep(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_every_setting_is_tried_once() -> None:
-    assert len(set(tried("clel", 30))) == len(tried("clel", 30)) == 20
+    assert len(set(tried("clel", 30))) == len(tried("clel", 30)) == 32
     assert {guidance.centred for guidance in tried("plain", 30)} == {False}
 
 

@@ -19,6 +19,7 @@ from clel.networks.energy_network import NetworkConfig
 from clel.networks.frozen import FrozenView
 from clel.random import stream
 from clel.sampling.conditional import (
+    Aim,
     ClassifierGuidedEnergy,
     Guidance,
     GuidedEnergy,
@@ -128,10 +129,49 @@ def test_latents_of_images_and_classes() -> None:
     named = Images(given.pixels, labels, classes=("a", "b"))
     z = latents(own, given.pixels, batch=7)
     assert torch.allclose(z, F.normalize(own.encoder(to_float(given.pixels, None)), dim=1), atol=1e-5)
-    of_classes = class_latents(own, named)
+    of_classes = class_latents(own, named).z
     assert torch.allclose(of_classes[1], F.normalize(z[labels == 1].sum(0), dim=0), atol=1e-5)
-    centred = class_latents(own, named, centred=True)
+    centred = class_latents(own, named, centred=True).z
     assert torch.allclose(centred[1], F.normalize((z - z.mean(0))[labels == 1].sum(0), dim=0), atol=1e-5)
+
+
+def test_a_chain_is_pulled_to_its_class_and_to_one_of_its_images() -> None:
+    own, given = method(), small_images()
+    labels = torch.arange(len(given)) % 2
+    of = class_latents(own, Images(given.pixels, labels, classes=("a", "b")), centred=True)
+    asked = torch.tensor([1, 0, 1, 1])
+    assert torch.equal(of.targets(asked, 0.0, stream("cpu", 0)), of.z[asked])
+    t = of.targets(asked, 0.5, stream("cpu", 0))
+    assert torch.allclose(t.norm(dim=1), torch.ones(4), atol=1e-6)
+    for one, label in zip(t, asked.tolist(), strict=True):
+        possible = F.normalize(of.z[label] + 0.5 * of.images[labels == label], dim=1)
+        assert torch.isclose(possible, one, atol=1e-6).all(1).any()
+    # different images as long as there are enough
+    assert (
+        len({tuple(row) for row in of.targets(torch.zeros(5, dtype=torch.int64), 1.0, stream("cpu", 1)).tolist()}) == 5
+    )
+
+
+def test_chains_that_missed_their_aim_start_anew() -> None:
+    own = method()
+    d = own.config.network.features
+    latents_of = F.normalize(torch.randn(2, d, generator=torch.Generator().manual_seed(3)), dim=1)
+    x = sample_towards(own, torch.zeros(6, d), stream("cpu", 0, "r"), Guidance(steps=2))
+    u = direction(own.network, own.network(x))
+    nearest = (u @ latents_of.T).argmax(1)
+    reached, missed = Aim(latents_of, nearest), Aim(latents_of, 1 - nearest)
+    chains = torch.arange(6)
+    assert reached.reached(u, chains).all() and not missed.reached(u, chains).any()
+    assert not Aim(latents_of, nearest, negated=True).reached(u, chains).any()
+    assert torch.equal(reached.reached(u[2:4], chains[2:4]), torch.tensor([True, True]))
+    same = sample_towards(own, torch.zeros(6, d), stream("cpu", 0, "r"), Guidance(steps=2, restarts=3), aims=[reached])
+    assert torch.equal(same, x)
+    half = Aim(latents_of, torch.where(chains < 3, nearest, 1 - nearest))
+    once = sample_towards(own, torch.zeros(6, d), stream("cpu", 0, "r"), Guidance(steps=2, restarts=1), aims=[half])
+    assert torch.equal(once[:3], x[:3]) and not torch.isclose(once[3:], x[3:]).flatten(1).all(1).any()
+    # without aims nothing starts anew
+    none = sample_towards(own, torch.zeros(6, d), stream("cpu", 0, "r"), Guidance(steps=2, restarts=3))
+    assert torch.equal(none, x)
 
 
 def test_what_cannot_be_is_refused() -> None:
