@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import time
 import urllib.error
 import urllib.request
 from http.client import HTTPException
@@ -16,6 +15,7 @@ from clel.data import sources
 from clel.data.images import DataError
 from clel.data.registry import BUNDLED, names
 from clel.storage.atomic import refuse_unwritable, replacing
+from clel.storage.log import progress
 
 TIMEOUT = 60.0
 """Seconds without an answer after which a server counts as unreachable."""
@@ -85,18 +85,13 @@ def _fetch_from(url: str, target: Path, digest: str) -> None:
 def _copy(answer: IO[bytes], file: IO[bytes], algorithm: str, total: int | None, label: str) -> tuple[str, int]:
     """Copy in pieces; returns (digest, bytes)."""
     state = hashlib.new(algorithm, usedforsecurity=False)
-    size, start = 0, time.monotonic()
-    shown = start
-    while piece := _read(answer, size):
-        file.write(piece)
-        state.update(piece)
-        size += len(piece)
-        now = time.monotonic()
-        if now - shown > (0.5 if sys.stderr.isatty() else 10):
-            shown = now
-            end = "\r" if sys.stderr.isatty() else "\n"
-            print(progress(label, size, total, now - start), end=end, file=sys.stderr, flush=True)
-    print(progress(label, size, total, time.monotonic() - start), file=sys.stderr, flush=True)
+    size = 0
+    with progress(label, total, unit="B", unit_scale=True) as shown:
+        while piece := _read(answer, size):
+            file.write(piece)
+            state.update(piece)
+            size += len(piece)
+            shown.update(len(piece))
     return f"{algorithm}:{state.hexdigest()}", size
 
 
@@ -106,13 +101,3 @@ def _read(answer: IO[bytes], size: int) -> bytes:
         return answer.read(1 << 18)
     except (OSError, HTTPException) as error:
         raise DataError(f"the connection broke after {size} bytes ({error})") from error
-
-
-def progress(label: str, size: int, total: int | None, seconds: float) -> str:
-    """A line such as "a.tar.gz: 85.0 of 170.5 MB, 10.0 MB/s, 9 s left"."""
-    rate = size / max(seconds, 1e-9)
-    of, left = "", ""
-    if total is not None:
-        of = f" of {total / 1e6:.1f}"
-        left = f", {max(total - size, 0) / rate:.0f} s left" if rate > 0 else ""
-    return f"{label}: {size / 1e6:.1f}{of} MB, {rate / 1e6:.1f} MB/s{left}"

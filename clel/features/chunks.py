@@ -14,7 +14,7 @@ from torch import Tensor
 from clel.data import DataError
 from clel.features.space import FeatureSpace
 from clel.storage.atomic import naming_damage, write_atomically
-from clel.storage.log import Progress
+from clel.storage.log import progress
 
 ROWS = 10_000
 """Rows kept of a set of features for metrics that compare images pair by pair, whose cost grows with their square."""
@@ -72,15 +72,14 @@ def features_of(
     folder: where the chunks' features are kept instead of memory; those that are there already are not made again.
     name: what a progress line is called; none without.
     """
-    progress = Progress(name, n) if name else None
     parts: list[Callable[[], Chunk]] = []
     done = 0
-    for number, chunk in enumerate(pixels):
-        path = None if folder is None else folder / f"features-{number:06d}.npz"
-        parts.append(_held(space(chunk)) if path is None else _filed(path, chunk, space))
-        done += len(chunk)
-        if progress:
-            progress.show(done, "images measured")
+    with progress(name, n, unit="image") as shown:
+        for number, chunk in enumerate(pixels):
+            path = None if folder is None else folder / f"features-{number:06d}.npz"
+            parts.append(_held(space(chunk)) if path is None else _filed(path, chunk, space))
+            done += len(chunk)
+            shown.update(len(chunk))
     if done != n:
         raise DataError(f"{done} images came where {n} were announced: files that another process changed?")
     return Features(tuple(parts), done)

@@ -20,7 +20,7 @@ from clel.random import seeded, stream
 from clel.storage import checkpoint
 from clel.storage.atomic import drop_unfinished
 from clel.storage.cache import cache_root, kept_if_possible
-from clel.storage.log import Progress
+from clel.storage.log import progress
 
 NAME = "classifier-v1"
 DIMENSION = 64
@@ -141,19 +141,19 @@ def _descend(network: Classifier, train: Images) -> None:
     """Adam with a linear decay of the learning rate, cross-entropy, dequantised images; no augmentation."""
     assert train.labels is not None
     optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
-    progress = Progress(f"classifier for the metrics, once for {train.name}:", ITERATIONS)
     batch = min(BATCH, len(train))
-    for t in range(ITERATIONS):
-        for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * (1 - t / ITERATIONS)
-        chosen = batch_indices(len(train), batch, t, SEED).to(train.pixels.device)
-        # drawn on the CPU, whose stream is the same for every device
-        x = to_float(train.pixels[chosen].cpu(), stream("cpu", SEED, NAME, t)).double().to(train.pixels.device)
-        loss = F.cross_entropy(network(x), train.labels[chosen])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        progress.show(t + 1)
+    with progress(f"classifier for the metrics, once for {train.name}", ITERATIONS) as shown:
+        for t in range(ITERATIONS):
+            for group in optimiser.param_groups:
+                group["lr"] = LEARNING_RATE * (1 - t / ITERATIONS)
+            chosen = batch_indices(len(train), batch, t, SEED).to(train.pixels.device)
+            # drawn on the CPU, whose stream is the same for every device
+            x = to_float(train.pixels[chosen].cpu(), stream("cpu", SEED, NAME, t)).double().to(train.pixels.device)
+            loss = F.cross_entropy(network(x), train.labels[chosen])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            shown.update()
 
 
 __all__ = ["NAME", "Classifier", "ClassifierSpace", "classifier_space"]

@@ -28,7 +28,7 @@ from clel.features.space import FeatureSpace
 from clel.metrics import Gaussian, Moments
 from clel.storage.atomic import write_atomically
 from clel.storage.cache import cache_root, kept_if_possible
-from clel.storage.log import Progress
+from clel.storage.log import progress
 
 MINE = "clel"
 KEY = len("-0123456789ab.npz")  # of a file's name: the hash of images and feature space
@@ -91,17 +91,17 @@ def statistics(
     held = cached(name, shape, content, space, cache)
     if held is not None:
         return replace(load_statistics(held, space), name=name)
-    progress = Progress(f"statistics of {name} in {space.name}:", n)
     kept = EvenRows(n)
 
     def features() -> Iterable[Tensor]:
         for chunk in chunks():
             f, _ = space(chunk)
             kept.show(f)
-            progress.show(kept.seen, "images")
+            shown.update(len(chunk))
             yield f
 
-    moments = Moments.over(features())
+    with progress(f"statistics of {name} in {space.name}", n, unit="image") as shown:
+        moments = Moments.over(features())
     made = Reference(name, n, content, moments.gaussian, kept.rows(), space)
     with kept_if_possible(f"the statistics of {name}"):
         save_statistics(made, statistics_path(name, shape, content, space, cache))

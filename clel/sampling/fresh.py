@@ -19,7 +19,7 @@ from clel.methods.method import Method
 from clel.methods.settings import EvaluateConfig
 from clel.random import stream
 from clel.storage.atomic import naming_damage, replacing, write_atomically
-from clel.storage.log import Progress
+from clel.storage.log import progress
 
 FOLLOWED = 5_000
 """Chains that are followed beyond the steps of an evaluation, at most."""
@@ -88,13 +88,11 @@ def draw(
     protocol: str = "clean",
 ) -> Tensor:
     """n fresh samples, uint8 [n, C, H, W] on the CPU, each batch from its own random stream."""
-    progress, done = (Progress(name, n) if name else None), 0
     parts: list[Tensor] = []
-    for pixels in batches(method, n, config, seed, label, protocol):
-        parts.append(pixels)
-        done += len(pixels)
-        if progress:
-            progress.show(done, "samples")
+    with progress(name, n, unit="sample") as shown:
+        for pixels in batches(method, n, config, seed, label, protocol):
+            parts.append(pixels)
+            shown.update(len(pixels))
     return torch.cat(parts)
 
 
@@ -159,15 +157,15 @@ def draw_into(
     if left.exists():
         with naming_damage(left, f"remove {folder}, and the same command draws its samples again"):
             batch = int(left.read_text())
-    progress = Progress(name, config.samples)
     while True:
         write_atomically(left, f"{batch}\n")
         try:
-            for start in range(0, config.samples, batch):
-                n = min(batch, config.samples - start)
-                if not _file(folder, start).exists():
-                    _save(_file(folder, start), _batch(method, start, n, config, protocol, seed, label, totals))
-                progress.show(start + n, "samples")
+            with progress(name, config.samples, unit="sample") as shown:
+                for start in range(0, config.samples, batch):
+                    n = min(batch, config.samples - start)
+                    if not _file(folder, start).exists():
+                        _save(_file(folder, start), _batch(method, start, n, config, protocol, seed, label, totals))
+                    shown.update(n)
             return Stored(folder, config.samples, batch, len(totals or config.round_steps))
         except (torch.cuda.OutOfMemoryError, MemoryError):
             if batch == 1:

@@ -1,17 +1,19 @@
-"""A run's log: one JSON object a line, a progress line with the time left, and TensorBoard where asked."""
+"""A run's log: one JSON object a line, tqdm's line with the time left, and TensorBoard where asked."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import shutil
 import sys
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
+
+from tqdm import tqdm
 
 from clel.storage.atomic import naming_full_disk, write_atomically
 
@@ -141,28 +143,28 @@ def _summary_writer(folder: Path, iteration: int) -> Any:
     return SummaryWriter(str(folder), purge_step=iteration + 1)
 
 
-class Progress:
-    """One status line with the time left: rewritten in a terminal, a new line each `every` seconds elsewhere."""
+class Lines:
+    """A text file that gets what tqdm rewrites in place as lines of their own; a full disk loses them."""
 
-    def __init__(self, name: str, total: int, start: int = 0, out: TextIO | None = None, every: float = 10.0) -> None:
-        self.name, self.total, self.start = name, total, start
-        self.out = out or sys.stderr
-        self.terminal = self.out.isatty()
-        self.every = 0.2 if self.terminal else every
-        self.began, self.shown = time.monotonic(), -math.inf
+    def __init__(self, file: TextIO) -> None:
+        self.file, self.last = file, ""
 
-    def show(self, done: int, detail: str = "") -> None:
-        """Show `done` of the total with the time left at the present pace."""
-        now = time.monotonic()
-        if now - self.shown < self.every and done < self.total:
-            return
-        self.shown = now
-        taken = done - self.start
-        pace = (now - self.began) / taken if taken > 0 else math.inf
-        left = duration(pace * (self.total - done) if done < self.total else 0.0) if pace < math.inf else "?"
-        line = f"{self.name} {done}/{self.total}  left {left}  {detail}"
-        with suppress(OSError):  # a full disk, or a terminal that is gone: no reason to end what is shown
-            self.out.write(f"\r\033[K{line}" if self.terminal else line + "\n")
-            if self.terminal and done >= self.total:
-                self.out.write("\n")
-            self.out.flush()
+    def write(self, text: str) -> None:
+        """A line, but not the one before once more."""
+        if (text := text.strip()) and text != self.last:
+            self.last = text
+            with suppress(OSError):
+                print(text, file=self.file, flush=True)
+
+
+def progress(name: str, total: int | None, start: int = 0, **more: Any) -> tqdm:
+    """tqdm's line on stderr: rewritten in a terminal, a new one each ten seconds elsewhere; nothing without a name.
+
+    Use it in a `with`, or its last line comes whenever it is collected. more: arguments of tqdm.
+    """
+    tqdm.monitor_interval = 0  # no thread beside a training
+    terminal = sys.stderr.isatty()
+    width, lines = shutil.get_terminal_size()  # tqdm shows nothing in a terminal that says its size is 0
+    file, every, width = (sys.stderr, 0.2, width - 1) if terminal else (Lines(sys.stderr), 10.0, 0)
+    more |= {"ncols": width, "nrows": lines, "disable": not name, "position": 0}
+    return tqdm(None, name, total, file=file, initial=start, mininterval=every, miniters=0, smoothing=0, **more)

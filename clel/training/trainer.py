@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from clel.chains.switches import engine_of, warn_of_another_engine
 from clel.config import ConfigError, differences, require
@@ -22,7 +23,7 @@ from clel.methods.stages import Ledger, StageCost
 from clel.random import fold, seeded, stream
 from clel.storage import checkpoint
 from clel.storage.atomic import drop_unfinished, refuse_unwritable_folder
-from clel.storage.log import Log, Progress
+from clel.storage.log import Log, progress
 from clel.training.average import Average
 from clel.training.identity import essence
 
@@ -90,15 +91,15 @@ class Trainer:
             self.resume_or_start()
             if self.config.tensorboard:
                 self.log.open_tensorboard(self.iteration)
-            progress = Progress(self.name, self.config.iterations, self.iteration)
-            mark, others = now(self.device), Others()
-            while self.iteration < self.config.iterations and reason is None:
-                losses = self.step()
-                if self.must_look(signals):
-                    taken = now(self.device) - mark
-                    self.ledger.add(self.iteration, taken, peak_memory(self.device)[0], others.taken())
-                    reason = self.look(losses, progress, signals)
-                    mark, others = now(self.device), Others()
+            with progress(self.name, self.config.iterations, self.iteration) as shown:
+                mark, others = now(self.device), Others()
+                while self.iteration < self.config.iterations and reason is None:
+                    losses = self.step()
+                    if self.must_look(signals):
+                        taken = now(self.device) - mark
+                        self.ledger.add(self.iteration, taken, peak_memory(self.device)[0], others.taken())
+                        reason = self.look(losses, shown, signals)
+                        mark, others = now(self.device), Others()
             self.log.close()
             if signals.received is not None:
                 said = f"{self.name}: {signals.received.name} at the end of training; state saved"
@@ -163,7 +164,7 @@ class Trainer:
         ends_stage = self.iteration in self.ledger.ends
         return signals.received is not None or ends_stage or any(self.due(every) for every in periods)
 
-    def look(self, losses: dict[str, Tensor], progress: Progress, signals: Signals) -> str | None:
+    def look(self, losses: dict[str, Tensor], shown: tqdm, signals: Signals) -> str | None:
         """Between two steps: guard, log, evaluation, samples, checkpoint, signals. Returns why the run ends, if so."""
         c = self.config
         if bool(self.guard.bad) or not self.weights_are_finite():
@@ -171,7 +172,8 @@ class Trainer:
         if self.due(c.log_every):
             values = {name: float(value) for name, value in losses.items()}
             self.log.write("train", self.iteration, **self.costs(), **values)
-            progress.show(self.iteration, "  ".join(f"{k} {v:.4g}" for k, v in values.items()))
+            shown.set_postfix_str("  ".join(f"{k} {v:.4g}" for k, v in values.items()), refresh=False)
+            shown.update(self.iteration - shown.n)
         if self.probe is not None and self.due(c.evaluate_every):
             with self.average.swapped_in(self.method):
                 self.log.write("evaluation", self.iteration, **self.costs(), **self.probe(self.method, self.iteration))

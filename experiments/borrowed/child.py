@@ -38,7 +38,7 @@ from clel.runs.record import read_training, write_training
 from clel.sampling.fresh import batches
 from clel.storage.atomic import naming_damage, write_atomically
 from clel.storage.lock import locked
-from clel.storage.log import Progress, plain, shown_notices
+from clel.storage.log import plain, progress, shown_notices
 from clel.storage.provenance import provenance
 from clel.training.costs import training_costs
 from clel.training.length import lasting
@@ -174,20 +174,20 @@ def sample(method: Method, run: Run[Any], drawn: Drawn, folder: Path, until: flo
     """Draw fresh chains of the averaged weights, those that make table1 would, as many as the time allows."""
     place, config = folder / FOLDER, run.evaluate
     drawn.asked, drawn.steps, drawn.batch = config.samples, config.steps, config.batch
-    progress = Progress(f"{folder.name} samples", config.samples)
     for path in place.glob("samples-*.npy"):
         path.unlink()  # of a process before this one, perhaps of other weights
     began = last = time.time()
-    for pixels in batches(method, config.samples, config, run.seed):
-        save_array(pixels, place / f"samples-{drawn.samples:06d}.npy")
-        drawn.samples += len(pixels)
-        now = time.time()
-        drawn.seconds = now - began
-        drawn.write(place)
-        progress.show(drawn.samples, f"{drawn.rate:.4g} a second")
-        if now + AGAIN * (now - last) > until:
-            break
-        last = now
+    with progress(folder.name, config.samples, unit="sample") as shown:
+        for pixels in batches(method, config.samples, config, run.seed):
+            save_array(pixels, place / f"samples-{drawn.samples:06d}.npy")
+            drawn.samples += len(pixels)
+            now = time.time()
+            drawn.seconds = now - began
+            drawn.write(place)
+            shown.update(len(pixels))
+            if now + AGAIN * (now - last) > until:
+                break
+            last = now
 
 
 def save_array(pixels: Tensor, path: Path) -> None:

@@ -26,7 +26,7 @@ from clel.random import stream
 from clel.runs.load import load_trained
 from clel.sampling.attributes import Conjunction, aims, attribute_latents, shown, target, words
 from clel.sampling.conditional import Guidance, latents, sample_towards
-from clel.storage.log import Progress
+from clel.storage.log import progress
 from experiments.compositional.asked import conditions, read
 from experiments.compositional.judge import Judge, judge_of
 from experiments.compositional.settings import Protocol
@@ -109,10 +109,11 @@ def subject(folder: Path, values: tuple[tuple[str, ...], ...], device: str) -> S
 def draw_all(held: Subject, asked: Sequence[Conjunction], protocol: Protocol) -> list[Tensor]:
     """Samples of each condition, uint8 [samples, C, H, W] on the CPU."""
     of = attribute_latents(held.method, held.train, protocol.drawing.centred)
-    progress, drawn = Progress("composed samples:", len(asked)), []
-    for number, one in enumerate(asked):
-        drawn.append(draw(held, one, of, protocol))
-        progress.show(number + 1, "conditions")
+    drawn = []
+    with progress("composed samples", len(asked), unit="condition") as bar:
+        for one in asked:
+            drawn.append(draw(held, one, of, protocol))
+            bar.update()
     return drawn
 
 

@@ -71,13 +71,16 @@ def sweep_figure(measured: Sequence[Line]) -> Figure:
         curves: dict[Guidance, list[Guidance]] = {}
         for setting in groups:
             curves.setdefault(replace(setting, weight=0.0), []).append(setting)
-        for number, (kind, settings) in enumerate(curves.items()):
+        lengths = list(dict.fromkeys(kind.steps for kind in curves))
+        colours = list(dict.fromkeys((kind.spread, kind.restarts) for kind in curves))
+        for kind, settings in curves.items():
+            colour, marker = COLOURS[colours.index((kind.spread, kind.restarts))], "os^v"[lengths.index(kind.steps)]
             weights = [setting.weight for setting in settings]
             accuracy = [mean(x.accuracy for x in groups[setting]) for setting in settings]
             recall = [mean(x.recall for x in groups[setting]) for setting in settings]
             name = f"{kind.steps} steps" + f", spread {kind.spread:g}, {kind.restarts} restarts" * (row == ROWS[0])
-            axes.plot(weights, accuracy, "-o", color=COLOURS[number], markersize=3, label=name)
-            axes.plot(weights, recall, "--", color=COLOURS[number], linewidth=0.8)
+            axes.plot(weights, accuracy, "-", marker=marker, color=colour, markersize=3, label=name)
+            axes.plot(weights, recall, "--", marker=marker, color=colour, markersize=2, linewidth=0.8)
             if found in settings:
                 at = settings.index(found)
                 axes.plot([weights[at]], [accuracy[at]], "o", markersize=12, fillstyle="none", color="black")

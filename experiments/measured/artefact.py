@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from clel.config import choose, from_dict, require, to_dict
 from clel.runs.config import Run, choose_device
-from clel.storage.log import Progress
+from clel.storage.log import progress
 from experiments.measured.kept import keep, kept
 from experiments.plan.plan import describe
 from experiments.printing.chosen import write_columns
@@ -134,18 +134,19 @@ class Artefact(ABC, Generic[Options]):
         cells, runs = self.cells_of(options), options.out / "runs"
         held = load_cells(runs, cells)
         wanted = [(cell, protocol) for cell in cells for protocol in self.protocols(options, cell)]
-        progress, result = Progress(f"{self.name}:", len(wanted)), []
-        for number, (cell, protocol) in enumerate(wanted):
-            run, folder = held[cell.run_name], runs / cell.run_name
-            values = None
-            if run.ok:
-                ended = str(run.part("provenance").get("finished"))
-                values = kept(folder, self.name, protocol, ended)
-                if values is None and measure:
-                    values = self.measure(cell, folder, protocol)
-                    keep(folder, self.name, protocol, ended, values, choose_device(options.device))
-                    progress.show(number + 1, "measurements")
-            result.append(Found(cell, run, protocol, values))
+        result = []
+        with progress(self.name, len(wanted), unit="measurement", delay=0.1) as shown:  # silent if all are kept
+            for cell, protocol in wanted:
+                run, folder = held[cell.run_name], runs / cell.run_name
+                values = None
+                if run.ok:
+                    ended = str(run.part("provenance").get("finished"))
+                    values = kept(folder, self.name, protocol, ended)
+                    if values is None and measure:
+                        values = self.measure(cell, folder, protocol)
+                        keep(folder, self.name, protocol, ended, values, choose_device(options.device))
+                shown.update()
+                result.append(Found(cell, run, protocol, values))
         return result
 
     def write(self, options: Options, again: str) -> list[Path]:

@@ -12,7 +12,7 @@ from typing import Any
 from clel.config import ConfigError, to_dict
 from clel.machine.signals import launched
 from clel.storage.atomic import read_json, temporary_folder, write_atomically
-from clel.storage.log import Progress, plain
+from clel.storage.log import plain, progress
 from experiments.speed.job import Job, write_job
 from experiments.speed.machine import LoadWatch
 
@@ -39,21 +39,22 @@ def measured(
         kept: a file for what is measured so far, which an interrupted command goes on from; the caller removes it.
         origin: commit and machine; what was measured under another is measured again.
     """
-    progress, result = Progress(name, len(jobs)), {}
-    before = _read_kept(kept, origin)
-    for number, job in enumerate(jobs):
-        progress.show(number, job.key)
-        as_asked = json.loads(json.dumps(to_dict(job)))
-        found = before.get(job.key)
-        if found is not None and found["job"] == as_asked and found["measurement"]["status"] == "ok":
-            result[job.key] = found["measurement"]
-            continue
-        with temporary_folder() as folder:
-            result[job.key] = _measured(job, folder, run or _process)
-        before[job.key] = {"job": as_asked, "measurement": result[job.key]}
-        if kept is not None:
-            write_atomically(kept, json.dumps(plain({"origin": origin, "jobs": before})))
-    progress.show(len(jobs), "measured")
+    result, before = {}, _read_kept(kept, origin)
+    with progress(name, len(jobs), unit="job") as shown:
+        for number, job in enumerate(jobs):
+            shown.set_postfix_str(job.key, refresh=False)
+            shown.update(number - shown.n)
+            as_asked = json.loads(json.dumps(to_dict(job)))
+            found = before.get(job.key)
+            if found is not None and found["job"] == as_asked and found["measurement"]["status"] == "ok":
+                result[job.key] = found["measurement"]
+                continue
+            with temporary_folder() as folder:
+                result[job.key] = _measured(job, folder, run or _process)
+            before[job.key] = {"job": as_asked, "measurement": result[job.key]}
+            if kept is not None:
+                write_atomically(kept, json.dumps(plain({"origin": origin, "jobs": before})))
+        shown.update(len(jobs) - shown.n)
     return result
 
 

@@ -16,7 +16,7 @@ import torch
 from clel.machine.costs import now
 from clel.machine.signals import launched, leave_with_launcher
 from clel.storage.atomic import temporary_folder, write_atomically
-from clel.storage.log import Progress
+from clel.storage.log import progress
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.speed.job import Job, read_job, write_job
 from experiments.speed.launch import last_lines
@@ -46,13 +46,13 @@ def throughputs(jobs: Sequence[Job], device: torch.device) -> list[Throughput]:
     """Of each job's run, alone and beside copies of itself, on one device: on a CPU no more than it has cores."""
     most = available_cores() if device.type == "cpu" else max(NUMBERS)
     numbers = [n for n in NUMBERS if n <= most]
-    progress = Progress("side by side", len(jobs) * len(numbers))
     found: list[Throughput] = []
-    for job in jobs:
-        for n in numbers:
-            progress.show(len(found), f"{n} of {job.key}")
-            found.append(measured(replace(job, threads=1 if device.type == "cpu" else job.threads), n))
-    progress.show(len(found), "measured")
+    with progress("side by side", len(jobs) * len(numbers)) as shown:
+        for job in jobs:
+            for n in numbers:
+                shown.set_postfix_str(f"{n} of {job.key}")
+                found.append(measured(replace(job, threads=1 if device.type == "cpu" else job.threads), n))
+                shown.update()
     return found
 
 

@@ -20,7 +20,7 @@ from clel.runs.config import build, choose_device, save_config
 from clel.runs.record import FINAL, blank_record, finished, read_record, write_record
 from clel.storage.atomic import write_atomically
 from clel.storage.lock import locked
-from clel.storage.log import Progress, plain
+from clel.storage.log import plain, progress
 from clel.storage.provenance import provenance
 from clel.training.costs import training_costs
 from experiments.runs.chains.measure import Real, measure
@@ -67,10 +67,10 @@ def _train_and_measure(run: ChainsRun, folder: Path) -> dict[str, Any]:
     record |= {"status": outcome.status, "reason": outcome.reason}
     record["training"] = training_costs(trainer.method, outcome, device)
     began, rows = now(device), []
-    progress = Progress(f"{folder.name} measuring", _measurements(run))
-    for row in measure(run, trainer, real, held_out):
-        rows.append({"restart": run.restart, "seed": run.seed} | row)
-        progress.show(len(rows))
+    with progress(f"{folder.name} measuring", _measurements(run)) as shown:
+        for row in measure(run, trainer, real, held_out):
+            rows.append({"restart": run.restart, "seed": run.seed} | row)
+            shown.update()
     record["protocol"] = common_protocol(real.reference, run.run.evaluate, run.seed) | {
         "n_fake": run.chains,
         "steps": list(run.steps),

@@ -9,7 +9,7 @@ import pytest
 
 from clel.metrics import Moments, SingularCovariance, frechet_distance
 from clel.storage import log
-from clel.storage.log import Progress, shown_notices
+from clel.storage.log import shown_notices
 from tests.clel.random_features import normal
 
 
@@ -25,14 +25,64 @@ def test_a_notice_is_one_line_and_other_warnings_stay(capsys: pytest.CaptureFixt
         frechet_distance(few, few, force=True)
 
 
-def test_progress_estimates_only_from_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 1.0, 30.0, 60.0])
-    monkeypatch.setattr(log.time, "monotonic", lambda: next(clock))
-    out = io.StringIO()
-    progress = Progress("work", 4, 2, out, every=0.0)
-    for done in (2, 3, 4):
-        progress.show(done)
-    assert [line.split("left ")[1].rstrip() for line in out.getvalue().splitlines()] == ["?", "30 s", "0 s"]
+class Terminal(io.StringIO):
+    """Standard error in a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The second that it is."""
+    seconds = [0.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: seconds[0])
+    return seconds
+
+
+def work(clock: list[float], name: str = "work") -> None:
+    """From 2 of 8, five seconds each."""
+    with log.progress(name, 8, 2, unit="step") as shown:
+        for _ in range(6):
+            clock[0] += 5
+            shown.set_postfix_str("loss 1", refresh=False)
+            shown.update()
+
+
+def test_elsewhere_progress_is_a_line_each_ten_seconds(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a job's log is read: lines of their own, each with the time left, estimated only from what is done here."""
+    monkeypatch.setattr("sys.stderr", out := io.StringIO())
+    work(clock)
+    assert "\r" not in out.getvalue() and out.getvalue().endswith("\n")
+    first, *lines = out.getvalue().splitlines()
+    assert first.startswith("work:  25% 2/8 [00:00<?")
+    assert [line.split(": ")[1] for line in lines] == [
+        " 50% 4/8 [00:10<00:20,  5.00s/step, loss 1]",
+        " 75% 6/8 [00:20<00:10,  5.00s/step, loss 1]",
+        "100% 8/8 [00:30<00:00,  5.00s/step, loss 1]",
+    ]
+    monkeypatch.setattr("sys.stderr", out := io.StringIO())
+    work(clock, name="")
+    assert not out.getvalue()
+
+
+def test_in_a_terminal_progress_is_one_line(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long: it is cut to the terminal's width."""
+    monkeypatch.setenv("COLUMNS", "41")
+    monkeypatch.setattr("sys.stderr", out := Terminal())
+    work(clock, name="a long name " * 4)
+    states = out.getvalue().split("\r")
+    assert len(states) > 6 and all(len(state.rstrip()) <= 40 for state in states)
+    assert out.getvalue().count("\n") == 1 and out.getvalue().endswith("\n")
+
+
+def test_a_full_disk_ends_nothing_that_is_shown(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sys.stderr", Full())
+    work(clock)
 
 
 @pytest.mark.parametrize(
