@@ -44,6 +44,10 @@ test: $(READY) ## Run the whole test suite
 test-fast: $(READY) ## Run the tests that take less than a few seconds each
 	@"$(PY)" -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_OPTIONS) -m "not slow"
 
+.PHONY: pythons
+pythons: ## The smoke Table 1 and the fast tests on every supported Python that is installed, each in an environment of 6 GB
+	@scripts/pythons
+
 # what fails does not keep the rest from being measured: a GPU may be at hand for minutes only
 GPU_TABLE = -m experiments speed-memory --profile paper --device cuda --rounds 5 --no-scaling --out "$${OUT:-results}"
 # engines that the methods of a comparison share
@@ -72,4 +76,4 @@ lint: $(READY) ## Check format, lint and types
 
 .PHONY: clean
 clean: ## Remove the environment and caches; keeps results/ and data/
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks *.egg-info
+	rm -rf .venv .pythons .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks *.egg-info

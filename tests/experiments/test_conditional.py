@@ -115,7 +115,7 @@ def test_a_walk_to_the_tables(
     assert main(["conditional-sweep", *order]) == 0
     with (tmp_path / "smoke" / "conditional-sweep.csv").open() as file:
         lines = list(csv.DictReader(file))
-    assert {x["seed"] for x in lines} == {"102"} and len(lines) == 2 * 2 * 2 + 2
+    assert {x["seed"] for x in lines} == {"102"} and len(lines) == 2 * 2 * 2 * 2 + 2
     assert not settings.KEPT.exists() or "smoke" not in settings.KEPT.read_text()
 
 
