@@ -67,8 +67,8 @@ class Guidance:
 class Aim:
     """What chains are pulled towards, as their own u(x) can tell: of several latents, which one it is nearest to.
 
-    A chain that is not there at its end found no way out of where it began; new noise may have one. No label and no
-    classifier has a say in it.
+    A chain that is not there at its end found no way out of where it began; new noise may have one. No classifier
+    has a say in it.
 
     Attributes:
         latents: unit vectors [K, d]: of all classes, or of all values of an attribute.

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from clel.config import to_dict
 from clel.data.augment import NONE
 from clel.storage.atomic import write_atomically
@@ -15,7 +17,7 @@ from experiments.printing.files import write_files
 from experiments.printing.headings import data_title, feature_spaces, further_spaces
 from experiments.printing.markup import latex_comment, titled, to_markdown
 from experiments.reading.published import reported_for_all
-from experiments.sweep.store import Declared, Stored, by_row, frame, is_reference, load_cells
+from experiments.sweep.store import Declared, Stored, by_row, is_reference, load_cells
 from experiments.table1 import plots, samples
 from experiments.table1.comparisons.files import FILES, comparison_files
 from experiments.table1.learned import has_learned, learned
@@ -75,7 +77,7 @@ def write_report(
         "table1.md": "\n\n".join([*(titled(line) for line in about), table.to_markdown()]),
         "table1.tex": latex_comment(about) + table.to_latex(),
         "table1.csv": table.to_csv(),
-        "runs.csv": runs_csv(cells, runs),
+        "runs.csv": runs_csv(cells, table.runs),
         **drawn("figures/distance_over_time", plots.distance_over_time(cells, runs)),
         **drawn("figures/distance_over_gradients", plots.distance_over_gradients(cells, runs)),
         **drawn("figures/distance_over_steps", plots.distance_over_steps(cells, runs)),
@@ -90,10 +92,9 @@ def write_report(
     return write_files(profile_dir, contents)
 
 
-def runs_csv(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> str:
+def runs_csv(cells: Sequence[Declared], runs: pd.DataFrame) -> str:
     """One row a run; `variant` is what its row of the table changes of the preset, "lr=0.01", empty where nothing."""
-    table = frame(runs)
-    rows = {cell.run_name: cell.row for cell in cells}
+    rows, table = {cell.run_name: cell.row for cell in cells}, runs.copy()
     table.insert(3, "variant", [rows[name].partition("[")[2].removesuffix("]") for name in table.index])
     return table.to_csv(lineterminator="\n")
 

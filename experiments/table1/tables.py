@@ -46,11 +46,13 @@ class Table:
     """Table 1 as numbers and as print.
 
     values: a DataFrame with one row a table row, indexed by its key, every column (means and sample standard
-    deviations over the runs that ended well). grid: the selection for people, with footnotes.
+    deviations over the runs that ended well). grid: the selection for people, with footnotes. runs: the frame of the
+    runs that the values were read from, a row a run.
     """
 
     values: pd.DataFrame
     grid: Grid
+    runs: pd.DataFrame
 
     def to_markdown(self) -> str:
         """GitHub Markdown."""
@@ -95,7 +97,7 @@ def table1(cells: Sequence[Declared], runs: Mapping[str, Stored], figures: publi
     data = frame(runs)
     values = [_values(members, runs, data, source, figures) for members in rows.values()]
     table = pd.DataFrame(values, index=pd.Index(rows, name="row"))
-    return Table(table, _grid(table, rows, runs, source, figures))
+    return Table(table, _grid(table, rows, runs, source, figures), data)
 
 
 def _values(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from experiments.sweep.store import load_records
+from experiments.sweep.store import frame, load_records
 from experiments.table1.report import describe, runs_csv
 from experiments.table1.tables import Table, table1
 
@@ -160,7 +160,7 @@ def test_the_page_says_what_else_samples_were_measured_in(fake: Any) -> None:
     lines = describe(cells, runs)
     assert "also in features EfficientNet-Lite0" in lines[1] and "resizing for EfficientNet-Lite0 to 96x96" in lines[1]
     assert "rows differ in identity of EfficientNet-Lite0" in lines[-1]
-    assert "protocol_lite0_features" in runs_csv(cells, runs)
+    assert "protocol_lite0_features" in runs_csv(cells, frame(runs))
 
 
 @pytest.mark.parametrize(

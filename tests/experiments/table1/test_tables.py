@@ -201,7 +201,7 @@ def test_latex_compiles(fake: Any, grid: list, tmp_path: Path) -> None:
     # what begins with a bracket must not be taken for the argument of the line's end before it
     headers = [Header(("[first]",)), *table.grid.headers[1:-1], Header(("last", "[95 %]"))]
     rows = [[Text("[row]"), *row[1:]] for row in table.grid.rows]
-    table = Table(table.values, Grid(headers, rows, [*table.grid.footnotes, nasty]))
+    table = Table(table.values, Grid(headers, rows, [*table.grid.footnotes, nasty]), table.runs)
     (tmp_path / "table1.tex").write_text(standalone(table.to_latex()), encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table1.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False)
