@@ -12,7 +12,7 @@ from typing import Any
 from clel.data import load
 from clel.data.registry import names
 from clel.data.side import split_side
-from clel.features.spaces import AUTO
+from clel.features.names import AUTO
 from clel.methods.settings import EvaluateConfig
 from clel.networks.weights import TORCHSCRIPT, is_there
 

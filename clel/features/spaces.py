@@ -50,8 +50,6 @@ def _for_images(make: Pretrained) -> Maker:
     return lambda train, held_out, cache: make(train.pixels.device, cache)
 
 
-AUTO = "auto"
-"""The name that stands for one of the others, by data set and what is there; see clel/evaluation/feature_choice.py."""
 FEATURES: dict[str, Maker] = {
     "classifier": _classifier,
     **{name: _for_images(make) for name, make in PRETRAINED.items()},

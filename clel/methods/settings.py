@@ -10,7 +10,7 @@ import tyro
 from clel.bounds import require_ranges
 from clel.chains.protocol import PROTOCOLS
 from clel.config import ADDED, LENGTH, LOGISTICS, choose, require
-from clel.features.spaces import AUTO, FEATURES
+from clel.features.names import AUTO, NAMES
 
 FURTHER = 3
 """Measurements of chains beyond `steps`."""
@@ -116,7 +116,7 @@ class EvaluateConfig:
             choose(PROTOCOLS, name, "protocol")
         spaces = (self.features, *self.also)
         for name in spaces:
-            choose({**FEATURES, AUTO: None}, name, "feature space")
+            choose(dict.fromkeys((*NAMES, AUTO)), name, "feature space")
         require(len(set(spaces)) == len(spaces), f"feature spaces {', '.join(spaces)}: give each once")
         require(
             AUTO not in spaces or len(spaces) == 1, f"features {AUTO} chooses further spaces itself; leave them out"

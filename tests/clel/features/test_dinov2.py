@@ -13,6 +13,7 @@ from torch import Tensor
 from clel.config import ConfigError
 from clel.features.__main__ import main
 from clel.features.dinov2 import dinov2_space, first_seen, positions, resize
+from clel.features.names import NAMES
 from clel.features.spaces import FEATURES
 from clel.networks.weights import WeightsError
 
@@ -125,3 +126,7 @@ def test_without_a_network_the_command_says_so(
     path = write_state(tmp_path)
     assert main(["--features", "dinov2-vits14", "--cache", str(tmp_path)]) == 0
     assert str(path) in capsys.readouterr().out
+
+
+def test_every_space_has_its_name_where_settings_look_it_up() -> None:
+    assert tuple(FEATURES) == NAMES
