@@ -173,11 +173,12 @@ def sample_towards(
     guidance: Guidance | None = None,
     start: Tensor | None = None,
     aims: Sequence[Aim] = (),
+    on_restart: Callable[[int], None] | None = None,
 ) -> Tensor:
     """Langevin chains on E(x) - w u(x).t: t [N, d] -> images [N, C, H, W] in [0, 1]; w = `guidance.weight`.
 
     All t = 0 gives the chains of `method.sample`. Chains that have not reached all their `aims` start anew from noise,
-    `guidance.restarts` times.
+    `guidance.restarts` times; `on_restart` is told how many each time.
     """
     guidance, d = guidance or Guidance(), method.config.network.features
     require(towards.ndim == 2 and towards.shape[1] == d, f"towards is {tuple(towards.shape)}; expected [N, {d}]")
@@ -189,6 +190,8 @@ def sample_towards(
         left = left[~torch.stack([aim.reached(u, left) for aim in aims]).all(0)]
         if not len(left):
             break
+        if on_restart is not None:
+            on_restart(len(left))
         x[left] = guided_chains(method, GuidedEnergy(frozen, t[left]), len(left), again, generator)
     return x
 
@@ -221,11 +224,16 @@ class ClassLatents:
 
 
 def sample_classes(
-    method: CLEL, of: ClassLatents, classes: Tensor, generator: torch.Generator, guidance: Guidance
+    method: CLEL,
+    of: ClassLatents,
+    classes: Tensor,
+    generator: torch.Generator,
+    guidance: Guidance,
+    on_restart: Callable[[int], None] | None = None,
 ) -> Tensor:
-    """Chains towards classes int64 [N] -> images [N, C, H, W] in [0, 1]."""
+    """Chains towards classes int64 [N] -> images [N, C, H, W] in [0, 1]; see `sample_towards`."""
     t = of.targets(classes, guidance.spread, generator)
-    return sample_towards(method, t, generator, guidance, aims=[Aim(of.z, classes)])
+    return sample_towards(method, t, generator, guidance, aims=[Aim(of.z, classes)], on_restart=on_restart)
 
 
 @torch.no_grad()

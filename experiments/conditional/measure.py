@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -47,12 +48,17 @@ class Conditional:
 
 
 def measure_run(folder: Path, protocol: Conditional, device: str = "auto") -> tuple[dict[str, Any], Tensor]:
-    """The values of a trained run, and its chains towards the classes, uint8 [K each, C, H, W], class by class."""
+    """The values of a trained run, and its chains towards the classes, uint8 [K each, C, H, W], class by class.
+
+    restarts, of the values: how often a chain started anew, in the mean; each time it takes all its steps again.
+    """
     trained = load_trained(folder, METHODS, device)
-    pixels = towards_classes(trained, protocol.guidance, protocol.each)
+    anew: list[int] = []
+    pixels = towards_classes(trained, protocol.guidance, protocol.each, anew.append)
     plain = unconditional(folder, trained.run.dataset, 2 * protocol.each, device)
     held_out = load(trained.run.dataset, "test").to(trained.images.pixels.device)
     values = described(pixels, protocol, trained.images, held_out, plain)
+    values["restarts"] = sum(anew) / len(pixels)
     if protocol.looked and isinstance(trained.method, CLEL):
         values |= known(trained.method, trained.images, held_out, REPRESENTED, trained.run.seed)
     return values, pixels
@@ -69,7 +75,9 @@ def measure_real(dataset: str, protocol: Conditional) -> tuple[dict[str, Any], T
 
 
 @torch.no_grad()
-def towards_classes(trained: Trained, guidance: Guidance, each: int) -> Tensor:
+def towards_classes(
+    trained: Trained, guidance: Guidance, each: int, on_restart: Callable[[int], None] | None = None
+) -> Tensor:
     """Chains towards each class, `each` of them: by CLEL's latents, or a classifier's gradient for other EBMs."""
     method, images = trained.method, trained.images
     require(isinstance(method, LangevinEBM), f"{method.title} has no Langevin chains of images to guide")
@@ -84,7 +92,7 @@ def towards_classes(trained: Trained, guidance: Guidance, each: int) -> Tensor:
     for number, part in enumerate(labels.split(batch)):
         generator = stream(method.device, trained.run.seed, "conditional", number)
         if isinstance(method, CLEL):
-            x = sample_classes(method, of, part, generator, guidance)
+            x = sample_classes(method, of, part, generator, guidance, on_restart)
         else:
             energy = ClassifierGuidedEnergy(method.frozen_energy(), network, part, guidance.weight)
             x = guided_chains(method, energy, len(part), guidance, generator)

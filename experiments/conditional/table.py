@@ -23,7 +23,7 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 def about(found: Sequence[Found], above: Sequence[str], swept: bool) -> list[str]:
     """The lines above the table, "Name: text"."""
     first = found[0]
-    settings = "; ".join(f"{own[0].cell.title}: {in_words(own[0].protocol)}" for own in trained(found))
+    settings = "; ".join(f"{own[0].cell.title}: {in_words(own[0].protocol)}{began(own)}" for own in trained(found))
     why = "chosen by make conditional-sweep on other seeds" if swept else "not chosen by a sweep of this profile"
     return [
         f"Conditional: classes drawn without conditional training, data set {data_title(first.cell.dataset)}, profile "
@@ -54,6 +54,12 @@ def in_words(protocol: Any) -> str:
     words += [f"at most {g.restarts} restarts"] * (g.restarts > 0)
     words += [f"{g.rounds} rounds, disturbed"] * g.disturbed
     return ", ".join(words)
+
+
+def began(own: Sequence[Found]) -> str:
+    """How often the chains of a row started anew, where they may."""
+    means = [one.values["restarts"] for one in own if one.values and "restarts" in one.values]
+    return f" ({number(mean(means), 2)} a chain in the mean)" if means and own[0].protocol.guidance.restarts else ""
 
 
 def trained(found: Sequence[Found]) -> list[list[Found]]:

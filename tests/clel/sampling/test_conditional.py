@@ -167,7 +167,10 @@ def test_chains_that_missed_their_aim_start_anew() -> None:
     same = sample_towards(own, torch.zeros(6, d), stream("cpu", 0, "r"), Guidance(steps=2, restarts=3), aims=[reached])
     assert torch.equal(same, x)
     half = Aim(latents_of, torch.where(chains < 3, nearest, 1 - nearest))
-    once = sample_towards(own, torch.zeros(6, d), stream("cpu", 0, "r"), Guidance(steps=2, restarts=1), aims=[half])
+    counted: list[int] = []
+    again = Guidance(steps=2, restarts=1)
+    once = sample_towards(own, torch.zeros(6, d), stream("cpu", 0, "r"), again, None, [half], counted.append)
+    assert counted == [3]
     assert torch.equal(once[:3], x[:3]) and not torch.isclose(once[3:], x[3:]).flatten(1).all(1).any()
     # without aims nothing starts anew
     none = sample_towards(own, torch.zeros(6, d), stream("cpu", 0, "r"), Guidance(steps=2, restarts=3))
