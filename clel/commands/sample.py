@@ -43,9 +43,10 @@ class SampleOptions:
     """Towards attributes, with CLEL: red,circle for both at once, red/blue for chains of which each has one of them."""
     without: str = ""
     """Away from attributes: large,dark for neither."""
-    weight: float = 0.05
-    """w in p(x | z) ~ exp(-E(x) + w u(x).z): how hard --classes and --like pull, and each attribute."""
-    centred: bool = False
+    weight: float = 0.02
+    """w in p(x | z) ~ exp(-E(x) + w u(x).z): how hard --classes and --like pull, and each attribute. As the sweep on
+    digits chose, like --centred, --spread and --restarts (docs/reference/protocol.md)."""
+    centred: bool = True
     """Take the mean of all latents off a class's or an attribute's first, so that what all share pulls nowhere."""
     start: Literal["noise", "buffer"] = "noise"
     """Where chains towards something begin: uniform noise, or the replay buffer of training."""
@@ -53,9 +54,9 @@ class SampleOptions:
     """Parts that the steps of chains towards something are divided into, for --disturbed."""
     disturbed: bool = False
     """Before each round disturb chains towards something as the method's authors do (docs/reference/protocol.md)."""
-    spread: float = 0.0
+    spread: float = 1.0
     """Each chain towards a class goes to one of its images too, so hard: 0 not at all, 1 as hard as to the class."""
-    restarts: int = 0
+    restarts: int = 6
     """Times that chains whose u(x) is nearer to another class (or value of an attribute) start anew from noise."""
     seed: int = 0
     """Seed of the chains."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
-from clel.config import nearest
+from clel.config import ConfigError, nearest
 from clel.data.images import DataError
 from clel.data.limits import refuse_unsound
 from clel.data.readers.array_files import STATISTICS, open_npy, open_npz, open_pt
@@ -15,6 +14,7 @@ from clel.data.readers.image_files import file_samples
 from clel.data.readers.streamed import Samples
 from clel.data.readers.tree import ARCHIVE_SUFFIXES
 from clel.data.registry import SPLITS, data_root, is_name, load, names
+from clel.storage.run_samples import is_run, run_samples
 
 ARRAY_FILES = {".npy": open_npy, ".npz": open_npz, ".pt": open_pt, ".pth": open_pt}
 
@@ -57,7 +57,7 @@ def open_samples(text: str | Path, layout: str | None = None, root: Path | None 
     title = path.name or path.resolve().name
     if array:
         return array_samples(ARRAY_FILES[path.suffix.lower()](path), title, str(path), layout)
-    if (path / "record.json").is_file() or ((path / "config.json").is_file() and (path / "log.jsonl").is_file()):
+    if is_run(path):
         return _run(path)
     if path.is_dir() or path.name.lower().endswith(ARCHIVE_SUFFIXES):
         return file_samples(path, title)
@@ -103,31 +103,16 @@ def _data_set(name: str, split: str | None, root: Path) -> Samples:
 
 
 def _run(folder: Path) -> Samples:
-    """The fresh samples of the run in `folder`, which lie where its record says."""
+    """The fresh samples of the run in `folder`."""
     try:
-        record = json.loads((folder / "record.json").read_text())
-        status, evaluations = record["status"], record["evaluations"] or {}
-        places = {source: e["folder"] for source, e in evaluations.items() if e.get("folder")}
-        measured = (evaluations.get("fresh", {}).get("metrics") or {}).get("n")
-    except FileNotFoundError:
-        raise DataError(f"{folder}: a run that has not ended; start it again, it goes on from its checkpoint") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        found = run_samples(folder)
+    except ConfigError as error:
+        raise DataError(str(error)) from error
+    samples = array_samples(open_npy(found.path), folder.resolve().name, str(folder), "CHW")
+    if found.measured not in (None, samples.n):
         raise DataError(
-            f"{folder}/record.json: damaged, or of another version; name a samples.npy below {folder}/evaluations "
-            "to measure that"
-        ) from error
-    path = folder / places.get("fresh", "") / "samples.npy"
-    if "fresh" not in places or not path.is_file():
-        others = ", ".join(f"{folder / place}/samples.npy" for source, place in places.items() if source != "fresh")
-        raise DataError(
-            f"{folder}: a run that ended as {status!r}, without samples of fresh chains; only samples can be measured"
-            + (f"; it has others: {others}" if others else "")
+            f"{folder}: holds {samples.n} of the {found.measured} images that were measured; name the file or folder "
+            "that they are from"
         )
-    samples = array_samples(open_npy(path), folder.resolve().name, str(folder), "CHW")
-    if measured not in (None, samples.n):
-        raise DataError(
-            f"{folder}: holds {samples.n} of the {measured} images that were measured; name the file or folder that "
-            "they are from"
-        )
-    ended = () if status == "ok" else (f"the run ended as {status!r}: samples of its last good checkpoint",)
+    ended = () if found.status == "ok" else (f"the run ended as {found.status!r}: samples of its last good checkpoint",)
     return replace(samples, conversions=(*samples.conversions, *ended))

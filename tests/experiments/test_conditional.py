@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from clel.commands.sample import SampleOptions
 from clel.config import ConfigError
 from clel.data import load
 from clel.sampling.conditional import Guidance
@@ -54,6 +55,13 @@ def test_settings_come_from_the_kept_sweep(tmp_path: Path, monkeypatch: pytest.M
         chosen("quick", "digits", "clel")
     grid = sweep_grid(lines)
     assert [row[-1].text for row in grid.rows] == ["", "chosen"]
+
+
+def test_clel_sample_draws_classes_as_the_sweep_chose() -> None:
+    found, swept = chosen("quick", "digits", "clel")
+    asked = SampleOptions(Path("run"))
+    own = (found.weight, found.centred, found.spread, found.restarts)
+    assert swept and own == (asked.weight, asked.centred, asked.spread, asked.restarts)
 
 
 def test_every_setting_is_tried_once() -> None:
