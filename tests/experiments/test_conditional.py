@@ -98,6 +98,7 @@ def test_a_walk_to_the_tables(
 ) -> None:
     monkeypatch.setenv("CLEL_CACHE", str(cache))
     monkeypatch.setattr(settings, "WEIGHTS", {"clel": (0.01, 0.1), "plain": (0.001,)})
+    monkeypatch.setattr(settings, "LONGER", {"clel": (2,), "plain": (1,)})
     order = [*ORDER, "--out", str(tmp_path)]
     assert main(["conditional", *order]) == 0
     table = (tmp_path / "smoke" / "conditional.md").read_text()
@@ -123,7 +124,7 @@ def test_a_walk_to_the_tables(
     assert main(["conditional-sweep", *order]) == 0
     with (tmp_path / "smoke" / "conditional-sweep.csv").open() as file:
         lines = list(csv.DictReader(file))
-    assert {x["seed"] for x in lines} == {"102"} and len(lines) == 2 * 2 * 2 * 2 + 2
+    assert {x["seed"] for x in lines} == {"102"} and len(lines) == 2 * 2 * 2 + 1
     assert not settings.KEPT.exists() or "smoke" not in settings.KEPT.read_text()
 
 
