@@ -30,7 +30,7 @@ from experiments.sweep.meaning import Meaning
 from experiments.sweep.naming import OUT
 from experiments.sweep.store import Stored, load_cells
 
-LEFT_OUT = ("out", "plan", "report", "columns", "paper", "workers", "runs_per_gpu", "cluster")
+LEFT_OUT = ("out", "plan", "report", "columns", "paper", "workers", "runs_per_gpu", "cluster", "keep")
 """Options that do not say what is measured."""
 NAMED = ("profile", "dataset", "seeds")
 """Options by which the folder is named as Table 1's is."""

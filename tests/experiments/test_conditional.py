@@ -125,7 +125,12 @@ def test_a_walk_to_the_tables(
     with (tmp_path / "smoke" / "conditional-sweep.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert {x["seed"] for x in lines} == {"102"} and len(lines) == 2 * 2 * 2 + 1
-    assert not settings.KEPT.exists() or "smoke" not in settings.KEPT.read_text()
+    # it is kept when that is asked for, also of what was measured before
+    kept_in = tmp_path / "sweep.csv"
+    for module in ("settings", "sweep"):
+        monkeypatch.setattr(f"experiments.conditional.{module}.KEPT", kept_in)
+    assert main(["conditional-sweep", *order, "--report", "--keep"]) == 0
+    assert len(read(kept_in)) == len(lines)
 
 
 def test_what_cannot_be_is_refused_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
