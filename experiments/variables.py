@@ -69,7 +69,9 @@ VARIABLES = {
     "STEPS": Variable("Langevin steps of guided chains", "whole"),
     "CENTRED": Variable("1 or 0: the mean of all latents is taken off first", "switch"),
     "SPREAD": Variable("pull of each chain to one image of its class, as a share of that to the class", "number"),
-    "RESTARTS": Variable("times that chains start anew whose u(x) is nearer to what was not asked for", "whole"),
+    "RESTARTS": Variable(
+        "times that chains start anew whose u(x) or h(x) is nearer to what was not asked for", "whole"
+    ),
     "START": Variable("noise or buffer: where guided chains begin"),
     "ROUNDS": Variable("measured rounds of each benchmark; for conditional parts of the steps", "whole"),
     "DISTURBED": Variable("1 disturbs guided chains between rounds", "switch"),

@@ -19,7 +19,7 @@ from clel.data import DataError, Images, to_float, to_uint8
 from clel.methods.method import Method
 from clel.networks.energy_network import parameter_count
 from clel.random import stream
-from clel.runs.config import Run, resolve
+from clel.runs.config import Run, former, resolve
 from clel.sampling.fresh import goes_on
 from tests.clel.training.trainer_process import small_images
 
@@ -63,7 +63,7 @@ def test_recipes(name: str) -> None:
         assert type(recipe.config) is METHODS[name].Config
         assert from_dict(METHODS[name].Config, to_dict(recipe.config)) == recipe.config
         run: Run[Any] = resolve(METHODS, name, preset)
-        assert run.name.startswith(f"{name}-digits-s0-")
+        assert run.name.startswith(f"{former(run.config) or name}-digits-s0-")
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -56,8 +56,8 @@ class SampleOptions:
     """Before each round disturb chains towards something as the method's authors do (docs/reference/protocol.md)."""
     spread: float = 1.0
     """Each chain towards a class goes to one of its images too, so hard: 0 not at all, 1 as hard as to the class."""
-    restarts: int = 6
-    """Times that chains whose u(x) is nearer to another class (or value of an attribute) start anew from noise."""
+    restarts: int = 8
+    """Times that chains start anew whose u(x) or h(x) is nearer to another class (or value of an attribute)."""
     seed: int = 0
     """Seed of the chains."""
     checkpoint: str | None = None

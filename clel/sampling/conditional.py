@@ -41,7 +41,7 @@ class Guidance:
         disturbed: before each round chains are disturbed as the method's authors do in sampling: the protocol `paper`.
         spread: lambda in t = z_y + lambda z_i, normalised, of a chain towards class y, where z_i is the latent of an
             image of the class drawn for that chain: a class is many images, and its latent one place. [this suite]
-        restarts: times that chains whose u(x) is not what they were pulled towards start anew (`Aim`). [this suite]
+        restarts: times that chains start anew whose u(x) or h(x) is not where they were pulled (`Aim`). [this suite]
     """
 
     weight: float = 0.05
@@ -65,24 +65,24 @@ class Guidance:
 
 @dataclass(frozen=True)
 class Aim:
-    """What chains are pulled towards, as their own u(x) can tell: of several latents, which one it is nearest to.
+    """What chains are pulled towards, as u(x) and h(x) can tell: of several latents, which one they are nearest to.
 
     A chain that is not there at its end found no way out of where it began; new noise may have one. No classifier
     has a say in it.
 
     Attributes:
         latents: unit vectors [K, d]: of all classes, or of all values of an attribute.
-        own: int64 [N], the number of the one that u(x) is to be nearest to; or not to be, if negated.
+        own: int64 [N], the number of the one that u(x) and h(x) are to be nearest to; or not to be, if negated.
     """
 
     latents: Tensor
     own: Tensor
     negated: bool = False
 
-    def reached(self, u: Tensor, chains: Tensor) -> Tensor:
-        """Whether the given chains, int64 [M] of u [M, d], are there: bool [M]."""
-        nearest = (u @ self.latents.to(u).T).argmax(1)
-        return (nearest == self.own.to(u.device)[chains]) != self.negated
+    def reached(self, z: Tensor, chains: Tensor) -> Tensor:
+        """Whether the given chains, int64 [M] of u or h [M, d], are there: bool [M]."""
+        nearest = (z @ self.latents.to(z).T).argmax(1)
+        return (nearest == self.own.to(z.device)[chains]) != self.negated
 
 
 class GuidedEnergy(Energy):
@@ -186,8 +186,8 @@ def sample_towards(
     x = guided_chains(method, GuidedEnergy(frozen, t), len(t), guidance, generator, start)
     left, again = torch.arange(len(t), device=method.device), replace(guidance, start="noise")
     for _ in range(guidance.restarts if aims else 0):
-        u = GuidedEnergy(frozen, t[left]).u(x[left])
-        left = left[~torch.stack([aim.reached(u, left) for aim in aims]).all(0)]
+        seen = (GuidedEnergy(frozen, t[left]).u(x[left]), F.normalize(method.encoder(x[left]), dim=1))
+        left = left[~torch.stack([aim.reached(z, left) for aim in aims for z in seen]).all(0)]
         if not len(left):
             break
         if on_restart is not None:

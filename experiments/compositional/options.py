@@ -30,7 +30,7 @@ class Compositional(Measuring):
     centred: bool | None = None
     """Take the mean of all latents off an attribute's first; likewise."""
     restarts: int | None = None
-    """Times that chains start anew that their own u(x) says have missed what was asked; likewise."""
+    """Times that chains start anew whose u(x) or h(x) says that they missed what was asked; likewise."""
     samples: int = 250
     """Chains for each thing that is asked."""
     sweep: bool = False

@@ -31,7 +31,7 @@ class Drawing:
     centred: bool = True
     """Whether the mean of all latents is taken off first."""
     restarts: int = 0
-    """Times that chains start anew whose u(x) is nearer to another value of an attribute than to the one asked for."""
+    """Times that chains start anew whose u(x) or h(x) is nearer to another value than to the one asked for."""
 
     def __post_init__(self) -> None:
         require(self.weight >= 0, f"WEIGHT is {self.weight:g}; expected 0 or more")

@@ -42,7 +42,7 @@ class ConditionalOptions(Measuring):
     spread: float | None = None
     """How hard each of CLEL's chains is pulled to one image of its class too, as a share of the pull to the class."""
     restarts: int | None = None
-    """Times that CLEL's chains start anew whose u(x) is nearer to another class."""
+    """Times that CLEL's chains start anew whose u(x) or h(x) is nearer to another class."""
     start: Literal["noise", "buffer"] = "noise"
     """Where chains begin: uniform noise, or the replay buffer of training."""
     rounds: int = 1

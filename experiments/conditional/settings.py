@@ -23,12 +23,12 @@ ROWS = (SUBJECT, PLAIN)
 """Methods that are guided: CLEL by its latents, the plain EBM by a classifier."""
 RECALL = 0.5
 """Share of unconditional recall that every class is to keep."""
-WEIGHTS = {SUBJECT: (0.01, 0.02, 0.03, 0.05), PLAIN: (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)}
+WEIGHTS = {SUBJECT: (0.01, 0.02, 0.03), PLAIN: (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)}
 LONGER = {SUBJECT: (2, 3), PLAIN: (1, 2)}
 """Steps, as multiples of training's."""
-SPREADS, RESTARTS = (0.0, 1.0), (0, 6)
-"""Of CLEL's chains alone."""
-UNSWEPT = {SUBJECT: Guidance(0.02, centred=True, spread=1.0, restarts=6), PLAIN: Guidance(1e-3)}
+SPREADS = ((0.0, 0), (1.0, 0), (0.0, 8), (1.0, 8), (1.5, 8), (2.0, 8))
+"""Spread and restarts, of CLEL's chains alone."""
+UNSWEPT = {SUBJECT: Guidance(0.02, centred=True, spread=1.0, restarts=8), PLAIN: Guidance(1e-3)}
 """Where there is no sweep of a profile."""
 
 
@@ -60,8 +60,8 @@ def tried(row: str, steps: int) -> list[Guidance]:
     lengths = [k * steps for k in LONGER[row]]
     if row != SUBJECT:
         return [Guidance(w, length) for w, length in product(WEIGHTS[row], lengths)]
-    grid = product(WEIGHTS[row], lengths, SPREADS, RESTARTS)
-    return [Guidance(w, length, centred=True, spread=s, restarts=r) for w, length, s, r in grid]
+    grid = product(WEIGHTS[row], lengths, SPREADS)
+    return [Guidance(w, length, centred=True, spread=s, restarts=r) for w, length, (s, r) in grid]
 
 
 def by_setting(lines: Iterable[Line]) -> dict[Guidance, list[Line]]:

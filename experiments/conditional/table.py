@@ -29,8 +29,8 @@ def about(found: Sequence[Found], above: Sequence[str], swept: bool) -> list[str
         f"Conditional: classes drawn without conditional training, data set {data_title(first.cell.dataset)}, profile "
         f"{first.cell.profile}. CLEL by E(x) − w u(x)·z with z the normalised sum of its encodings of the class's "
         "training images; with spread, also of one of them, drawn for each chain; restarts are times that chains start "
-        "anew whose u(x) is nearer to another class's z. The plain EBM by E(x) − w log p(y | x) of a classifier "
-        "that was trained with labels.",
+        "anew whose u(x) or h(x) is nearer to another class's z. The plain EBM by E(x) − w log p(y | x), with p of a "
+        "classifier trained with labels.",
         f"Judge: {judges(found)}; it took no part in training or in settings.",
         f"Settings: {settings}; {why}. {first.protocol.each} chains a class.",
         *above,

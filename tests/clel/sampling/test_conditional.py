@@ -153,28 +153,30 @@ def test_a_chain_is_pulled_to_its_class_and_to_one_of_its_images() -> None:
 
 
 def test_chains_that_missed_their_aim_start_anew() -> None:
-    own = method()
+    own, chains = method(), torch.arange(8)
     d = own.config.network.features
-    latents_of = F.normalize(torch.randn(2, d, generator=torch.Generator().manual_seed(3)), dim=1)
-    x = sample_towards(own, torch.zeros(6, d), stream("cpu", 0, "r"), Guidance(steps=2))
-    u = direction(own.network, own.network(x))
-    nearest = (u @ latents_of.T).argmax(1)
-    reached, missed = Aim(latents_of, nearest), Aim(latents_of, 1 - nearest)
-    chains = torch.arange(6)
-    assert reached.reached(u, chains).all() and not missed.reached(u, chains).any()
-    assert not Aim(latents_of, nearest, negated=True).reached(u, chains).any()
-    assert torch.equal(reached.reached(u[2:4], chains[2:4]), torch.tensor([True, True]))
-    same = sample_towards(own, torch.zeros(6, d), stream("cpu", 0, "r"), Guidance(steps=2, restarts=3), aims=[reached])
-    assert torch.equal(same, x)
-    half = Aim(latents_of, torch.where(chains < 3, nearest, 1 - nearest))
+    asked = torch.zeros(8, d)
+    x = sample_towards(own, asked, stream("cpu", 0, "r"), Guidance(steps=2))
+    seen = (direction(own.network, own.network(x)), F.normalize(own.encoder(x), dim=1))
+    # latents between which both u(x) and h(x) are divided
+    pairs = (F.normalize(torch.randn(2, d, generator=torch.Generator().manual_seed(k)), dim=1) for k in range(200))
+    of, u, h = next(
+        (of, *nearest)
+        for of in pairs
+        if (nearest := [(z @ of.T).argmax(1) for z in seen]) and 0 < (nearest[0] == nearest[1]).sum() < 8
+    )
+    there = u == h
+    assert torch.equal(Aim(of, u).reached(seen[0], chains), torch.ones(8, dtype=torch.bool))
+    assert torch.equal(Aim(of, u).reached(seen[1], chains), there)
+    assert torch.equal(Aim(of, u, negated=True).reached(seen[1][2:4], chains[2:4]), ~there[2:4])
     counted: list[int] = []
     again = Guidance(steps=2, restarts=1)
-    once = sample_towards(own, torch.zeros(6, d), stream("cpu", 0, "r"), again, None, [half], counted.append)
-    assert counted == [3]
-    assert torch.equal(once[:3], x[:3]) and not torch.isclose(once[3:], x[3:]).flatten(1).all(1).any()
+    once = sample_towards(own, asked, stream("cpu", 0, "r"), again, None, [Aim(of, u)], counted.append)
+    assert counted == [int((~there).sum())]
+    assert torch.equal(once[there], x[there])
+    assert not torch.isclose(once[~there], x[~there]).flatten(1).all(1).any()
     # without aims nothing starts anew
-    none = sample_towards(own, torch.zeros(6, d), stream("cpu", 0, "r"), Guidance(steps=2, restarts=3))
-    assert torch.equal(none, x)
+    assert torch.equal(sample_towards(own, asked, stream("cpu", 0, "r"), again), x)
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -181,7 +181,7 @@ def compete(folder: Path, seed: int, until: float) -> None:
                     (folder / f"shared-{os.getpid()}").touch()
                 with open(folder / "turns", "a") as file:
                     file.write(".")
-                if chance.random() < 0.1:
+                if chance.random() < 0.3:
                     os.kill(os.getpid(), signal.SIGKILL)
         except Busy:
             time.sleep(chance.uniform(0, 0.002))
