@@ -54,7 +54,7 @@ class SampleOptions:
     """Parts that the steps of chains towards something are divided into, for --disturbed."""
     disturbed: bool = False
     """Before each round disturb chains towards something as the method's authors do (docs/reference/protocol.md)."""
-    spread: float = 1.0
+    spread: float = 2.0
     """Each chain towards a class goes to one of its images too, so hard: 0 not at all, 1 as hard as to the class."""
     restarts: int = 8
     """Times that chains start anew whose u(x) or h(x) is nearer to another class (or value of an attribute)."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from baselines import METHODS
 from clel.runs.config import Run
-from experiments.conditional.settings import RECALL, ROWS, Line, best, by_setting
+from experiments.conditional.settings import MARGIN, RECALL, ROWS, Line, best, by_setting
 from experiments.measured.artefact import Found, by_row
 from experiments.printing.headings import data_title
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
@@ -160,8 +160,9 @@ def sweep_lines(found: Sequence[Found], above: Sequence[str]) -> list[str]:
     return [
         f"Sweep: settings of conditional sampling, data set {data_title(first.cell.dataset)}, profile "
         f"{first.cell.profile}, {first.protocol.each} chains a class.",
-        f"Rule: of the settings with which every class keeps {RECALL:.0%} of the recall of unconditional samples, in "
-        "the mean over the seeds, the one whose images are most often of the class asked for.",
+        f"Rule: of the settings with which every class keeps {RECALL:.0%} of the recall of unconditional samples, and "
+        f"whose share of the class asked for is within {MARGIN:g} of the highest of these, the one that keeps most "
+        "recall, in the mean over the seeds.",
         f"Judge: {judges(found)}, not the table's; recall with respect to training images.",
         *above,
     ]

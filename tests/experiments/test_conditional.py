@@ -33,6 +33,9 @@ def line(weight: float, accuracy: float, recall: float, seed: int = 100, centred
 def test_the_rule_takes_the_most_accurate_of_those_that_keep_recall() -> None:
     lines = [line(0.01, 0.8, 0.9), line(0.03, 0.9, 0.6), line(0.1, 0.99, 0.3)]
     assert best(lines) == Guidance(0.03, 30)
+    # a difference that is none is no reason to give recall away
+    assert best([*lines, line(0.02, 0.895, 0.8)]) == Guidance(0.02, 30)
+    assert best([*lines, line(0.02, 0.88, 0.8)]) == Guidance(0.03, 30)
     # over the seeds, in the mean
     assert best([*lines, line(0.03, 0.9, 0.2, seed=101)]) == Guidance(0.01, 30)
     # of equals the smaller weight; and where none keeps enough, the one that keeps most
@@ -65,7 +68,7 @@ def test_clel_sample_draws_classes_as_the_sweep_chose() -> None:
 
 
 def test_every_setting_is_tried_once() -> None:
-    assert len(set(tried("clel", 30))) == len(tried("clel", 30)) == 32
+    assert len(set(tried("clel", 30))) == len(tried("clel", 30)) == 36
     assert {guidance.centred for guidance in tried("plain", 30)} == {False}
 
 
@@ -99,6 +102,9 @@ def test_a_walk_to_the_tables(
     monkeypatch.setenv("CLEL_CACHE", str(cache))
     monkeypatch.setattr(settings, "WEIGHTS", {"clel": (0.01, 0.1), "plain": (0.001,)})
     monkeypatch.setattr(settings, "LONGER", {"clel": (2,), "plain": (1,)})
+    kept_in = tmp_path / "sweep.csv"
+    for module in ("settings", "sweep"):
+        monkeypatch.setattr(f"experiments.conditional.{module}.KEPT", kept_in)
     order = [*ORDER, "--out", str(tmp_path)]
     assert main(["conditional", *order]) == 0
     table = (tmp_path / "smoke" / "conditional.md").read_text()
@@ -124,11 +130,8 @@ def test_a_walk_to_the_tables(
     assert main(["conditional-sweep", *order]) == 0
     with (tmp_path / "smoke" / "conditional-sweep.csv").open() as file:
         lines = list(csv.DictReader(file))
-    assert {x["seed"] for x in lines} == {"102"} and len(lines) == 2 * 2 * 2 + 1
+    assert {x["seed"] for x in lines} == {"102"} and len(lines) == 2 * 6 + 1
     # it is kept when that is asked for, also of what was measured before
-    kept_in = tmp_path / "sweep.csv"
-    for module in ("settings", "sweep"):
-        monkeypatch.setattr(f"experiments.conditional.{module}.KEPT", kept_in)
     assert main(["conditional-sweep", *order, "--report", "--keep"]) == 0
     assert len(read(kept_in)) == len(lines)
 

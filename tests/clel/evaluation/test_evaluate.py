@@ -22,6 +22,7 @@ from clel.data import Images, load
 from clel.evaluation import evaluate
 from clel.evaluation.evaluate import CHAINS, STRIP
 from clel.evaluation.score import refuse_few_samples
+from clel.features.names import NAMES
 from clel.features.pretrained_space import PretrainedSpace
 from clel.features.spaces import FEATURES, feature_space
 from clel.methods.method import Method
@@ -345,6 +346,7 @@ def test_further_feature_spaces_measure_the_same_samples(
 ) -> None:
     before = record_of(trained)
     monkeypatch.setitem(FEATURES, "tiny", tiny_space)
+    monkeypatch.setattr("clel.methods.settings.NAMES", (*NAMES, "tiny"))
     both = replace(run, evaluate=replace(run.evaluate, also=("tiny",), beyond=2.0))
     record = execute(both, trained, METHODS)
     assert stands(record, both.evaluate) and not stands(record, run.evaluate)
