@@ -108,12 +108,12 @@ def test_every_column_of_the_projects_tables_is_explained() -> None:
 def _meant(column: str) -> list[str]:
     """The names that a column may be explained by: its own, and without seed, side, stage, spread and source."""
     names = [column]
-    names.append(re.sub(r"^judged_.*", "judged_class", column))  # of conditional.csv, one for each class
     for ending in (r"(?<=_seed)\d+$", r"_(mean|std)$", r"_(vae|energy)$", r"_(fresh|paper|buffer|beyond)$"):
         names.append(
             re.sub(ending, "0" if "seed" in ending else "", names[-1] if names[-1] != "judged_class" else column)
         )
-    return [*names, *(re.sub("_b(?=_|$)", "_a", name) for name in names)]
+    judged = re.sub(r"^judged_.*", "judged_class", column)  # of conditional.csv, one for each class
+    return [*names, judged, *(re.sub("_b(?=_|$)", "_a", name) for name in names)]
 
 
 def test_the_projects_tables_say_what_they_are_of() -> None:
