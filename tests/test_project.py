@@ -63,7 +63,7 @@ def test_the_page_on_adding_a_method_adds_one_that_trains(tmp_path: Path) -> Non
     sys.modules["added"] = module  # dataclasses look their module up there
     spec.loader.exec_module(module)
     kinds = vars(module).values()
-    (kind,) = [k for k in kinds if isinstance(k, type) and issubclass(k, Method) and k.__module__ == "added"]
+    (kind,) = [k for k in kinds if isinstance(k, type) and k.__module__ == "added" and issubclass(k, Method)]
     images = small_images()
     method = kind.create("quick", images.spec)
     outcome = train(method, images, TrainConfig(iterations=3, sample_every=0), tmp_path / "run")
