@@ -87,7 +87,15 @@ def sample(arguments: list[str], methods: Methods) -> int:
     evaluate = trained.run.evaluate
     if o.steps is not None:
         evaluate = replace(evaluate, steps=o.steps)
-    towards = asked_for(o, trained.method, trained.images)
+    towards = asked_for(
+        trained.method,
+        trained.images,
+        classes=o.classes,
+        like=o.like,
+        with_=o.with_,
+        without=o.without,
+        centred=o.centred,
+    )
     if towards is None:
         pixels, columns = draw(trained.method, o.n, evaluate, o.seed, "clel sample"), 8
     else:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,23 +16,8 @@ from clel.data.readers.decode import SUFFIXES, decode
 from clel.methods.clel import CLEL
 from clel.methods.method import Method
 from clel.random import stream
-from clel.sampling.attributes import aims, alternatives, attribute_latents, target, words
+from clel.sampling.attributes import Conjunction, aims, alternatives, attribute_latents, target, words
 from clel.sampling.conditional import Guidance, class_latents, latents, sample_classes, sample_towards
-
-
-class Asking(Protocol):
-    """The options that name what to go towards."""
-
-    @property
-    def classes(self) -> str: ...
-    @property
-    def like(self) -> str | None: ...
-    @property
-    def with_(self) -> str: ...
-    @property
-    def without(self) -> str: ...
-    @property
-    def centred(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -47,39 +31,47 @@ class Towards:
     draw: Callable[[Tensor, torch.Generator, Guidance], Tensor]
 
 
-def asked_for(o: Asking, method: Method, images: Images) -> Towards | None:
-    """What the options name; None where they name nothing.
+def asked_for(
+    method: Method,
+    images: Images,
+    *,
+    classes: str = "",
+    like: str | None = None,
+    with_: str = "",
+    without: str = "",
+    centred: bool = False,
+) -> Towards | None:
+    """What the options of these names name, one of the three kinds; None where they name nothing.
 
     Raises:
         ConfigError: a method without an encoder, images without labels or attributes, a class that there is not, or a
             contradiction.
         DataError: images that cannot be read, or of another shape.
     """
-    if o.with_ or o.without:
-        return _attributes(o, with_encoder(method), images)
-    if o.classes:
-        return _classes(o, with_encoder(method), images)
-    return None if o.like is None else _images(o.like, with_encoder(method))
+    if with_ or without:
+        return _attributes(with_encoder(method), alternatives(with_, without, images), images, centred)
+    if classes:
+        return _classes(with_encoder(method), named(classes, images), images, centred)
+    return None if like is None else _images(with_encoder(method), pictures(like))
 
 
-def _classes(o: Asking, method: CLEL, images: Images) -> Towards:
-    of = class_latents(method, images, o.centred)
-    numbers = torch.tensor([number(name.strip(), images) for name in named(o.classes, images)], device=of.z.device)
+def _classes(method: CLEL, names: list[str], images: Images, centred: bool) -> Towards:
+    of = class_latents(method, images, centred)
+    numbers = torch.tensor([number(name.strip(), images) for name in names], device=of.z.device)
     return Towards(len(numbers), lambda chains, g, guidance: sample_classes(method, of, numbers[chains], g, guidance))
 
 
-def _images(like: str, method: CLEL) -> Towards:
-    z = latents(method, pictures(like))
+def _images(method: CLEL, pixels: Tensor) -> Towards:
+    z = latents(method, pixels)
     return Towards(len(z), lambda chains, g, guidance: sample_towards(method, z[chains], g, guidance))
 
 
-def _attributes(o: Asking, method: CLEL, images: Images) -> Towards:
-    """The sums of latents of the conjunctions that --with and --without name; several are a mixture of chains."""
-    asked = alternatives(o.with_, o.without, images)
+def _attributes(method: CLEL, asked: list[Conjunction], images: Images, centred: bool) -> Towards:
+    """The sums of latents of conjunctions; several are a mixture of chains."""
     if len(asked) > 1:
         parts = " | ".join(map(words, asked))
         print(f"a mixture of chains, equally many towards each of: {parts}", file=sys.stderr)
-    of = attribute_latents(method, images, o.centred)
+    of = attribute_latents(method, images, centred)
 
     def draw(chains: Tensor, generator: torch.Generator, guidance: Guidance) -> Tensor:
         parts = []

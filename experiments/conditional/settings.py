@@ -77,8 +77,9 @@ def by_setting(lines: Iterable[Line]) -> dict[Guidance, list[Line]]:
 
 def best(lines: Sequence[Line]) -> Guidance | None:
     """What the rule chooses of one method's lines; None where there are none."""
-    kept = {setting: mean(line.recall for line in own) for setting, own in by_setting(lines).items()}
-    right = {setting: mean(line.accuracy for line in own) for setting, own in by_setting(lines).items()}
+    groups = by_setting(lines)
+    kept = {setting: mean(line.recall for line in own) for setting, own in groups.items()}
+    right = {setting: mean(line.accuracy for line in own) for setting, own in groups.items()}
     # where no setting keeps enough, those that keep most
     enough = [setting for setting in kept if kept[setting] >= min(RECALL, max(kept.values()))]
     highest = max((right[setting] for setting in enough), default=0.0)

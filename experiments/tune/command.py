@@ -10,6 +10,7 @@ from typing import Any
 from clel.config import choose, from_dict, require, to_dict
 from clel.runs.config import slug
 from clel.storage.atomic import refuse_unwritable, write_atomically
+from experiments.measured.artefact import LEFT_OUT
 from experiments.plan.plan import describe
 from experiments.printing.drawing import drawn
 from experiments.printing.files import write_files
@@ -27,9 +28,6 @@ from experiments.tune.figures import trials_figure
 from experiments.tune.grids import trial_cells
 from experiments.tune.table import about, by_method, trials_grid
 from experiments.tune.trials import KEPT, Trial, as_csv, best, kept_of, read_trials, scored, trial_of
-
-LEFT_OUT = ("out", "plan", "report", "columns", "paper", "workers", "runs_per_gpu", "cluster", "keep")
-"""Options that do not say which trials are meant."""
 
 
 @dataclass(frozen=True)
