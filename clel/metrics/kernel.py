@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from clel.metrics.moments import TooFewSamples
 from clel.metrics.streams import refuse_other_features
 
 ROWS = 1000
-"""Rows of a kernel matrix that are held at a time."""
+"""Rows, and columns, of a kernel matrix that are held at a time."""
 
 
 def kernel_distance(
@@ -21,8 +23,11 @@ def kernel_distance(
         sum_{i != j} (k(x_i, x_j) + k(y_i, y_j)) / (m (m - 1)) - 2 sum_{i, j} k(x_i, y_j) / m^2
     Unbiased, so it may fall below 0.
 
+    Where the sets have fewer pairs than all subsets together, k of each pair is computed once, and the sums of a subset
+    are a^T K b: a and b are 1 where it has an image, and 0 elsewhere.
+
     Args:
-        real, fake: features [N, D], [M, D] of any float type; only a subset at a time is converted.
+        real, fake: features [N, D], [M, D] of any float type; some rows at a time are converted.
         generator: draws the subsets, without replacement.
         subset: images of each set in a subset; the smaller of the sets where that has fewer.
 
@@ -37,32 +42,50 @@ def kernel_distance(
     size = min(subset, len(real), len(fake))
     if size < 2:
         raise TooFewSamples(f"a kernel distance takes at least 2 images a set; given {len(real)} and {len(fake)}")
-    values = []
-    for _ in range(subsets):
-        x, y = (_subset(features, size, generator) for features in (real, fake))
-        within = _sum_of_pairs(x) + _sum_of_pairs(y)
-        values.append(within / (size * (size - 1)) - 2 * _sum(x, y) / size**2)
-    result = torch.stack(values)
+
+    def draw(images: int) -> Tensor:
+        return torch.randperm(images, generator=generator, device=generator.device)[:size].to(real.device)
+
+    drawn = [(draw(len(real)), draw(len(fake))) for _ in range(subsets)]
+    if len(real) ** 2 + len(fake) ** 2 + len(real) * len(fake) <= 3 * subsets * size**2:
+        in_real, in_fake = (_membership([x for x, _ in drawn], real), _membership([y for _, y in drawn], fake))
+        result = _mmd(real, fake, in_real, in_fake, size)
+    else:
+        every = torch.ones(size, 1, dtype=torch.float64, device=real.device)
+        result = torch.cat([_mmd(real[x], fake[y], every, every, size) for x, y in drawn])
     return float(result.mean()), float(result.std(correction=0))
+
+
+def _mmd(x: Tensor, y: Tensor, in_x: Tensor, in_y: Tensor, size: int) -> Tensor:
+    """MMD^2 of S subsets of `size` images, [S]; in_x [N, S] and in_y [M, S] are 1 where a subset has the image."""
+    within = _sum_of_pairs(x, in_x) + _sum_of_pairs(y, in_y)
+    return within / (size * (size - 1)) - 2 * _sum(x, y, in_x, in_y) / size**2
 
 
 def _kernel(products: Tensor, dimension: int) -> Tensor:
     return (products / dimension + 1) ** 3
 
 
-def _sum(x: Tensor, y: Tensor) -> Tensor:
-    """sum_{i, j} k(x_i, y_j)."""
-    return torch.stack([_kernel(rows @ y.T, x.shape[1]).sum() for rows in x.split(ROWS)]).sum()
+def _sum(x: Tensor, y: Tensor, in_x: Tensor, in_y: Tensor) -> Tensor:
+    """sum_{i, j} a_i k(x_i, y_j) b_j of each subset, [S]."""
+    total = torch.zeros(in_x.shape[1], dtype=torch.float64, device=x.device)
+    for rows, of_rows in zip(x.split(ROWS), in_x.split(ROWS), strict=True):
+        for columns, of_columns in zip(y.split(ROWS), in_y.split(ROWS), strict=True):
+            kernel = _kernel(rows.double() @ columns.double().T, x.shape[1])
+            total += (of_rows * (kernel @ of_columns)).sum(0)
+    return total
 
 
-def _sum_of_pairs(x: Tensor) -> Tensor:
-    """sum_{i != j} k(x_i, x_j)."""
-    return _sum(x, x) - _kernel(x.square().sum(1), x.shape[1]).sum()
+def _sum_of_pairs(x: Tensor, in_x: Tensor) -> Tensor:
+    """sum_{i != j} a_i k(x_i, x_j) a_j of each subset, [S]."""
+    alone = torch.cat([_kernel(rows.double().square().sum(1), x.shape[1]) for rows in x.split(ROWS)])
+    return _sum(x, x, in_x, in_x) - alone @ in_x
 
 
-def _subset(features: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    chosen = torch.randperm(len(features), generator=generator, device=generator.device)[:size]
-    return features[chosen.to(features.device)].double()
+def _membership(chosen: Sequence[Tensor], features: Tensor) -> Tensor:
+    """[N, S], 1 where the subset has the image and 0 elsewhere."""
+    columns = torch.zeros(len(features), len(chosen), dtype=torch.float64, device=features.device)
+    return columns.scatter_(0, torch.stack(list(chosen), 1), 1)
 
 
 __all__ = ["kernel_distance"]
