@@ -4,15 +4,14 @@ import sys
 from collections.abc import Callable
 
 from clel.machine.signals import run_program
+from clel.machine.threads import wait_asleep
 
 
 def load() -> Callable[[], int]:
     """What the program does once all is imported, which takes seconds."""
+    wait_asleep()
     from clel.commands.cli import main
-    from clel.machine.threads import wait_asleep
 
-    if sys.argv[1:] and not {"-h", "--help", "--version"} & set(sys.argv[1:]):  # a text needs no threads
-        wait_asleep()
     return main
 
 

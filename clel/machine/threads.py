@@ -9,11 +9,6 @@ spinning, in each of the thousands of operations of an iteration (docs/log/threa
 from __future__ import annotations
 
 import os
-import sys
-
-import torch
-
-from clel.machine.signals import held_back
 
 POLICY = "OMP_WAIT_POLICY"
 SAID_BY = (POLICY, "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
@@ -23,18 +18,17 @@ SAID_BY = (POLICY, "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 def wait_asleep() -> None:
     """Have threads sleep while they wait, of this process and of those it starts, unless the environment says how.
 
-    For programs, before they do anything. A runtime reads its environment when it is loaded, with torch, so that a
-    process of several threads starts anew: the same process, program and arguments, once more from its beginning.
+    For programs, before they import torch: a runtime reads its environment when it is loaded.
     """
-    if waiting():
-        return
-    os.environ[POLICY] = "PASSIVE"
-    # one thread waits for nobody; elsewhere than on POSIX systems a program cannot take its own place
-    if torch.get_num_threads() > 1 and os.name == "posix" and sys.executable:
-        with held_back():
-            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    if not said():
+        os.environ[POLICY] = "PASSIVE"
+
+
+def said() -> dict[str, str]:
+    """What the environment says of it, by its variables; empty where the runtime goes its own way."""
+    return {name: os.environ[name] for name in SAID_BY if os.environ.get(name)}
 
 
 def waiting() -> str:
-    """What the environment says of it, such as OMP_WAIT_POLICY=PASSIVE; "" where the runtime goes its own way."""
-    return ", ".join(f"{name}={os.environ[name]}" for name in SAID_BY if os.environ.get(name))
+    """The same in words, for a record: OMP_WAIT_POLICY=PASSIVE; "" where the runtime goes its own way."""
+    return ", ".join(f"{name}={value}" for name, value in said().items())

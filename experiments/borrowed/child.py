@@ -29,7 +29,6 @@ from clel.data.image_grid import save_grid
 from clel.machine.allocator import let_engines_tune, tune_allocator
 from clel.machine.processor import float32_means_float32
 from clel.machine.signals import Interrupted, exit_status, interrupt_on_stops, leave_with_launcher
-from clel.machine.threads import wait_asleep
 from clel.methods.method import Method
 from clel.runs.config import Run, build, choose_device, load_config, save_config
 from clel.runs.load import load_trained
@@ -198,7 +197,6 @@ def save_array(pixels: Tensor, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    wait_asleep()
     let_engines_tune()
     interrupt_on_stops()
     leave_with_launcher()

@@ -16,7 +16,6 @@ from clel.config import from_dict
 from clel.data import load
 from clel.machine.allocator import let_engines_tune
 from clel.machine.signals import STOPS, Interrupted, exit_status, interrupt_on_stops, leave_with_launcher
-from clel.machine.threads import wait_asleep
 from clel.methods.settings import EvaluateConfig
 from clel.runs.config import Run, choose_device, load_config, read_config
 from clel.runs.execute import execute, reference_of
@@ -143,7 +142,6 @@ def task(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    wait_asleep()
     let_engines_tune()
     with shown_notices():
         sys.exit(task(sys.argv[1:]))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from clel.data.registry import data_root
+from clel.machine.threads import said
 from clel.storage.cache import cache_root
 from clel.storage.provenance import utc_now
 from experiments.slurm.clients import SchedulerError
@@ -153,6 +154,7 @@ def setup_lines(resources: Resources, code: Path, options: SlurmOptions) -> list
         "MKL_NUM_THREADS": resources.cpus // resources.runs,
         "CLEL_DATA": data_root().absolute(),
         "CLEL_CACHE": cache_root().expanduser().absolute(),
+        **said(),
     }
     place = shlex.quote(str(code.absolute()))
     return [

@@ -108,6 +108,15 @@ def test_cancelling_asks_every_run_to_leave_and_requeues_nothing(home: Path) -> 
     assert how(home / "long") == ["stopped"]
 
 
+def test_threads_wait_in_a_job_as_in_the_program_that_submits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a site hands no environment on."""
+    resources = resources_of(table1_cells("paper", 1, rows=["plain"])[-1], SlurmOptions(), load_needs())
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    assert "export OMP_WAIT_POLICY=PASSIVE" in setup_lines(resources, Path("/code"), SlurmOptions())
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert not [line for line in setup_lines(resources, Path("/code"), SlurmOptions()) if "WAIT" in line]
+
+
 def test_what_shares_a_gpu_asks_for_its_cores_and_memory_too() -> None:
     cells, needs = table1_cells("paper", 3, rows=["plain"])[-3:], load_needs()
     alone, shared = (resources_of(cells[0], SlurmOptions(runs_per_gpu=k), needs) for k in (None, 2))
