@@ -15,6 +15,7 @@ from clel.commands.cli import main
 from clel.data import load
 from clel.features.classifier import NAME as CLASSIFIER
 from clel.features.classifier import classifier_space
+from clel.storage.cache import cache_root
 from tests.small_run import SMALL
 
 
@@ -47,15 +48,15 @@ def _no_waiting_for_disks() -> Iterator[None]:
 def cache(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """A cache of feature spaces that all processes of the session share: the digits' classifier is trained once.
 
-    Or not at all, where it lies in the folder that CLEL_CACHE names already.
+    Or not at all, where the user's own cache has it already, as after `make table1`.
     """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if hasattr(request.config, "workerinput") else base) / "feature-spaces"
     folder.mkdir(exist_ok=True)
-    known = os.environ.get("CLEL_CACHE")
+    known = cache_root()
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for trained in Path(known).glob(f"{CLASSIFIER}-*") if known else ():
+        for trained in known.glob(f"{CLASSIFIER}-*"):
             shutil.copytree(trained, folder / trained.name, dirs_exist_ok=True)
         classifier_space(load("digits"), cache=folder)
     return folder

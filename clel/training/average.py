@@ -41,7 +41,8 @@ class Average:
     def swapped_in(self, module: nn.Module) -> Iterator[None]:
         """Inside, the module has the averaged weights and is in evaluation mode; afterwards all is as it was."""
         modes = {m: m.training for m in module.modules()}
-        kept = {n: b.detach().clone() for n, b in module.named_buffers() if n.startswith(_moving(module))}
+        moving = _moving(module)
+        kept = {n: b.detach().clone() for n, b in module.named_buffers() if n.startswith(moving)}
         live = {n: p.detach().clone() for n, p in module.named_parameters()}
         try:
             self.copy_to(module)

@@ -10,8 +10,7 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["clel", "experiments"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("module", "number"), [("clel", signal.SIGTERM), ("experiments", signal.SIGINT)])
 def test_a_signal_among_the_imports_is_answered(module: str, number: signal.Signals) -> None:
     """torch takes seconds; what is looked for is the first sign of the package, which comes before it."""
     command = [sys.executable, "-v", "-m", module, "none"]

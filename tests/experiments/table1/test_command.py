@@ -19,7 +19,10 @@ from experiments.cli import main
 
 ROOT = Path(__file__).resolve().parents[3]
 SOME = "vaebm"
-"""The one of two stages; all methods would take minutes, and of each tests/fuzz kills trainings."""
+"""The one of two stages; processes for all methods would take minutes, and of each tests/fuzz kills trainings."""
+FIGURES = ("distance_over_time", "distance_over_gradients", "distance_over_steps", "energy_gap", "samples")
+FILES = {"summary.md", "table1.md", "table1.tex", "table1.csv", "runs.csv", "table.json"}
+FILES |= {f"figures/{name}.png" for name in FIGURES}
 
 
 def order(out: Path, *more: str) -> list[str]:
@@ -30,13 +33,19 @@ def records(out: Path) -> dict[str, dict]:
     return {p.parent.name: json.loads(p.read_text()) for p in (out / "runs").glob("*/record.json")}
 
 
+def files(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    """A finished smoke Table 1, by make."""
+    """A finished smoke Table 1 of one method, by make, each run in a process of its own."""
     out = tmp_path_factory.mktemp("results")
-    command = ["make", "-s", "table1", f"PYTHON={sys.executable}", "PROFILE=smoke", f"OUT={out}", "DEVICE=cpu"]
+    command = ["make", "-s", "table1", f"PYTHON={sys.executable}", "PROFILE=smoke", f"METHODS={SOME}", f"OUT={out}"]
     environment = {**os.environ, "CLEL_CACHE": str(cache)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [*command, "DEVICE=cpu"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stderr
     return out
 
@@ -49,23 +58,29 @@ def finished(once: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
-def test_writes_table_and_figures(finished: Path) -> None:
-    made = {str(p.relative_to(finished / "smoke")) for p in (finished / "smoke").rglob("*") if p.is_file()}
-    names = ("distance_over_time", "distance_over_gradients", "distance_over_steps", "energy_gap", "samples")
-    figures = {f"figures/{name}.png" for name in names}
-    assert made == {"summary.md", "table1.md", "table1.tex", "table1.csv", "runs.csv", "table.json"} | figures
-    table = pd.read_csv(finished / "smoke" / "table1.csv", index_col="row")
+def test_make_writes_table_and_figures(finished: Path) -> None:
+    assert files(finished / f"smoke-{SOME}") == FILES
+    table = pd.read_csv(finished / f"smoke-{SOME}" / "table1.csv", index_col="row")
+    assert list(table.index) == ["noise", "real", SOME]
+    text = (finished / f"smoke-{SOME}" / "table1.md").read_text()
+    assert f"make table1 PROFILE=smoke METHODS={SOME}" in text and "not Inception FID" in text
+
+
+@pytest.mark.slow
+def test_every_method_has_its_row(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLEL_CACHE", str(cache))
+    assert main(order(tmp_path, "--cluster", "debug")) == 0
+    assert files(tmp_path / "smoke") == FILES
+    table = pd.read_csv(tmp_path / "smoke" / "table1.csv", index_col="row")
     assert list(table.index) == ["noise", "real", *METHODS]
     assert (table["n"] == 1).all()
     assert table.loc["real", "fid_fresh_mean"] < 0.1 * table.loc["noise", "fid_fresh_mean"]
-    text = (finished / "smoke" / "table1.md").read_text()
-    assert "make table1 PROFILE=smoke" in text and "not Inception FID" in text
 
 
 @pytest.mark.slow
 def test_again_skips_what_is_finished(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {p: p.stat().st_mtime_ns for p in (finished / "runs").glob("*/record.json")}
-    assert main(order(finished)) == 0
+    assert main(order(finished, "--methods", SOME)) == 0
     assert f"finished already: {len(before)} of {len(before)} runs" in capsys.readouterr().err
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
@@ -74,6 +89,8 @@ def test_again_skips_what_is_finished(finished: Path, capsys: pytest.CaptureFixt
 def test_a_stopped_table_ends_with_the_same_numbers(finished: Path, tmp_path: Path) -> None:
     """Another folder, and a process that is stopped on its way; as many workers, hence as many threads a run."""
     arguments = order(tmp_path, "--methods", SOME)
+    for name in (n for n, record in records(finished).items() if record["method"] != SOME):
+        shutil.copytree(finished / "runs" / name, tmp_path / "runs" / name)
     process = subprocess.Popen(
         [sys.executable, "-m", "experiments", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
@@ -87,7 +104,7 @@ def test_a_stopped_table_ends_with_the_same_numbers(finished: Path, tmp_path: Pa
     assert made == {"smoke-vaebm/table.json"}
     assert main(arguments) == 0
     first, second = records(finished), records(tmp_path)
-    assert {record["method"] for record in second.values()} == {"noise", "real", *SOME.split(",")}
+    assert {record["method"] for record in second.values()} == {"noise", "real", SOME}
     for name in second:
         assert first[name]["metrics"] == second[name]["metrics"], name
         assert first[name]["config"] == second[name]["config"]
@@ -105,9 +122,9 @@ def test_a_failing_run_keeps_its_row_with_its_reason(
         path.unlink()
     (tmp_path / "runs" / name / "samples").rename(tmp_path / "runs" / name / "gone")
     (tmp_path / "runs" / name / "samples").write_text("a file where a folder should be")
-    assert main(order(tmp_path)) == 1
+    assert main(order(tmp_path, "--methods", SOME)) == 1
     assert f"1 of {len(records(finished))} runs have no result" in capsys.readouterr().err
-    text = (tmp_path / "smoke" / "table1.md").read_text()
+    text = (tmp_path / f"smoke-{SOME}" / "table1.md").read_text()
     assert "n=0/1" in text and "seed 0: error" in text and "exists" in text.lower()
 
 
