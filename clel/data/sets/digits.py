@@ -5,7 +5,10 @@ E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998 (
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
+from torch import Tensor
 
 from clel.data.images import Images
 from clel.random import stream
@@ -20,11 +23,7 @@ def load_digits(split: str) -> Images:
     scikit-learn has intensities v in 0..16; here round(255 v / 16). It has no split of its own, so each class's images
     are permuted by a fixed generator and its first 45 are held out.
     """
-    from sklearn.datasets import load_digits as bundled
-
-    data = bundled()
-    pixels = (torch.from_numpy(data.images) * 255 / 16).round().to(torch.uint8)[:, None]
-    labels = torch.from_numpy(data.target).to(torch.int64)
+    pixels, labels = _bundled()
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     for digit in range(10):
         members = (labels == digit).nonzero().flatten()
@@ -32,3 +31,13 @@ def load_digits(split: str) -> Images:
         held_out[members[order[:HELD_OUT]]] = True
     chosen = held_out if split == "test" else ~held_out
     return Images(pixels[chosen], labels[chosen], "digits", split, tuple(str(d) for d in range(10)))
+
+
+@cache
+def _bundled() -> tuple[Tensor, Tensor]:
+    """All images and labels; the text that scikit-learn has them in is read once a process."""
+    from sklearn.datasets import load_digits as bundled
+
+    data = bundled()
+    pixels = (torch.from_numpy(data.images) * 255 / 16).round().to(torch.uint8)[:, None]
+    return pixels, torch.from_numpy(data.target).to(torch.int64)
