@@ -96,7 +96,7 @@ QUICK = {
 }
 
 PERSISTENT = ("evening-persistent",)
-CHAINS = "learning rate, each chain from noise; and at the preset's rate chains that go on, as the authors have them"
+CHAINS = "learning rate, each chain from noise; and at one rate chains that go on, as the authors have them"
 
 EVENING = {
     "igebm": Grid((Setting("lr", (3e-4, 1e-3)),), CHAINS, PERSISTENT),

@@ -95,7 +95,7 @@ def test_a_preset_that_is_tried_as_it_is() -> None:
     assert list(by_method(rows)) == ["plain"] and best(rows) is rows[2]
     table = trials_grid(rows, "evening")
     assert [line[1].text for line in table.rows] == ["lr 0.0005", "lr 0.001", "preset evening-persistent"]
-    assert [line[-1].text for line in table.rows] == ["preset", "", "chosen"]
+    assert [line[-1].text for line in table.rows] == ["", "preset", "chosen"]
     assert "1/3 of the preset's iterations" in about(rows, cells, "make tune")[0]
     (axes,) = [axes for axes in trials_figure(rows, "evening").axes if axes.get_visible()]
     assert axes.get_legend_handles_labels()[1] == ["preset's settings", "evening-persistent"]
