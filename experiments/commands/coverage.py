@@ -88,8 +88,7 @@ def declared(path: Path, out: Path) -> dict[str, list[Cell]]:
         if kind in ARTEFACTS:
             artefact = ARTEFACTS[kind]
             try:
-                given = {"external": None, **values} if kind == "table1" else values
-                found[kind] = artefact.cells_of(artefact.restored(given, out))
+                found[kind] = artefact.cells_of(artefact.restored(values, out))
             except (ConfigError, TypeError, AttributeError, ValueError, LookupError) as error:
                 print(f"{path.parent.name}, {kind}: not known to this version ({error})", file=sys.stderr)
     return found

@@ -6,14 +6,13 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from clel.config import from_dict
 from clel.storage.log import Notice
 from clel.storage.provenance import short_commit
 from experiments.page.claims import UNMEASURED, Verdict, counted, verdicts
@@ -27,7 +26,7 @@ from experiments.sweep.meaning import FILE
 from experiments.sweep.naming import PROJECT
 from experiments.sweep.store import Declared, Stored, by_row, load_cells
 from experiments.table1.archive import archived
-from experiments.table1.command import Table1, cells_of
+from experiments.table1.command import cells_of, restored
 
 RUNS = "pages"
 """Folder of the runs' own pages, in a folder of results."""
@@ -205,9 +204,7 @@ def _cells(place: Path) -> tuple[list[Any], bool]:
         given = json.loads((place / FILE).read_text("utf-8")).get("table1")
         if given is None:
             return [], False
-        options = from_dict(Table1, {name: value for name, value in given.items() if name != "external"})
-        external = Path(given["external"]) if given.get("external") else None
-        cells = cells_of(replace(options, external=external, out=place.parent))
+        cells = cells_of(restored(given, place.parent))
         made_of = pd.read_csv(place / "runs.csv")
         known = set(made_of["name"])
     except (ValueError, OSError, LookupError, AttributeError, TypeError, RecursionError) as error:

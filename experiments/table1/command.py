@@ -126,8 +126,9 @@ def stored(options: Table1) -> dict[str, Any]:
 
 def restored(values: Mapping[str, Any], out: Path) -> Table1:
     """The inverse; raises ConfigError for options that this version does not know."""
-    options = from_dict(Table1, {**values, "external": None})
-    return replace(options, external=Path(values["external"]) if values["external"] else None, out=out)
+    external = values.get("external")
+    options = from_dict(Table1, {name: value for name, value in values.items() if name != "external"})
+    return replace(options, external=Path(external) if external else None, out=out)
 
 
 def refuse_other_settings(cells: Sequence[Cell], runs: Path) -> None:
