@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-from clel.data.registry import data_root
-from clel.machine.threads import said
-from clel.storage.cache import cache_root
 from clel.storage.provenance import utc_now
 from experiments.slurm.clients import SchedulerError
-from experiments.slurm.executor import Executor, Unread, cancel_named, words
+from experiments.slurm.executor import Unread, cancel_named, make_executor, words
 from experiments.slurm.resources import Array, Resources
 from experiments.slurm.scheduler import cancel
-from experiments.slurm.sweep import JOBS, SETUP_FAILED, Sweep
+from experiments.slurm.sweep import Sweep
 from experiments.slurm.task import Collect, Task
 from experiments.slurm.together import Together
-from experiments.sweep.slurm_options import PARALLEL, SlurmOptions
+from experiments.sweep.slurm_options import SlurmOptions
 
-NO_LIMIT = 1_000_000
-"""Timeouts that submitit allows: it takes any job shorter than some ten minutes for timed out, so the task counts."""
 COLLECTING = Resources(None, 0, 1, 4.0, 60)
 MARGIN = 30
 """Seconds of the notice that are kept for the requeue itself."""
@@ -111,71 +104,6 @@ def try_out(array: Array, size: int, sweeps: Path, options: SlurmOptions) -> Non
         refusal = executor.refusal(min(len(array.shared), size))
     if refusal:
         raise SchedulerError(f"sbatch, asked on trial for {array.resources}: {refusal}")
-
-
-def make_executor(folder: Path, resources: Resources, code: Path, options: SlurmOptions, name: str) -> Executor:
-    """The executor for a job, or an array, of that name; folder: the sweep's.
-
-    Raises:
-        SchedulerError: this host has no srun.
-    """
-    try:
-        executor = Executor(folder.absolute() / JOBS, max_num_timeout=NO_LIMIT)
-    except RuntimeError:
-        raise SchedulerError("srun is not on PATH; submit from a login node of the cluster") from None
-    extra = options.parameters()
-    asked: dict[str, Any] = {
-        "job_name": name,
-        "time": resources.minutes,
-        "nodes": 1,
-        "ntasks_per_node": 1,
-        "cpus_per_task": resources.cpus,
-        "mem": f"{round(resources.memory_gb * 1024)}M",
-        "signal_delay_s": options.notice_seconds(resources.minutes),
-        "array_parallelism": options.parallel or PARALLEL,
-        "stderr_to_stdout": True,  # one file less a task
-        "setup": setup_lines(resources, code, options),
-        # steps do not inherit the job's CPUs since Slurm 22.05, nor the environment where a site exports none
-        "srun_args": [f"--cpus-per-task={resources.cpus}", "--export=ALL"],
-        "additional_parameters": {"requeue": True, "parsable": True, **extra},
-    }
-    if resources.partition:
-        asked["partition"] = resources.partition
-    if resources.gpus and "gres" not in extra:
-        asked["gpus_per_node"] = resources.gpus
-    executor.update_parameters(**asked)
-    return executor
-
-
-def setup_lines(resources: Resources, code: Path, options: SlurmOptions) -> list[str]:
-    """Shell lines before a job's own command: the user's, then threads, folders, and the copy of the code."""
-    variables = {
-        "OMP_NUM_THREADS": resources.cpus // resources.runs,
-        "MKL_NUM_THREADS": resources.cpus // resources.runs,
-        "CLEL_DATA": data_root().absolute(),
-        "CLEL_CACHE": cache_root().expanduser().absolute(),
-        **said(),
-    }
-    place = shlex.quote(str(code.absolute()))
-    return [
-        *guarded(options.setup),
-        *(f"export {name}={shlex.quote(str(value))}" for name, value in variables.items()),
-        f"export PYTHONPATH={place}${{PYTHONPATH:+:$PYTHONPATH}}",
-        f"cd {place} || exit 1",
-    ]
-
-
-def guarded(setup: str) -> list[str]:
-    """The user's set-up so that it ends the job, with a line that `make status` shows, where one of its commands fails.
-
-    A command within a function or a file that it reads may fail: what these come to as a whole is what counts.
-    """
-    if not setup.strip():
-        return []
-    said = shlex.quote(" ".join(setup.split()))
-    inside = "clel_status=$?; [ ${#BASH_SOURCE[@]} -gt 1 ]"
-    leave = f"""printf '%s\\n' "{SETUP_FAILED} with exit status $clel_status: "{said}; exit $clel_status"""
-    return [f"trap {shlex.quote(f'{inside} || {{ {leave}; }}')} ERR", setup, "trap - ERR"]
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from clel.storage.lock import locked
 from experiments.commands import again, sweeps
 from experiments.slurm import launch, preflight, submit
 from experiments.slurm.clients import SchedulerError
+from experiments.slurm.executor import guarded
 from experiments.slurm.sweep import Sweep, choose_sweep
 from experiments.slurm.task import Task
 from experiments.sweep.slurm_options import SlurmOptions
@@ -368,6 +369,6 @@ def test_a_set_up_counts_by_its_own_commands(setup: str, status: int, said: str,
     (tmp_path / "file").write_text("false; true\n")
     functions = ["whole() { false; true; }", "broken() { true; return 4; }"]
     script = tmp_path / "job.sh"
-    script.write_text("\n".join([*functions, *submit.guarded(setup), "false", "echo went on"]))
+    script.write_text("\n".join([*functions, *guarded(setup), "false", "echo went on"]))
     done = subprocess.run(["bash", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == status and done.stdout.splitlines() == [said]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from experiments.slurm import attempts
+from experiments.slurm.executor import setup_lines
 from experiments.slurm.resources import arrays, load_needs, resources_of
-from experiments.slurm.submit import setup_lines
 from experiments.slurm.task import RunFailed, Task
 from experiments.slurm.together import Together
 from experiments.sweep.grid import table1_cells
