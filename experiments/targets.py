@@ -33,7 +33,7 @@ BENCH = own("ROUNDS", "SELECT", "DEVICE", "BASELINE")
 
 
 @dataclass(frozen=True)
-class Target:
+class MakeTarget:
     """What a target runs. takes: option by variable. needs: variables that it cannot do without."""
 
     help: str
@@ -42,9 +42,9 @@ class Target:
     needs: tuple[str, ...] = ()
 
 
-def experiment(text: str, name: str, takes: Mapping[str, str], *more: str) -> Target:
+def experiment(text: str, name: str, takes: Mapping[str, str], *more: str) -> MakeTarget:
     """A command of python -m experiments."""
-    return Target(text, ("experiments", name, *more), takes)
+    return MakeTarget(text, ("experiments", name, *more), takes)
 
 
 TARGETS = {
@@ -58,7 +58,7 @@ TARGETS = {
         "report",
         NAMED | PLACE | own("PROJECT", "COLUMNS", "PAPER"),
     ),
-    "columns": Target(
+    "columns": MakeTarget(
         "Some columns of any table, beside it, as Markdown, LaTeX and CSV",
         ("experiments", "columns"),
         own("TABLE", "COLUMNS"),
@@ -140,7 +140,7 @@ TARGETS = {
         "status",
         OF_SWEEPS | own("LOCAL", "EVERY"),
     ),
-    "logs": Target(
+    "logs": MakeTarget(
         "On Slurm: the end of a run's output over all its attempts",
         ("experiments", "logs"),
         OF_SWEEPS | own("RUN"),
@@ -157,12 +157,12 @@ TARGETS = {
         OF_SWEEPS | SUBMIT | {"RUNS_PER_GPU": "--slurm.runs-per-gpu"},
     ),
     "readme": experiment("Put the project's own Table 1 into README.md", "readme", {}),
-    "data": Target("Download and check a data set", ("clel.data",), {"DATASET": ""}, ("DATASET",)),
-    "fuzz": Target(
+    "data": MakeTarget("Download and check a data set", ("clel.data",), {"DATASET": ""}, ("DATASET",)),
+    "fuzz": MakeTarget(
         "Bad input and kills by the hundred: counted, and what fell short",
         ("tests.fuzz",),
         own("INPUTS", "KILLS", "SEED"),
     ),
-    "weights": Target("Download and check weights of feature spaces", ("clel.features",), own("FEATURES")),
+    "weights": MakeTarget("Download and check weights of feature spaces", ("clel.features",), own("FEATURES")),
 }
 """By name."""

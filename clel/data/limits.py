@@ -27,14 +27,14 @@ def refuse_unsound(path: Path) -> None:
     if path.suffix.lower() in (".npz", ".pt", ".pth") and path.is_file() and zipfile.is_zipfile(path):
         try:
             with zipfile.ZipFile(path) as archive:
-                declared = Declared(path)
+                declared = DeclaredSize(path)
                 for info in archive.infolist():
                     declared.add(info.file_size)
         except (zipfile.BadZipFile, OSError):
             return  # whoever opens it says what is wrong
 
 
-class Declared:
+class DeclaredSize:
     """The sum of what an archive's files declare; `add` raises DataError once it is beyond the limit."""
 
     def __init__(self, path: Path) -> None:

@@ -31,7 +31,7 @@ from clel.evaluation.score import chain_protocol, common_protocol, distance_of, 
 from clel.features.reference import Reference
 from clel.methods.method import Method
 from clel.methods.settings import EvaluateConfig
-from clel.sampling.fresh import FOLLOWED, Stored, draw_into, further_steps, goes_on, own_protocols
+from clel.sampling.fresh import FOLLOWED, SampleFiles, draw_into, further_steps, goes_on, own_protocols
 from clel.storage.atomic import drop_unfinished, read_json, refuse_unwritable, write_atomically
 from clel.storage.lock import locked
 from clel.storage.log import plain
@@ -209,7 +209,7 @@ def _follow(subject: Subject, real: Reference, config: EvaluateConfig, folder: P
     _write(measured, stored, folder)
 
 
-def _write(measured: dict[str, Any], stored: Stored, folder: Path) -> None:
+def _write(measured: dict[str, Any], stored: SampleFiles, folder: Path) -> None:
     """An evaluation's files; that which says that it stands comes last."""
     stored.gather(folder / "samples.npy")
     save_grid(next(stored.pixels())[:GRID], folder / "samples.png")
@@ -219,7 +219,7 @@ def _write(measured: dict[str, Any], stored: Stored, folder: Path) -> None:
     write_atomically(folder / DONE, json.dumps(plain(measured), indent=1, allow_nan=False) + "\n")
 
 
-def _rounds(stored: Stored, totals: Sequence[int], real: Reference, path: Path) -> list[dict[str, Any]]:
+def _rounds(stored: SampleFiles, totals: Sequence[int], real: Reference, path: Path) -> list[dict[str, Any]]:
     """The distance of each of the first stored states, those after `totals` steps, kept in the file once known."""
     remedy = "no sample is lost; remove it, and the same command measures them again"
     found: list[dict[str, Any]] = read_json(path, remedy, kind=list) if path.exists() else []

@@ -105,7 +105,7 @@ def batches(
 
 
 @dataclass(frozen=True)
-class Stored:
+class SampleFiles:
     """Samples in files of a folder, one a batch, each uint8 [rounds, m, C, H, W]: the state after every round."""
 
     folder: Path
@@ -143,7 +143,7 @@ def draw_into(
     label: str,
     name: str,
     totals: Sequence[int] = (),
-) -> Stored:
+) -> SampleFiles:
     """config.samples fresh samples as files in `folder`; those that an earlier, interrupted call left there are kept.
 
     With `totals` the states are those after so many steps (Method.follow), not those after the configuration's rounds.
@@ -166,7 +166,7 @@ def draw_into(
                     if not _file(folder, start).exists():
                         _save(_file(folder, start), _batch(method, start, n, config, protocol, seed, label, totals))
                     shown.update(n)
-            return Stored(folder, config.samples, batch, len(totals or config.round_steps))
+            return SampleFiles(folder, config.samples, batch, len(totals or config.round_steps))
         except (torch.cuda.OutOfMemoryError, MemoryError):
             if batch == 1:
                 raise

@@ -18,7 +18,7 @@ from clel.storage.provenance import short_commit
 from experiments.page.claims import UNMEASURED, Verdict, counted, verdicts
 from experiments.page.community import Community, community
 from experiments.page.curves import row_curves
-from experiments.page.pictures import Figure, Grid, figures, grids
+from experiments.page.pictures import Figure, SampleGrid, figures, grids
 from experiments.page.run_page import RunPage, look_at, run_page
 from experiments.page.tables import as_html
 from experiments.printing.chosen import lines_above
@@ -94,7 +94,7 @@ class Folder:
     figures: Sequence[Figure]
     rows: Sequence[Row] = ()
     curves: Mapping[str, Any] = field(default_factory=dict)
-    grids: Sequence[Grid] = ()
+    grids: Sequence[SampleGrid] = ()
     pages: Sequence[RunPage] = ()
     community: Community = field(default_factory=Community)
 

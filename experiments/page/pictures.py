@@ -22,7 +22,7 @@ LARGEST = 400_000
 
 
 @dataclass(frozen=True)
-class Grid:
+class SampleGrid:
     """The first samples of a row's first run that ended well. source: data URI of a PNG, a pixel a pixel."""
 
     title: str
@@ -38,7 +38,7 @@ class Figure:
     source: str
 
 
-def grids(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> list[Grid]:
+def grids(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> list[SampleGrid]:
     """The sample grids of all rows that have one, in the table's order."""
     found = []
     for members in by_row(cells).values():
@@ -51,7 +51,7 @@ def grids(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> list[Grid]:
             continue
         distance = good[0].part("metrics").get("fid_fresh")
         shown = f", distance {distance:.2f}" if isinstance(distance, float) else ""
-        found.append(Grid(members[0].title, f"seed {good[0].record.get('seed')}{shown}", _png(sheet(images))))
+        found.append(SampleGrid(members[0].title, f"seed {good[0].record.get('seed')}{shown}", _png(sheet(images))))
     return found
 
 

@@ -11,7 +11,7 @@ TAGS = ("<sup>", "</sup>", "<br>")
 
 
 @dataclass
-class Cell:
+class ParsedCell:
     """A cell of a table, or a line: its text line by line, and the letters of its footnotes."""
 
     lines: list[str] = field(default_factory=lambda: [""])
@@ -35,9 +35,9 @@ def parse(text: str) -> list[Token]:
     return tokens
 
 
-def cell(token: Token) -> Cell:
+def cell(token: Token) -> ParsedCell:
     """What an inline token holds."""
-    found, raised = Cell(), False
+    found, raised = ParsedCell(), False
     for child in token.children or []:
         if child.type == "html_inline" and child.content != "<br>":
             raised = child.content == "<sup>"

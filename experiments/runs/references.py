@@ -38,7 +38,7 @@ class Given(Protocol):
 
 
 @dataclass(frozen=True)
-class Reference:
+class Bound:
     """Images that stand for a bound: `images(train, held_out, n, generator)` -> uint8 [M, C, H, W]."""
 
     title: str
@@ -57,8 +57,8 @@ def _held_out(train: Images, held_out: Images, n: int, generator: torch.Generato
 
 
 REFERENCES = {
-    "noise": Reference("Uniform noise", True, _noise),
-    "real": Reference("Held-out real images", False, _held_out),
+    "noise": Bound("Uniform noise", True, _noise),
+    "real": Bound("Held-out real images", False, _held_out),
 }
 
 

@@ -12,7 +12,7 @@ Rounds = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Regressions:
     """Lines of a table; the benchmarks that are slower; those of the baseline that did not run."""
 
     lines: list[str] = field(default_factory=list)
@@ -20,7 +20,7 @@ class Comparison:
     missing: list[str] = field(default_factory=list)
 
 
-def comparison(old: Rounds, new: Rounds, limit: float, selected: bool = False) -> Comparison:
+def comparison(old: Rounds, new: Rounds, limit: float, selected: bool = False) -> Regressions:
     """What became of each benchmark.
 
     Args:
@@ -53,7 +53,7 @@ def comparison(old: Rounds, new: Rounds, limit: float, selected: bool = False) -
     if missing:
         lines.append(f"in the baseline, and did not run: {', '.join(missing)}")
         lines.append("(make bench-save, after a benchmark was renamed or removed on purpose)")
-    return Comparison(lines, slower, missing)
+    return Regressions(lines, slower, missing)
 
 
 def judged(old: Sequence[float], new: Sequence[float], limit: float) -> str:

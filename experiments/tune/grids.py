@@ -54,7 +54,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Grid:
+class TrialGrid:
     """The settings of a method that are tried, every combination of them; other presets that are; and why these."""
 
     settings: tuple[Setting, ...]
@@ -69,27 +69,27 @@ class Grid:
 
 
 QUICK = {
-    "igebm": Grid(
+    "igebm": TrialGrid(
         (Setting("lr", (1e-3, 3e-3, 1e-2)), Setting("langevin.step_size", (10.0, 30.0))),
         "step size: 10, 100 and 500 in the release's commands, 10 of them on 32x32 images",
     ),
-    "plain": Grid(
+    "plain": TrialGrid(
         (Setting("lr", (5e-4, 1e-3, 2e-3)), Setting("langevin.step_size", (30.0, 100.0))),
         "step size: 100 in CLEL's and Improved CD's code, 10 in IGEBM's, for the same noise",
     ),
-    "vae": Grid(
+    "vae": TrialGrid(
         (Setting("lr", (3e-3, 1e-2, 3e-2)), Setting("spectral", (0.01, 0.1))),
         "lambda of the spectral regularisation: 0.01 and 0.1 among NVAE's commands",
     ),
-    "vaebm": Grid(
+    "vaebm": TrialGrid(
         (Setting("lr", (5e-5, 1e-4, 2e-4)), Setting("langevin.step_size", (0.05, 0.1))),
         "step size of the chains: VAEBM's commands have another one for each data set",
     ),
-    "drl": Grid(
+    "drl": TrialGrid(
         (Setting("lr", (5e-4, 1e-3, 2e-3)), Setting("langevin.step_variance", (2e-4, 6e-4))),
         "step variance b^2: 2e-4 in the authors' code, for three times as many steps",
     ),
-    "clel": Grid(
+    "clel": TrialGrid(
         (Setting("lr", (5e-4, 1e-3, 2e-3)), Setting("beta", (0.003, 0.01))),
         "beta: 0.001, 0.01 and 0.1 in the paper's ablation; 0.01 there is its best",
     ),
@@ -99,15 +99,17 @@ PERSISTENT = ("evening-persistent",)
 CHAINS = "learning rate, each chain from noise; and at one rate chains that go on, as the authors have them"
 
 EVENING = {
-    "igebm": Grid((Setting("lr", (3e-4, 1e-3)),), CHAINS, PERSISTENT),
-    "plain": Grid((Setting("lr", (5e-4, 1e-3)),), CHAINS, PERSISTENT),
-    "vae": Grid((Setting("lr", (3e-3, 1e-2, 2e-2)),), "learning rate"),
-    "vaebm": Grid((Setting("langevin.step_size", (1e-3, 1e-2, 1e-1)),), "step size: another one for each data set"),
-    "drl": Grid((Setting("lr", (2e-4, 5e-4, 1e-3)),), "learning rate"),
-    "clel": Grid((Setting("lr", (5e-4, 1e-3)),), CHAINS, PERSISTENT),
+    "igebm": TrialGrid((Setting("lr", (3e-4, 1e-3)),), CHAINS, PERSISTENT),
+    "plain": TrialGrid((Setting("lr", (5e-4, 1e-3)),), CHAINS, PERSISTENT),
+    "vae": TrialGrid((Setting("lr", (3e-3, 1e-2, 2e-2)),), "learning rate"),
+    "vaebm": TrialGrid(
+        (Setting("langevin.step_size", (1e-3, 1e-2, 1e-1)),), "step size: another one for each data set"
+    ),
+    "drl": TrialGrid((Setting("lr", (2e-4, 5e-4, 1e-3)),), "learning rate"),
+    "clel": TrialGrid((Setting("lr", (5e-4, 1e-3)),), CHAINS, PERSISTENT),
 }
 
-GRIDS: Mapping[str, Mapping[str, Grid]] = {"quick": QUICK, "smoke": QUICK, "evening": EVENING}
+GRIDS: Mapping[str, Mapping[str, TrialGrid]] = {"quick": QUICK, "smoke": QUICK, "evening": EVENING}
 """By profile and method."""
 TRYING: Mapping[str, Trying] = {
     "evening": Trying(seeds=(100,), length=Fraction(1, 3)),

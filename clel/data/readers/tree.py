@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from clel.data.images import DataError
-from clel.data.limits import Declared
+from clel.data.limits import DeclaredSize
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 ARCHIVE_SUFFIXES = (".zip", *TAR_SUFFIXES)
@@ -119,7 +119,7 @@ class ZipTree(Tree):
 
     def _entries(self) -> Iterator[tuple[str, bool]]:
         with zipfile.ZipFile(self.path) as archive:
-            declared = Declared(self.path)
+            declared = DeclaredSize(self.path)
             for info in archive.infolist():
                 declared.add(info.file_size)
                 yield info.filename, info.is_dir()
@@ -149,7 +149,7 @@ class TarTree(Tree):
     """A tar archive, compressed or not, read front to back: going back in a compressed one would start over."""
 
     def _entries(self) -> Iterator[tuple[str, bool]]:
-        declared = Declared(self.path)
+        declared = DeclaredSize(self.path)
         with tarfile.open(self.path, "r|*", tarinfo=_Member) as archive:
             for member in archive:
                 declared.add(member.size)

@@ -140,7 +140,7 @@ def test_batches_are_independent_of_how_many_follow(method: Any) -> None:
 CONFIG = EvaluateConfig(samples=7, steps=4, rounds=2, batch=3)
 
 
-def stored(folder: Path, method: Any, config: EvaluateConfig = CONFIG) -> fresh.Stored:
+def stored(folder: Path, method: Any, config: EvaluateConfig = CONFIG) -> fresh.SampleFiles:
     return draw_into(folder, method, config, "clean", 3, "sample", "test")
 
 
