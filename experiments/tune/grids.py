@@ -55,16 +55,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class TrialGrid:
-    """The settings of a method that are tried, every combination of them; other presets that are; and why these."""
+    """The settings of a method that are tried, every combination of them; presets and single trials beside; and why."""
 
     settings: tuple[Setting, ...]
     why: str
     presets: tuple[str, ...] = ()
+    single: tuple[Changes, ...] = ()
 
     @property
     def trials(self) -> list[Choice]:
         """What each trial is."""
-        varied = [Choice(changes) for changes in combinations(self.settings)]
+        varied = [Choice(changes) for changes in (*combinations(self.settings), *self.single)]
         return varied + [Choice(preset=preset) for preset in self.presets]
 
 
@@ -96,17 +97,21 @@ QUICK = {
 }
 
 PERSISTENT = ("evening-persistent",)
-CHAINS = "learning rate, each chain from noise; and at one rate chains that go on, as the authors have them"
+NOISY = ((("lr", 1e-3), ("langevin.noise", 0.01)),)
+CHAINS = (
+    "learning rate, each chain from noise; ten times the noise in a step; and at one rate chains that go on, as the "
+    "authors have them"
+)
 
 EVENING = {
-    "igebm": TrialGrid((Setting("lr", (3e-4, 1e-3)),), CHAINS, PERSISTENT),
-    "plain": TrialGrid((Setting("lr", (5e-4, 1e-3)),), CHAINS, PERSISTENT),
-    "vae": TrialGrid((Setting("lr", (3e-3, 1e-2, 2e-2)),), "learning rate"),
+    "igebm": TrialGrid((Setting("lr", (3e-4, 1e-3)),), CHAINS, PERSISTENT, NOISY),
+    "plain": TrialGrid((Setting("lr", (5e-4, 1e-3)),), CHAINS, PERSISTENT, NOISY),
+    "vae": TrialGrid((Setting("lr", (3e-3, 5e-3, 1e-2, 2e-2)),), "learning rate"),
     "vaebm": TrialGrid(
-        (Setting("langevin.step_size", (1e-3, 1e-2, 1e-1)),), "step size: another one for each data set"
+        (Setting("langevin.step_size", (1e-3, 1e-2, 3e-2, 1e-1)),), "step size: another one for each data set"
     ),
-    "drl": TrialGrid((Setting("lr", (2e-4, 5e-4, 1e-3)),), "learning rate"),
-    "clel": TrialGrid((Setting("lr", (5e-4, 1e-3)),), CHAINS, PERSISTENT),
+    "drl": TrialGrid((Setting("lr", (2e-4, 5e-4, 1e-3, 2e-3)),), "learning rate"),
+    "clel": TrialGrid((Setting("lr", (5e-4, 1e-3)),), CHAINS, PERSISTENT, NOISY),
 }
 
 GRIDS: Mapping[str, Mapping[str, TrialGrid]] = {"quick": QUICK, "smoke": QUICK, "evening": EVENING}

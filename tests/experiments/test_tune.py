@@ -71,7 +71,7 @@ def test_every_method_has_as_many_trials_of_a_learning_rate_and_one_more_setting
 
 def test_the_evening_profile_has_as_many_trials_of_every_method() -> None:
     assert set(EVENING) == set(METHODS)
-    assert {len(grid.trials) for grid in EVENING.values()} == {3}
+    assert {len(grid.trials) for grid in EVENING.values()} == {4}
     for method in EVENING:
         full, trials = resolve(METHODS, method, "evening"), trial_cells("evening", [method])
         assert {cell.seed for cell in trials} == {100} and {cell.dataset for cell in trials} == {"cifar10@16"}
@@ -83,19 +83,25 @@ def test_the_evening_profile_has_as_many_trials_of_every_method() -> None:
             assert getattr(run.config, "warmup", 0) == math.ceil(getattr(full.config, "warmup", 0) / 3)
             assert run.evaluate.features == "lite0" and run.evaluate.reference == "test"
     restarts = {cell.row: cell.run.config.buffer.restart for cell in trial_cells("evening", ["clel"])}  # type: ignore
-    assert restarts == {"clel[lr=0.0005]": 1.0, "clel[lr=0.001]": 1.0, "clel:evening-persistent": 0.001}
+    assert restarts == {
+        "clel[lr=0.0005]": 1.0,
+        "clel[lr=0.001]": 1.0,
+        "clel[lr=0.001,langevin.noise=0.01]": 1.0,
+        "clel:evening-persistent": 0.001,
+    }
     other = trial_cells("evening", ["clel"], dataset="shapes")
     assert {cell.dataset for cell in other} == {"shapes@16"}
 
 
 def test_a_preset_that_is_tried_as_it_is() -> None:
     cells = trial_cells("evening", ["plain"])
-    found = {cell.run_name: ended(cell, value) for cell, value in zip(cells, (600.0, 700.0, 500.0), strict=True)}
+    found = {cell.run_name: ended(cell, value) for cell, value in zip(cells, (600.0, 700.0, 800.0, 500.0), strict=True)}
     rows = scored(cells, found)
-    assert list(by_method(rows)) == ["plain"] and best(rows) is rows[2]
+    assert list(by_method(rows)) == ["plain"] and best(rows) is rows[3]
     table = trials_grid(rows, "evening")
-    assert [line[1].text for line in table.rows] == ["lr 0.0005", "lr 0.001", "preset evening-persistent"]
-    assert [line[-1].text for line in table.rows] == ["", "preset", "chosen"]
+    noisy = "lr 0.001, langevin.noise 0.01"
+    assert [line[1].text for line in table.rows] == ["lr 0.0005", "lr 0.001", noisy, "preset evening-persistent"]
+    assert [line[-1].text for line in table.rows] == ["", "preset", "", "chosen"]
     assert "1/3 of the preset's iterations" in about(rows, cells, "make tune")[0]
     (axes,) = [axes for axes in trials_figure(rows, "evening").axes if axes.get_visible()]
     assert axes.get_legend_handles_labels()[1] == ["preset's settings", "evening-persistent"]
