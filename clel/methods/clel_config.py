@@ -103,6 +103,7 @@ def clel_recipes() -> dict[str, Recipe]:
     )
     encoder = EncoderConfig("tiny", hidden=512)
     evening = CLELConfig(network=NETWORK, encoder=encoder, **evening_ebm())
+    evening = replace(evening, langevin=replace(evening.langevin, noise=0.01))
     base = CLELConfig()
     multiscale = replace(base, network=NETWORKS["multiscale"])
     wide_batch = replace(multiscale, contrastive_batch_size=256)

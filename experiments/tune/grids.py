@@ -65,7 +65,8 @@ class TrialGrid:
     @property
     def trials(self) -> list[Choice]:
         """What each trial is."""
-        varied = [Choice(changes) for changes in (*combinations(self.settings), *self.single)]
+        every = combinations(self.settings) if self.settings else []
+        varied = [Choice(changes) for changes in (*every, *self.single)]
         return varied + [Choice(preset=preset) for preset in self.presets]
 
 
@@ -97,21 +98,29 @@ QUICK = {
 }
 
 PERSISTENT = ("evening-persistent",)
-NOISY = ((("lr", 1e-3), ("langevin.noise", 0.01)),)
 CHAINS = (
-    "learning rate, each chain from noise; ten times the noise in a step; and at one rate chains that go on, as the "
-    "authors have them"
+    "learning rate, each chain from noise; more noise in a step; and at one rate chains that go on, as the authors "
+    "have them"
 )
 
+
+def rates_and_noise(*pairs: tuple[float, float]) -> tuple[Changes, ...]:
+    """Trials of a learning rate and the noise of a Langevin step."""
+    return tuple((("lr", rate), ("langevin.noise", noise)) for rate, noise in pairs)
+
+
+RELEASED = rates_and_noise((5e-4, 0.001), (1e-3, 0.001), (1e-3, 0.01))
+"""With the noise of CLEL's release, and ten times that."""
+
 EVENING = {
-    "igebm": TrialGrid((Setting("lr", (3e-4, 1e-3)),), CHAINS, PERSISTENT, NOISY),
-    "plain": TrialGrid((Setting("lr", (5e-4, 1e-3)),), CHAINS, PERSISTENT, NOISY),
+    "igebm": TrialGrid((), CHAINS, PERSISTENT, rates_and_noise((3e-4, 0.005), (1e-3, 0.005), (1e-3, 0.01))),
+    "plain": TrialGrid((), CHAINS, PERSISTENT, RELEASED),
     "vae": TrialGrid((Setting("lr", (3e-3, 5e-3, 1e-2, 2e-2)),), "learning rate"),
     "vaebm": TrialGrid(
         (Setting("langevin.step_size", (1e-3, 1e-2, 3e-2, 1e-1)),), "step size: another one for each data set"
     ),
     "drl": TrialGrid((Setting("lr", (2e-4, 5e-4, 1e-3, 2e-3)),), "learning rate"),
-    "clel": TrialGrid((Setting("lr", (5e-4, 1e-3)),), CHAINS, PERSISTENT, NOISY),
+    "clel": TrialGrid((), CHAINS, PERSISTENT, RELEASED),
 }
 
 GRIDS: Mapping[str, Mapping[str, TrialGrid]] = {"quick": QUICK, "smoke": QUICK, "evening": EVENING}

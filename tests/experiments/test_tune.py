@@ -84,8 +84,8 @@ def test_the_evening_profile_has_as_many_trials_of_every_method() -> None:
             assert run.evaluate.features == "lite0" and run.evaluate.reference == "test"
     restarts = {cell.row: cell.run.config.buffer.restart for cell in trial_cells("evening", ["clel"])}  # type: ignore
     assert restarts == {
-        "clel[lr=0.0005]": 1.0,
-        "clel[lr=0.001]": 1.0,
+        "clel[lr=0.0005,langevin.noise=0.001]": 1.0,
+        "clel[lr=0.001,langevin.noise=0.001]": 1.0,
         "clel[lr=0.001,langevin.noise=0.01]": 1.0,
         "clel:evening-persistent": 0.001,
     }
@@ -99,8 +99,8 @@ def test_a_preset_that_is_tried_as_it_is() -> None:
     rows = scored(cells, found)
     assert list(by_method(rows)) == ["plain"] and best(rows) is rows[3]
     table = trials_grid(rows, "evening")
-    noisy = "lr 0.001, langevin.noise 0.01"
-    assert [line[1].text for line in table.rows] == ["lr 0.0005", "lr 0.001", noisy, "preset evening-persistent"]
+    tried = [f"lr {rate}, langevin.noise {noise}" for rate, noise in ((0.0005, 0.001), (0.001, 0.001), (0.001, 0.01))]
+    assert [line[1].text for line in table.rows] == [*tried, "preset evening-persistent"]
     assert [line[-1].text for line in table.rows] == ["", "preset", "", "chosen"]
     assert "1/3 of the preset's iterations" in about(rows, cells, "make tune")[0]
     (axes,) = [axes for axes in trials_figure(rows, "evening").axes if axes.get_visible()]
