@@ -55,18 +55,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class TrialGrid:
-    """The settings of a method that are tried, every combination of them; presets and single trials beside; and why."""
+    """The settings of a method that are tried, all combinations but those left out; other presets that are; and why."""
 
     settings: tuple[Setting, ...]
     why: str
     presets: tuple[str, ...] = ()
-    single: tuple[Changes, ...] = ()
+    left_out: tuple[Changes, ...] = ()
 
     @property
     def trials(self) -> list[Choice]:
         """What each trial is."""
-        every = combinations(self.settings) if self.settings else []
-        varied = [Choice(changes) for changes in (*every, *self.single)]
+        varied = [Choice(changes) for changes in combinations(self.settings) if changes not in self.left_out]
         return varied + [Choice(preset=preset) for preset in self.presets]
 
 
@@ -102,25 +101,24 @@ CHAINS = (
     "learning rate, each chain from noise; more noise in a step; and at one rate chains that go on, as the authors "
     "have them"
 )
-
-
-def rates_and_noise(*pairs: tuple[float, float]) -> tuple[Changes, ...]:
-    """Trials of a learning rate and the noise of a Langevin step."""
-    return tuple((("lr", rate), ("langevin.noise", noise)) for rate, noise in pairs)
-
-
-RELEASED = rates_and_noise((5e-4, 0.001), (1e-3, 0.001), (1e-3, 0.01))
-"""With the noise of CLEL's release, and ten times that."""
+RELEASED = (Setting("lr", (5e-4, 1e-3)), Setting("langevin.noise", (0.001, 0.01)))
+"""The noise of CLEL's release, and ten times that."""
+SLOW_AND_NOISY = ((("lr", 5e-4), ("langevin.noise", 0.01)),)
 
 EVENING = {
-    "igebm": TrialGrid((), CHAINS, PERSISTENT, rates_and_noise((3e-4, 0.005), (1e-3, 0.005), (1e-3, 0.01))),
-    "plain": TrialGrid((), CHAINS, PERSISTENT, RELEASED),
+    "igebm": TrialGrid(
+        (Setting("lr", (3e-4, 1e-3)), Setting("langevin.noise", (0.005, 0.01))),
+        CHAINS,
+        PERSISTENT,
+        ((("lr", 3e-4), ("langevin.noise", 0.01)),),
+    ),
+    "plain": TrialGrid(RELEASED, CHAINS, PERSISTENT, SLOW_AND_NOISY),
     "vae": TrialGrid((Setting("lr", (3e-3, 5e-3, 1e-2, 2e-2)),), "learning rate"),
     "vaebm": TrialGrid(
         (Setting("langevin.step_size", (1e-3, 1e-2, 3e-2, 1e-1)),), "step size: another one for each data set"
     ),
     "drl": TrialGrid((Setting("lr", (2e-4, 5e-4, 1e-3, 2e-3)),), "learning rate"),
-    "clel": TrialGrid((), CHAINS, PERSISTENT, RELEASED),
+    "clel": TrialGrid(RELEASED, CHAINS, PERSISTENT, SLOW_AND_NOISY),
 }
 
 GRIDS: Mapping[str, Mapping[str, TrialGrid]] = {"quick": QUICK, "smoke": QUICK, "evening": EVENING}

@@ -104,7 +104,7 @@ def test_a_preset_that_is_tried_as_it_is() -> None:
     assert [line[-1].text for line in table.rows] == ["", "preset", "", "chosen"]
     assert "1/3 of the preset's iterations" in about(rows, cells, "make tune")[0]
     (axes,) = [axes for axes in trials_figure(rows, "evening").axes if axes.get_visible()]
-    assert axes.get_legend_handles_labels()[1] == ["preset's settings", "evening-persistent"]
+    assert axes.get_legend_handles_labels()[1] == ["langevin.noise 0.001", "langevin.noise 0.01", "evening-persistent"]
 
 
 def test_no_table_reports_the_seeds_of_trials() -> None:
