@@ -57,7 +57,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for trained in known.glob(f"{CLASSIFIER}-*"):
-            shutil.copytree(trained, folder / trained.name, dirs_exist_ok=True)
+            shutil.copytree(trained, folder / trained.name, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
         classifier_space(load("digits"), cache=folder)
     return folder
 

@@ -20,15 +20,15 @@ def wait_asleep() -> None:
 
     For programs, before they import torch: a runtime reads its environment when it is loaded.
     """
-    if not said():
+    if not wait_settings():
         os.environ[POLICY] = "PASSIVE"
 
 
-def said() -> dict[str, str]:
-    """What the environment says of it, by its variables; empty where the runtime goes its own way."""
+def wait_settings() -> dict[str, str]:
+    """What the environment says of how threads wait, by its variables; empty where the runtime goes its own way."""
     return {name: os.environ[name] for name in SAID_BY if os.environ.get(name)}
 
 
 def waiting() -> str:
     """The same in words, for a record: OMP_WAIT_POLICY=PASSIVE; "" where the runtime goes its own way."""
-    return ", ".join(f"{name}={value}" for name, value in said().items())
+    return ", ".join(f"{name}={value}" for name, value in wait_settings().items())

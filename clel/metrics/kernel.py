@@ -23,8 +23,8 @@ def kernel_distance(
         sum_{i != j} (k(x_i, x_j) + k(y_i, y_j)) / (m (m - 1)) - 2 sum_{i, j} k(x_i, y_j) / m^2
     Unbiased, so it may fall below 0.
 
-    Where the sets have fewer pairs than all subsets together, k of each pair is computed once, and the sums of a subset
-    are a^T K b: a and b are 1 where it has an image, and 0 elsewhere.
+    Where that takes fewer multiplications, k of each pair of images is computed once, and the sums of a subset are
+    a^T K b: a and b are 1 where it has an image, and 0 elsewhere.
 
     Args:
         real, fake: features [N, D], [M, D] of any float type; some rows at a time are converted.
@@ -44,10 +44,13 @@ def kernel_distance(
         raise TooFewSamples(f"a kernel distance takes at least 2 images a set; given {len(real)} and {len(fake)}")
 
     def draw(images: int) -> Tensor:
-        return torch.randperm(images, generator=generator, device=generator.device)[:size].to(real.device)
+        # a copy: a part of a permutation would keep all of it
+        return torch.randperm(images, generator=generator, device=generator.device)[:size].to(real.device, copy=True)
 
     drawn = [(draw(len(real)), draw(len(fake))) for _ in range(subsets)]
-    if len(real) ** 2 + len(fake) ** 2 + len(real) * len(fake) <= 3 * subsets * size**2:
+    # multiplications: of features for each pair, and then of each pair for every subset
+    at_once = (len(real) ** 2 + len(fake) ** 2 + len(real) * len(fake)) * (real.shape[1] + subsets)
+    if at_once <= 3 * subsets * size**2 * real.shape[1]:
         in_real, in_fake = (_membership([x for x, _ in drawn], real), _membership([y for _, y in drawn], fake))
         result = _mmd(real, fake, in_real, in_fake, size)
     else:

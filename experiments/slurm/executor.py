@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -12,7 +13,7 @@ from submitit.core import utils
 from submitit.slurm import slurm
 
 from clel.data.registry import data_root
-from clel.machine.threads import said
+from clel.machine.threads import wait_settings
 from clel.storage.atomic import temporary_folder
 from clel.storage.cache import cache_root
 from experiments.slurm.clients import SchedulerError, ask
@@ -103,21 +104,29 @@ def make_executor(folder: Path, resources: Resources, code: Path, options: Slurm
 
 
 def setup_lines(resources: Resources, code: Path, options: SlurmOptions) -> list[str]:
-    """Shell lines before a job's own command: the user's, then threads, folders, and the copy of the code."""
+    """Shell lines before a job's own command: how threads wait, the user's, then threads, folders, and the code's copy.
+
+    The user's own may say how threads wait; the submitting program's way is for a site that hands no environment on.
+    """
     variables = {
         "OMP_NUM_THREADS": resources.cpus // resources.runs,
         "MKL_NUM_THREADS": resources.cpus // resources.runs,
         "CLEL_DATA": data_root().absolute(),
         "CLEL_CACHE": cache_root().expanduser().absolute(),
-        **said(),
     }
     place = shlex.quote(str(code.absolute()))
     return [
+        *exports(wait_settings()),
         *guarded(options.setup),
-        *(f"export {name}={shlex.quote(str(value))}" for name, value in variables.items()),
+        *exports(variables),
         f"export PYTHONPATH={place}${{PYTHONPATH:+:$PYTHONPATH}}",
         f"cd {place} || exit 1",
     ]
+
+
+def exports(variables: Mapping[str, object]) -> list[str]:
+    """A shell line for each variable."""
+    return [f"export {name}={shlex.quote(str(value))}" for name, value in variables.items()]
 
 
 def guarded(setup: str) -> list[str]:

@@ -101,8 +101,8 @@ CHAINS = (
     "learning rate, each chain from noise; more noise in a step; and at one rate chains that go on, as the authors "
     "have them"
 )
-RELEASED = (Setting("lr", (5e-4, 1e-3)), Setting("langevin.noise", (0.001, 0.01)))
-"""The noise of CLEL's release, and ten times that."""
+RATES_AND_NOISE = (Setting("lr", (5e-4, 1e-3)), Setting("langevin.noise", (0.001, 0.01)))
+"""Learning rates; the noise of CLEL's release, and ten times that."""
 SLOW_AND_NOISY = ((("lr", 5e-4), ("langevin.noise", 0.01)),)
 
 EVENING = {
@@ -112,13 +112,13 @@ EVENING = {
         PERSISTENT,
         ((("lr", 3e-4), ("langevin.noise", 0.01)),),
     ),
-    "plain": TrialGrid(RELEASED, CHAINS, PERSISTENT, SLOW_AND_NOISY),
+    "plain": TrialGrid(RATES_AND_NOISE, CHAINS, PERSISTENT, SLOW_AND_NOISY),
     "vae": TrialGrid((Setting("lr", (3e-3, 5e-3, 1e-2, 2e-2)),), "learning rate"),
     "vaebm": TrialGrid(
         (Setting("langevin.step_size", (1e-3, 1e-2, 3e-2, 1e-1)),), "step size: another one for each data set"
     ),
     "drl": TrialGrid((Setting("lr", (2e-4, 5e-4, 1e-3, 2e-3)),), "learning rate"),
-    "clel": TrialGrid(RELEASED, CHAINS, PERSISTENT, SLOW_AND_NOISY),
+    "clel": TrialGrid(RATES_AND_NOISE, CHAINS, PERSISTENT, SLOW_AND_NOISY),
 }
 
 GRIDS: Mapping[str, Mapping[str, TrialGrid]] = {"quick": QUICK, "smoke": QUICK, "evening": EVENING}

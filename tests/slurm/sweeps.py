@@ -47,7 +47,7 @@ UNLIKE = ("seconds", "memory", "busy", "git", "commit", "started")
 """Parts of the names of columns in which the same runs differ."""
 TRIALS = """
 
-GRIDS = {**GRIDS, "tiny": {"plain": Grid((Setting("lr", (1e-3,)), Setting("alpha", (1.0,))), "made up")}}
+GRIDS = {**GRIDS, "tiny": {"plain": TrialGrid((Setting("lr", (1e-3,)), Setting("alpha", (1.0,))), "made up")}}
 """
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clel.machine.threads import POLICY, SAID_BY, said, wait_asleep, waiting
+from clel.machine.threads import POLICY, SAID_BY, wait_asleep, wait_settings, waiting
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -24,7 +24,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_threads_sleep_unless_told(silent: None) -> None:
-    assert waiting() == "" and said() == {}
+    assert waiting() == "" and wait_settings() == {}
     wait_asleep()
     assert os.environ[POLICY] == "PASSIVE" and waiting() == "OMP_WAIT_POLICY=PASSIVE"
 
@@ -33,7 +33,7 @@ def test_threads_sleep_unless_told(silent: None) -> None:
 def test_the_environment_has_precedence(name: str, silent: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "7")
     wait_asleep()
-    assert waiting() == f"{name}=7" and said() == {name: "7"}
+    assert waiting() == f"{name}=7" and wait_settings() == {name: "7"}
     assert os.environ.get(POLICY) == ("7" if name == POLICY else None)
 
 

@@ -112,7 +112,9 @@ def test_threads_wait_in_a_job_as_in_the_program_that_submits(monkeypatch: pytes
     """Also where a site hands no environment on."""
     resources = resources_of(table1_cells("paper", 1, rows=["plain"])[-1], SlurmOptions(), load_needs())
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-    assert "export OMP_WAIT_POLICY=PASSIVE" in setup_lines(resources, Path("/code"), SlurmOptions())
+    lines = setup_lines(resources, Path("/code"), SlurmOptions(setup="module load x"))
+    # before the user's own, which may say otherwise
+    assert lines.index("export OMP_WAIT_POLICY=PASSIVE") < lines.index("module load x")
     monkeypatch.delenv("OMP_WAIT_POLICY")
     assert not [line for line in setup_lines(resources, Path("/code"), SlurmOptions()) if "WAIT" in line]
 
