@@ -136,7 +136,7 @@ def test_when_the_time_is_over_what_there_is_is_packed(tmp_path: Path) -> None:
     cell = cells_of(GpuNatural(minutes=4.0, profile="smoke"), "cpu")[1]
     run = tmp_path / cell.run_name
     save_config(cell.run, run)
-    assert child.main(run, time.time() + 20) == 1
+    assert child.main(run, time.time() + 14) == 1
     assert not (run / "training.json").exists()  # a longer one may go on with it
     counts = pack.pack(tmp_path / "pack", [run], {}, 60_000_000)
     drawn = json.loads((tmp_path / "pack/runs" / run.name / "drawn.json").read_text())

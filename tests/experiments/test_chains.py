@@ -27,6 +27,7 @@ from experiments.chains.figures import chains_figure
 from experiments.chains.rows import load_rows
 from experiments.chains.table import chains_table, spread
 from experiments.printing.drawing import png
+from experiments.runs import cell
 from experiments.runs.chains import measure, settings
 from experiments.runs.chains.trainer import StudyTrainer
 from experiments.sweep import local
@@ -211,7 +212,7 @@ def test_smoke_from_end_to_end_and_resumed(tmp_path: Path, cache: Path, monkeypa
     before = (run / "rows.jsonl").read_text()
     for lost in (run / "record.json", run / "rows.jsonl", checkpoint.listed(run / "checkpoints")[-1][1]):
         lost.unlink()
-    assert program.main(arguments) == 0
+    assert cell.main(run) == 0
     assert (run / "rows.jsonl").read_text() == before
 
 

@@ -76,7 +76,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path, at: int, times: 
         process = context.Process(target=trainer_process.train, args=(tmp_path / "killed", at, times))
         process.start()
         # the first moments of a process go to its start, before the trainer has done anything
-        process.join(None if attempt > 8 else chance.uniform(0.02, 0.9))
+        process.join(None if attempt > 8 else chance.uniform(0.02, 0.6))
         if process.exitcode is not None:
             break
         assert process.pid is not None
