@@ -21,21 +21,25 @@ NETWORK = NetworkConfig(widths=(24, 48, 64), blocks=1, hidden=256, features=64)
 
 
 def shapes_ebm() -> dict[str, Any]:
-    """Chains of 30 steps, each from noise, of half as many images as the contrastive batch has."""
+    """Chains of 30 steps, each from noise, of half as many images as the contrastive batch has.
+
+    With less noise in a step they stay noise, and longer trainings end in energies that they cannot follow
+    (docs/log/README.md, "noise in a Langevin step").
+    """
     return {
         "batch_size": 32,
-        "langevin": LangevinConfig(steps=30),
+        "langevin": LangevinConfig(steps=30, noise=0.01),
         "buffer": BufferConfig(size=1000, restart=1.0, augmentation=NONE),
         "lr": 5e-4,
         "warmup": 100,
-        "cooldown": 0.25,
+        "cooldown": 0.5,
     }
 
 
 def shapes_train() -> TrainConfig:
     """The trainer's settings."""
     return TrainConfig(
-        iterations=1800, ema_half_life=1_100.0, checkpoint_every=100, log_every=10, evaluate_every=0, sample_every=300
+        iterations=900, ema_half_life=3_000.0, checkpoint_every=100, log_every=10, evaluate_every=0, sample_every=150
     )
 
 
