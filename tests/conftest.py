@@ -26,13 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first, so that what processes do last is short, and they end together.
-
-    Of those the ones first that do without the classifier: no process waits until another has trained it.
-    """
+    """Files with slow tests first, so that what processes do last is short, and they end together."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    waiting = {item.path for item in items if "cache" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: (item.path not in slow, item.path in waiting))
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True, scope="session")

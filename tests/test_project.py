@@ -109,9 +109,7 @@ def _meant(column: str) -> list[str]:
     """The names that a column may be explained by: its own, and without seed, side, stage, spread and source."""
     names = [column]
     for ending in (r"(?<=_seed)\d+$", r"_(mean|std)$", r"_(vae|energy)$", r"_(fresh|paper|buffer|beyond)$"):
-        names.append(
-            re.sub(ending, "0" if "seed" in ending else "", names[-1] if names[-1] != "judged_class" else column)
-        )
+        names.append(re.sub(ending, "0" if "seed" in ending else "", names[-1]))
     judged = re.sub(r"^judged_.*", "judged_class", column)  # of conditional.csv, one for each class
     return [*names, judged, *(re.sub("_b(?=_|$)", "_a", name) for name in names)]
 

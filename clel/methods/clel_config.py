@@ -102,8 +102,8 @@ def clel_recipes() -> dict[str, Recipe]:
         **shapes_ebm(),
     )
     encoder = EncoderConfig("tiny", hidden=512)
-    evening = CLELConfig(network=NETWORK, encoder=encoder, **evening_ebm())
-    evening = replace(evening, langevin=replace(evening.langevin, noise=0.01))
+    quiet = CLELConfig(network=NETWORK, encoder=encoder, **evening_ebm())
+    evening = replace(quiet, langevin=replace(quiet.langevin, noise=0.01))
     base = CLELConfig()
     multiscale = replace(base, network=NETWORKS["multiscale"])
     wide_batch = replace(multiscale, contrastive_batch_size=256)
@@ -113,7 +113,7 @@ def clel_recipes() -> dict[str, Recipe]:
         "quick": Recipe(quick, quick_train(), quick_evaluate(), "clel-base"),
         "shapes": Recipe(shapes, shapes_train(), shapes_evaluate(), None),
         "evening": Recipe(evening, evening_train(), evening_evaluate(), "clel-base"),
-        "evening-persistent": Recipe(replace(evening, **persistent()), evening_train(), evening_evaluate(), None),
+        "evening-persistent": Recipe(replace(quiet, **persistent()), evening_train(), evening_evaluate(), None),
         "small": Recipe(
             replace(base, network=NETWORKS["small"]),
             TrainConfig(iterations=50_000),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -85,10 +83,10 @@ def _sum_of_pairs(x: Tensor, in_x: Tensor) -> Tensor:
     return _sum(x, x, in_x, in_x) - alone @ in_x
 
 
-def _membership(chosen: Sequence[Tensor], features: Tensor) -> Tensor:
+def _membership(chosen: list[Tensor], features: Tensor) -> Tensor:
     """[N, S], 1 where the subset has the image and 0 elsewhere."""
     columns = torch.zeros(len(features), len(chosen), dtype=torch.float64, device=features.device)
-    return columns.scatter_(0, torch.stack(list(chosen), 1), 1)
+    return columns.scatter_(0, torch.stack(chosen, 1), 1)
 
 
 __all__ = ["kernel_distance"]
