@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -91,6 +90,8 @@ def eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
     try:
         return torch.linalg.eigh(matrix)
     except torch.linalg.LinAlgError:
+        import scipy.linalg  # slow to import, and hardly ever needed
+
         values, vectors = scipy.linalg.eigh(matrix.numpy(), driver="ev")
         return torch.from_numpy(values), torch.from_numpy(vectors)
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
@@ -81,7 +80,6 @@ def paper(figure: Figure) -> bytes:
         line.set_linewidth(min(line.get_linewidth(), 1.2))
         line.set_markersize(min(line.get_markersize(), 4.0))
     buffer = io.BytesIO()
-    FigureCanvasPdf(figure)
     figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
     return buffer.getvalue()
 

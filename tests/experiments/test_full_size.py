@@ -36,6 +36,8 @@ SIZES: dict[str, Callable[[int], int]] = {
 }
 """What becomes of every number of these names, in any table of a method's settings; presets stay different ones."""
 SAMPLES = 10
+LARGER = ("multiscale", "multiscale-256", "large")
+"""CLEL's presets whose encoder is that of `paper`, which is walked through: here the tiny one, of 100 MB less a file."""
 ITERATIONS = int(os.environ.get("CLEL_FULL_SIZE_ITERATIONS", "2"))
 """A hundred take some twenty minutes of a slow core, which is too long for every run of the tests."""
 
@@ -65,7 +67,10 @@ def tiny(run: Any) -> Any:
     train = replace(train, evaluate_every=looks, evaluate_samples=SAMPLES, representation_images=30 if looks else 0)
     evaluate = replace(run.evaluate, samples=SAMPLES, steps=min(2, run.evaluate.steps), bootstrap=0, kid_subset=8)
     evaluate = replace(evaluate, rounds=1, beyond=1.5 if run.evaluate.beyond > 1 else 1.0)
-    return replace(run, config=cut(run.config), train=train, evaluate=evaluate)
+    config = cut(run.config)
+    if run.preset in LARGER:
+        config = replace(config, encoder=replace(config.encoder, kind="tiny"))
+    return replace(run, config=config, train=train, evaluate=evaluate)
 
 
 @pytest.fixture(scope="module")
