@@ -24,7 +24,8 @@ class Named:
     """The options that a table's folder is named by."""
 
     profile: str = "quick"
-    """smoke (a minute, to see that all works), quick (digits), small (CIFAR-10) or paper (CIFAR-10, Base to Large)."""
+    """smoke (a minute, to see that all works), quick (digits), evening (CIFAR-10 at 16x16), small (CIFAR-10) or paper
+    (CIFAR-10, Base to Large)."""
     methods: str = ""
     """Methods, separated by commas, each with or without a preset: igebm,clel or clel:large. All if not given."""
     dataset: str | None = None
