@@ -83,7 +83,7 @@ def skip(inputs: int, resize: Resize, norm: bool) -> nn.Module:
     return Double(inputs, inputs // 2, norm) if resize == "up" else nn.Identity()
 
 
-class Cell(Recomputed):
+class ResidualCell(Recomputed):
     """x [N, C, H, W] -> skip(x) + 0.1 branch(x), in the number format of x."""
 
     skip: nn.Module
@@ -105,11 +105,11 @@ class Cell(Recomputed):
 def multiply_in(module: nn.Module, dtype: torch.dtype) -> None:
     """Set `training_dtype` of every cell inside."""
     for m in module.modules():
-        if isinstance(m, Cell):
+        if isinstance(m, ResidualCell):
             m.training_dtype = dtype
 
 
-class EncoderCell(Cell):
+class EncoderCell(ResidualCell):
     """skip(x) + 0.1 SE(conv(swish(bn(conv(swish(bn(x))))))); `down` halves, `same` keeps the size."""
 
     def __init__(self, inputs: int, resize: Resize, excite: bool, norm: bool) -> None:
@@ -121,7 +121,7 @@ class EncoderCell(Cell):
         self.branch = nn.Sequential(*layers, *([SqueezeExcite(outputs)] if excite else []))
 
 
-class DecoderCell(Cell):
+class DecoderCell(ResidualCell):
     """skip(x) + 0.1 SE(bn(1x1(swish(bn(5x5 depthwise(swish(bn(1x1(bn(x))))))))); hidden channels expansion * C."""
 
     def __init__(self, inputs: int, resize: Resize, expansion: int, excite: bool, norm: bool) -> None:

@@ -53,7 +53,7 @@ def energy_conv(inputs: int, outputs: int, kernel: int, bias: bool = True) -> nn
     return layer
 
 
-class Block(nn.Module):
+class EnergyBlock(nn.Module):
     """act(pool(conv(act(conv(x))) + skip(x))); skip is a 1x1 convolution where the width or the size changes."""
 
     def __init__(self, inputs: int, outputs: int, halve: bool) -> None:
@@ -83,7 +83,9 @@ class VAEBMEnergy(nn.Module):
         self.stem = energy_conv(spec.channels, config.width, 3)
         widths = [config.width, *(config.width * factor for factor in config.blocks)]
         pairs = pairwise(widths)
-        self.blocks = nn.Sequential(*(Block(a, b, number in config.halved) for number, (a, b) in enumerate(pairs)))
+        self.blocks = nn.Sequential(
+            *(EnergyBlock(a, b, number in config.halved) for number, (a, b) in enumerate(pairs))
+        )
         self.last = nn.Linear(widths[-1], 1)
         remember_singular_vectors(self)
 

@@ -40,7 +40,7 @@ class LangevinConfig:
         require(clip is None or clip > 0, f"gradient_clip is {clip}; expected a positive number, or none")
 
 
-class Block(Protocol):
+class StepBlock(Protocol):
     """Several steps of one energy that are taken at once (clel/chains/cuda_graph.py)."""
 
     length: int
@@ -56,7 +56,7 @@ def langevin(
     generator: torch.Generator,
     steps: int | None = None,
     on_step: Callable[[int, Tensor], None] | None = None,
-    block: Block | None = None,
+    block: StepBlock | None = None,
 ) -> Tensor:
     """Run `steps` (config.steps by default) Langevin steps from images x [N, C, H, W] in [0, 1]; x is left alone.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from clel.chains.protocol import Protocol
 from clel.config import require, to_dict
 from clel.data.augment import NONE
-from clel.features.chunks import Features, features_of
+from clel.features.chunks import ChunkedFeatures, features_of
 from clel.features.reference import Reference
 from clel.features.space import FeatureSpace, is_inception
 from clel.methods.settings import EvaluateConfig, TrainConfig
@@ -136,7 +136,9 @@ def _score(
     return values | _pairwise(images, real, config, seed, source) | _of_probabilities(images, real, seed, source)
 
 
-def _interval(images: Features, real: Reference, config: EvaluateConfig, generator: torch.Generator) -> dict[str, Any]:
+def _interval(
+    images: ChunkedFeatures, real: Reference, config: EvaluateConfig, generator: torch.Generator
+) -> dict[str, Any]:
     """The bootstrap of the distance; None where a resample would have too few different images."""
     try:
         found = bootstrap_frechet(real.gaussian, images.features, generator, config.bootstrap)
@@ -145,7 +147,9 @@ def _interval(images: Features, real: Reference, config: EvaluateConfig, generat
     return {"fid_se": found.standard_error, "fid_low": found.low, "fid_high": found.high}
 
 
-def _pairwise(images: Features, real: Reference, config: EvaluateConfig, seed: int, source: str) -> dict[str, Any]:
+def _pairwise(
+    images: ChunkedFeatures, real: Reference, config: EvaluateConfig, seed: int, source: str
+) -> dict[str, Any]:
     if real.rows is None:
         return {}
     rows = images.rows()
@@ -155,7 +159,7 @@ def _pairwise(images: Features, real: Reference, config: EvaluateConfig, seed: i
     return {"kid": kid, "kid_std": kid_std, **shares}
 
 
-def _of_probabilities(images: Features, real: Reference, seed: int, source: str) -> dict[str, Any]:
+def _of_probabilities(images: ChunkedFeatures, real: Reference, seed: int, source: str) -> dict[str, Any]:
     if is_inception(real.space.name):
         order = stream("cpu", seed, "inception score", source)
         mean, std = inception_score(images.probabilities(), images.n, generator=order)

@@ -23,7 +23,7 @@ Chunk = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class Features:
+class ChunkedFeatures:
     """Features [N, D] and class probabilities [N, K] of N images, chunk by chunk; `parts` gives each chunk anew."""
 
     parts: tuple[Callable[[], Chunk], ...]
@@ -66,7 +66,7 @@ class EvenRows:
 
 def features_of(
     pixels: Iterable[Tensor], n: int, space: FeatureSpace, folder: Path | None = None, name: str = ""
-) -> Features:
+) -> ChunkedFeatures:
     """Features of n uint8 images [m, C, H, W] that come in chunks.
 
     folder: where the chunks' features are kept instead of memory; those that are there already are not made again.
@@ -82,7 +82,7 @@ def features_of(
             shown.update(len(chunk))
     if done != n:
         raise DataError(f"{done} images came where {n} were announced: files that another process changed?")
-    return Features(tuple(parts), done)
+    return ChunkedFeatures(tuple(parts), done)
 
 
 def _held(chunk: Chunk) -> Callable[[], Chunk]:

@@ -49,7 +49,7 @@ def convolution(inside: int, outside: int, kernel: int = 1, stride: int = 1, gro
     return [*padding, nn.Conv2d(inside, outside, kernel, stride, groups=groups)]
 
 
-class Block(nn.Sequential):
+class InvertedResidual(nn.Sequential):
     """Inverted residual: expanded by 1x1, depthwise k x k, projected by 1x1; added to its input where shapes agree."""
 
     def __init__(self, inside: int, outside: int, kernel: int, stride: int, expansion: int) -> None:
@@ -72,7 +72,7 @@ class Lite0(nn.Module):
         layers, width = [*convolution(3, 32, 3, stride=2), nn.ReLU6()], 32
         for blocks, kernel, stride, expansion, channels in STAGES:
             for number in range(blocks):
-                layers.append(Block(width, channels, kernel, stride if number == 0 else 1, expansion))
+                layers.append(InvertedResidual(width, channels, kernel, stride if number == 0 else 1, expansion))
                 width = channels
         self.body = nn.Sequential(*layers, *convolution(width, DIMENSION), nn.ReLU6())
         self.last = nn.Linear(DIMENSION, CLASSES)

@@ -53,9 +53,9 @@ class Ablations(Artefact[AblationsOptions]):
         wanted = chosen(options.studies)
         return cells_of(options.profile, wanted, options.seeds, options.dataset, options.device)
 
-    def protocols(self, options: AblationsOptions, cell: Cell) -> Sequence[measure.Detecting]:
+    def protocols(self, options: AblationsOptions, cell: Cell) -> Sequence[measure.AblatedDetection]:
         against = against_of(options)
-        return [] if against is None else [measure.Detecting(against, measure.score_of(cell))]
+        return [] if against is None else [measure.AblatedDetection(against, measure.score_of(cell))]
 
     def measure(self, cell: Cell, folder: Path, protocol: Any) -> dict[str, Any]:
         return measure.measure(cell, folder, protocol)

@@ -15,7 +15,7 @@ NONE = "none"
 
 
 @dataclass(frozen=True)
-class Detecting:
+class AblatedDetection:
     """How the detection of a run is measured: the set's name, and the score."""
 
     against: str
@@ -32,7 +32,7 @@ def score_of(cell: Cell) -> str:
     return "joint" if getattr(getattr(cell.run, "config", None), "beta", 0) > 0 else "energy"
 
 
-def measure(cell: Cell, folder: Path, protocol: Detecting) -> dict[str, Any]:
+def measure(cell: Cell, folder: Path, protocol: AblatedDetection) -> dict[str, Any]:
     """{"auroc": in [0, 1], 1 where every image of the set has a higher score than every test image}."""
     device = getattr(cell.run, "device", "auto")
     return {"auroc": auroc_of(folder, protocol.against, protocol.score, device=device)}

@@ -31,7 +31,7 @@ LIKE = {"smoke": "quick"}
 
 
 @dataclass(frozen=True)
-class Row:
+class Ablation:
     """One row of a study.
 
     Attributes:
@@ -57,7 +57,7 @@ class Study:
 
     name: str
     question: str
-    rows: tuple[Row, ...]
+    rows: tuple[Ablation, ...]
 
 
 STUDIES = {
@@ -95,32 +95,32 @@ def cells_of(profile: str, wanted: Sequence[str], seeds: int, dataset: str | Non
     return [one for cell in cells.values() for one in seeded(cell, range(seeds))]
 
 
-def _rows(name: str, profile: str, beta: float) -> list[Row]:
+def _rows(name: str, profile: str, beta: float) -> list[Ablation]:
     made = {
         "components": (
-            Row("(a) beta 0, no projection, no negatives", BASELINE, published="ablation-components-a"),
-            Row("(b) MLP", (("generated_negatives", False),), published="ablation-components-b"),
-            Row("(c) MLP, generated negatives", published="ablation-components-c"),
-            Row("(d) identity, generated negatives", _projected("none"), published="ablation-components-d"),
-            Row("(e) linear, generated negatives", _projected("linear"), published="ablation-components-e"),
+            Ablation("(a) beta 0, no projection, no negatives", BASELINE, published="ablation-components-a"),
+            Ablation("(b) MLP", (("generated_negatives", False),), published="ablation-components-b"),
+            Ablation("(c) MLP, generated negatives", published="ablation-components-c"),
+            Ablation("(d) identity, generated negatives", _projected("none"), published="ablation-components-d"),
+            Ablation("(e) linear, generated negatives", _projected("linear"), published="ablation-components-e"),
         ),
         "beta": (
-            Row("0", BASELINE, published="ablation-beta-0"),
+            Ablation("0", BASELINE, published="ablation-beta-0"),
             *(_weighted(value, beta) for value in sorted({*BETAS, beta})),
         ),
         "encoder": (
-            Row("none", BASELINE, published="ablation-encoder-none"),
-            Row("SimCLR", published="ablation-encoder-simclr"),
-            Row("BYOL", BYOL, published="ablation-encoder-byol"),
-            Row("frozen EfficientNet-Lite0, MLP on it", frozen(profile), published="ablation-encoder-mae"),
+            Ablation("none", BASELINE, published="ablation-encoder-none"),
+            Ablation("SimCLR", published="ablation-encoder-simclr"),
+            Ablation("BYOL", BYOL, published="ablation-encoder-byol"),
+            Ablation("frozen EfficientNet-Lite0, MLP on it", frozen(profile), published="ablation-encoder-mae"),
         ),
         "energy": (
-            Row("E = 1/2 |f|^2"),
-            Row("E = e(f), a head of its own", (("network.energy", "head"),)),
+            Ablation("E = 1/2 |f|^2"),
+            Ablation("E = e(f), a head of its own", (("network.energy", "head"),)),
         ),
         "negatives": (
-            Row("u(x-), the mode of p(z|x-)"),
-            Row("a draw from p(z|x-)", (("negative_latents", "draw"),)),
+            Ablation("u(x-), the mode of p(z|x-)"),
+            Ablation("a draw from p(z|x-)", (("negative_latents", "draw"),)),
         ),
         LADDER: _ladder(profile) if name == LADDER else (),
     }
@@ -136,22 +136,22 @@ def _projected(kind: str) -> Changes:
     return (("network.projection", kind),)
 
 
-def _weighted(value: float, own: float) -> Row:
+def _weighted(value: float, own: float) -> Ablation:
     published = f"ablation-beta-{value:g}" if value in BETAS else None
     if value == own:
-        return Row(f"{value:g}, the preset's", published=published)
-    return Row(f"{value:g}", (("beta", value),), published=published)
+        return Ablation(f"{value:g}, the preset's", published=published)
+    return Ablation(f"{value:g}", (("beta", value),), published=published)
 
 
-def _ladder(profile: str) -> tuple[Row, ...]:
+def _ladder(profile: str) -> tuple[Ablation, ...]:
     """Plain, CLEL, and the rungs above: those of experiments/speed/ladder.csv, or the profile's other presets."""
-    first = (Row("Plain EBM", cell=PLAIN, published="plain"), Row("+ CLEL", published="clel-base"))
+    first = (Ablation("Plain EBM", cell=PLAIN, published="plain"), Ablation("+ CLEL", published="clel-base"))
     rungs = [(r.key, r.title, r.published) for r in ladder(LIKE.get(profile, profile), "auto")]
     presets = PROFILES[profile].presets[1:]
     if not rungs and presets:
         rungs = [(c.row, c.title, c.published) for c in trained(table1_cells(profile, 1, [SUBJECT]))[1:]]
     own = [rung for rung in rungs if rung[0].startswith(f"{SUBJECT}:")]
-    return first + tuple(Row(title.removeprefix("CLEL, "), cell=key, published=name) for key, title, name in own)
+    return first + tuple(Ablation(title.removeprefix("CLEL, "), cell=key, published=name) for key, title, name in own)
 
 
 def _default(profile: str, dataset: str | None = None, device: str = "auto") -> Cell:
@@ -161,7 +161,7 @@ def _default(profile: str, dataset: str | None = None, device: str = "auto") -> 
     return found[0]
 
 
-def _cell(row: Row, base: Cell, dataset: str | None, device: str) -> Cell:
+def _cell(row: Ablation, base: Cell, dataset: str | None, device: str) -> Cell:
     if row.cell is None:
         held: Any = base.run
         title = f"{base.title} ({words(row.changes)})" if row.changes else base.title

@@ -11,7 +11,7 @@ from clel.config import ConfigError
 from experiments.commands.artefacts import artefact_of
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.launch import launch
-from experiments.slurm.status import Report, report
+from experiments.slurm.status import SweepStatus, report
 from experiments.slurm.sweep import Sweep, all_sweeps, choose_sweep, latest_jobs, load_sweep
 from experiments.slurm.traces import tail
 from experiments.sweep.grid import Cell
@@ -87,7 +87,7 @@ def collect(options: Collect) -> int:
     return 1 if missing else 0
 
 
-def sweep_report(sweep: Sweep, out: Path) -> Report:
+def sweep_report(sweep: Sweep, out: Path) -> SweepStatus:
     """Where the runs of a sweep stand; see `report`."""
     cells = {cell.run_name: cell for cell in sweep_cells(sweep, out)}
     return report(sweep, latest_jobs(all_sweeps(out)), lambda run: has_result(cells[run], sweep.run_folders))

@@ -13,13 +13,13 @@ from experiments.conditional.command import CONDITIONAL
 from experiments.conditional.sweep import SWEEP
 from experiments.measured.artefact import Artefact as Measured
 from experiments.ood.command import Ood
-from experiments.slurm.launch import Table
+from experiments.slurm.launch import ToLaunch
 from experiments.sweep.grid import Cell
 from experiments.table1 import command as table1
 from experiments.tune import command as tune
 
 
-class Artefact(Protocol):
+class ArtefactModule(Protocol):
     """A module with these functions; `options` is an instance of its dataclass of options.
 
     cells_of: the runs. stored, restored: its options as plain values, and back. launched: what is to be submitted.
@@ -29,18 +29,18 @@ class Artefact(Protocol):
     def cells_of(self, options: Any) -> list[Cell]: ...
     def stored(self, options: Any) -> dict[str, Any]: ...
     def restored(self, values: Mapping[str, Any], out: Path) -> Any: ...
-    def launched(self, options: Any, cells: list[Cell]) -> Table: ...
+    def launched(self, options: Any, cells: list[Cell]) -> ToLaunch: ...
     def write(self, options: Any, command: str) -> list[Path]: ...
     def summary(self, options: Any) -> str: ...
 
 
 MEASURED: tuple[Measured[Any], ...] = (CONDITIONAL, SWEEP, compositional.ARTEFACT, Ood(), Ablations())
 """Those that are measured on trained runs; each is a command and a target of make of its name."""
-ARTEFACTS = {"table1": cast(Artefact, table1), "tune": cast(Artefact, tune)} | {
-    a.name: cast(Artefact, a) for a in MEASURED
+ARTEFACTS = {"table1": cast(ArtefactModule, table1), "tune": cast(ArtefactModule, tune)} | {
+    a.name: cast(ArtefactModule, a) for a in MEASURED
 }
 
 
-def artefact_of(values: Mapping[str, Any]) -> Artefact:
+def artefact_of(values: Mapping[str, Any]) -> ArtefactModule:
     """The artefact that stored options belong to: Table 1 where they do not say."""
     return choose(ARTEFACTS, str(values.get("artefact", "table1")), "artefact")

@@ -27,7 +27,7 @@ REASON = 120
 
 
 @dataclass(frozen=True)
-class Line:
+class RunLine:
     """A run that is at work, or ended without a result. left: of training, at its pace."""
 
     run: str
@@ -44,7 +44,7 @@ class Coverage:
     table: str
     kind: str
     counts: Counter[str]
-    lines: Sequence[Line]
+    lines: Sequence[RunLine]
 
     @property
     def at_work(self) -> bool:
@@ -117,5 +117,5 @@ def _coverage(table: str, kind: str, cells: Sequence[Cell], runs: Path) -> Cover
         if state not in ("ok", "missing"):
             progress, left = pace(runs / name)
             why = shorten(run.reason or "", REASON)
-            lines.append(Line(name, state, progress, left if held else "", "" if held else why))
+            lines.append(RunLine(name, state, progress, left if held else "", "" if held else why))
     return Coverage(table, kind, counts, lines)

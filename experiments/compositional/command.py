@@ -21,7 +21,7 @@ from experiments.compositional.figures import heat_maps, sample_sheets
 from experiments.compositional.measure import measure_run
 from experiments.compositional.options import Compositional, checked, chosen_of, dataset_of, drawing_of
 from experiments.compositional.rows import as_csv, bars, measured, rows_of
-from experiments.compositional.settings import TUNING_SEEDS, Protocol, tried
+from experiments.compositional.settings import TUNING_SEEDS, Composing, tried
 from experiments.compositional.table import by_attribute, by_number, figure_4b, probed_values
 from experiments.measured.artefact import Artefact, Found
 from experiments.measured.kept import path_of
@@ -60,14 +60,14 @@ class CompositionalArtefact(Artefact[Compositional]):
         seeds = TUNING_SEEDS[: options.seeds] if options.sweep else range(options.seeds)
         return seeded(Cell(f"clel:{preset}", "CLEL", options.profile, run), seeds)
 
-    def protocols(self, options: Compositional, cell: Cell) -> Sequence[Protocol]:
+    def protocols(self, options: Compositional, cell: Cell) -> Sequence[Composing]:
         declared = composed_of(cell.dataset)
         alone = () if options.asked or options.sweep else declared.alone
         triples = triples_of(options.asked, declared.triples)
         drawings = tried(cell.measured.steps) if options.sweep else [drawing_of(options)]
-        return [Protocol(drawing, triples, alone, options.samples, options.sweep) for drawing in drawings]
+        return [Composing(drawing, triples, alone, options.samples, options.sweep) for drawing in drawings]
 
-    def measure(self, cell: Cell, folder: Path, protocol: Protocol) -> dict[str, Any]:
+    def measure(self, cell: Cell, folder: Path, protocol: Composing) -> dict[str, Any]:
         device = getattr(cell.run, "device", "auto")
         return measure_run(folder, protocol, device, grids_of(folder, protocol))
 
@@ -149,7 +149,7 @@ def known(held: Sequence[Any]) -> str:
     return ", ".join(f"{name} {h:.2f} ({held[0]['u'][name]:.2f})" for name, h in held[0]["h"].items())
 
 
-def grids_of(folder: Path, protocol: Protocol) -> Path:
+def grids_of(folder: Path, protocol: Composing) -> Path:
     """The folder of the samples that a measurement keeps."""
     return path_of(folder, "compositional", protocol).with_suffix("")
 

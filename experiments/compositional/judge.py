@@ -16,7 +16,7 @@ Reader = Callable[[Tensor], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
-class Judge:
+class AttributeJudge:
     """A reader of attributes.
 
     Attributes:
@@ -36,18 +36,18 @@ LEGIBLE = 0.9
 """An image shows a shape where the nearest one explains this share of its colour; of real images 0.98 and more."""
 
 
-def judge_of(train: Images, held_out: Images, attributes: Iterable[str]) -> Judge:
+def attribute_judge(train: Images, held_out: Images, attributes: Iterable[str]) -> AttributeJudge:
     """The judge of these attributes of a data set: `recognise` for `shapes`, else a classifier for each of them."""
     wanted = tuple(attributes)
     if split_side(train.name)[0] == "shapes":
-        return Judge("read exactly from pixels", recognise, accuracies(recognise, held_out, wanted), _legible)
+        return AttributeJudge("read exactly from pixels", recognise, accuracies(recognise, held_out, wanted), _legible)
     spaces = {name: classifier_space(replace(train, labels=train.attributes[name], classes=tuple(train.values[name])))
               for name in wanted}  # fmt: skip
 
     def read(pixels: Tensor) -> dict[str, Tensor]:
         return {name: space(pixels)[1].argmax(1) for name, space in spaces.items()}
 
-    return Judge(f"{NAME}, one an attribute", read, accuracies(read, held_out, wanted))
+    return AttributeJudge(f"{NAME}, one an attribute", read, accuracies(read, held_out, wanted))
 
 
 def accuracies(read: Reader, images: Images, attributes: Iterable[str]) -> dict[str, float]:

@@ -28,8 +28,8 @@ from clel.sampling.attributes import Conjunction, aims, attribute_latents, shown
 from clel.sampling.conditional import Guidance, latents, sample_towards
 from clel.storage.log import progress
 from experiments.compositional.asked import conditions, read
-from experiments.compositional.judge import Judge, judge_of
-from experiments.compositional.settings import Protocol
+from experiments.compositional.judge import AttributeJudge, attribute_judge
+from experiments.compositional.settings import Composing
 
 BATCH = 250
 """Chains at a time, each batch with random numbers of its own."""
@@ -41,7 +41,7 @@ KEPT = 16
 """Samples of each thing asked that are kept for the figure."""
 
 
-def measure_run(folder: Path, protocol: Protocol, device: str, grids: Path | None = None) -> dict[str, Any]:
+def measure_run(folder: Path, protocol: Composing, device: str, grids: Path | None = None) -> dict[str, Any]:
     """The measurement of a run under a protocol: values that JSON has.
 
     judge: its name and accuracies; h and u: linear accuracy of each attribute from h(x) and from u(x), on held-out
@@ -76,7 +76,7 @@ def measure_run(folder: Path, protocol: Protocol, device: str, grids: Path | Non
 
 
 @dataclass(frozen=True)
-class Subject:
+class ComposedRun:
     """What all measurements of a run share.
 
     Attributes:
@@ -87,26 +87,26 @@ class Subject:
     method: CLEL
     train: Images
     seed: int
-    judge: Judge
+    judge: AttributeJudge
     space: FeatureSpace
     real: Tensor
     known: Mapping[str, Mapping[str, float]]
 
 
 @lru_cache(maxsize=1)
-def subject(folder: Path, values: tuple[tuple[str, ...], ...], device: str) -> Subject:
+def subject(folder: Path, values: tuple[tuple[str, ...], ...], device: str) -> ComposedRun:
     """The run of a folder, and what is known of these values; kept, since a sweep asks for it often."""
     trained = load_trained(folder, METHODS, device)
     method, train, held_out = trained.method, trained.images, load(trained.run.dataset, "test")
     assert isinstance(method, CLEL)
     attributes = list(dict.fromkeys(a.attribute for text in chain.from_iterable(values) for a in read((text,), train)))
-    judge = judge_of(train, held_out, attributes)
+    judge = attribute_judge(train, held_out, attributes)
     space = feature_space(trained.run.evaluate.features, train, held_out)
     known = {key: probes(method, train, held_out, attributes, key) for key in ("h", "u")}
-    return Subject(method, train, trained.run.seed, judge, space, space(train.pixels[:REAL])[0], known)
+    return ComposedRun(method, train, trained.run.seed, judge, space, space(train.pixels[:REAL])[0], known)
 
 
-def draw_all(held: Subject, asked: Sequence[Conjunction], protocol: Protocol) -> list[Tensor]:
+def draw_all(held: ComposedRun, asked: Sequence[Conjunction], protocol: Composing) -> list[Tensor]:
     """Samples of each condition, uint8 [samples, C, H, W] on the CPU."""
     of = attribute_latents(held.method, held.train, protocol.drawing.centred)
     drawn = []
@@ -117,7 +117,7 @@ def draw_all(held: Subject, asked: Sequence[Conjunction], protocol: Protocol) ->
     return drawn
 
 
-def draw(held: Subject, one: Conjunction, of: Mapping[str, Tensor], protocol: Protocol) -> Tensor:
+def draw(held: ComposedRun, one: Conjunction, of: Mapping[str, Tensor], protocol: Composing) -> Tensor:
     """Samples of one condition, from the latents `of` the attributes, each batch from its own random stream."""
     method, drawing, values = held.method, protocol.drawing, held.train.values
     guidance = Guidance(1.0, drawing.steps, restarts=drawing.restarts)
@@ -132,7 +132,7 @@ def draw(held: Subject, one: Conjunction, of: Mapping[str, Tensor], protocol: Pr
     return torch.cat(parts)
 
 
-def shares(asked: Conjunction, pixels: Tensor, judge: Judge, images: Images) -> dict[str, Any]:
+def shares(asked: Conjunction, pixels: Tensor, judge: AttributeJudge, images: Images) -> dict[str, Any]:
     """How many of the samples show what is asked, and every value of every attribute."""
     found = judge.read(pixels)
     each = shown(asked, found, images.values)

@@ -22,7 +22,7 @@ CHANCE = 10.0
 
 
 @dataclass(frozen=True)
-class Row:
+class Condition:
     """What came of one condition, over the runs: means, and the standard deviation of `all`.
 
     each: the share of samples that show each asked value, in the order asked. all: all of them at once. chance: the
@@ -42,7 +42,7 @@ class Row:
     legible: float | None
 
 
-Rows = Mapping[tuple[str, ...], Row]
+Rows = Mapping[tuple[str, ...], Condition]
 
 
 def measured(found: Iterable[Found]) -> list[Mapping[str, Any]]:
@@ -59,9 +59,9 @@ def rows_of(found: Sequence[Found]) -> Rows:
     return {words: _row(words, own) for words, own in every.items()}
 
 
-def _row(words: tuple[str, ...], own: Sequence[Mapping[str, Any]]) -> Row:
+def _row(words: tuple[str, ...], own: Sequence[Mapping[str, Any]]) -> Condition:
     every = pd.Series([c["all"] for c in own], dtype=float)
-    return Row(
+    return Condition(
         words,
         len(own),
         tuple(fmean(shares) for shares in zip(*(c["each"] for c in own), strict=True)),

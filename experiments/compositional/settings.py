@@ -48,7 +48,7 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Composing:
     """One measurement of a run."""
 
     drawing: Drawing
@@ -68,7 +68,7 @@ KEPT = Path(__file__).with_name("sweep.csv")
 
 
 @dataclass(frozen=True)
-class Line:
+class ComposedLine:
     """One setting measured on one run. share: of samples with all three attributes; distance: within the three."""
 
     dataset: str
@@ -87,9 +87,9 @@ class Line:
         return Drawing(self.weight, self.steps, self.start, self.centred, self.restarts)
 
 
-def read(path: Path) -> list[Line]:
+def read(path: Path) -> list[ComposedLine]:
     """The lines of a sweep.csv; see `read_lines`."""
-    return read_lines(path, Line, "the sweep writes it anew: make compositional-sweep KEEP=1")
+    return read_lines(path, ComposedLine, "the sweep writes it anew: make compositional-sweep KEEP=1")
 
 
 WEIGHTS, RESTARTS = (0.01, 0.03, 0.1, 0.3), (0, 6)
@@ -110,7 +110,7 @@ RULE = (
 )
 
 
-def scores_of(lines: Sequence[Line]) -> dict[Drawing, tuple[float, float]]:
+def scores_of(lines: Sequence[ComposedLine]) -> dict[Drawing, tuple[float, float]]:
     """(share of samples with all three attributes, distance within the three) of each setting: means over the seeds."""
     scores = {}
     for drawing in dict.fromkeys(line.drawing for line in lines):

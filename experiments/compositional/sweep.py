@@ -7,14 +7,14 @@ from statistics import fmean
 
 from clel.storage.atomic import write_atomically
 from experiments.compositional.rows import as_csv, mean_or_none
-from experiments.compositional.settings import KEPT, RULE, Drawing, Line, best, read, scores_of
+from experiments.compositional.settings import KEPT, RULE, ComposedLine, Drawing, best, read, scores_of
 from experiments.measured.artefact import Found, page, tex
 from experiments.printing.markup import Grid, Header, Text
 from experiments.printing.numbers import number
 from experiments.reading.csv_rows import lines_as_csv
 
 
-def lines_of(found: Sequence[Found]) -> list[Line]:
+def lines_of(found: Sequence[Found]) -> list[ComposedLine]:
     """A line for each setting and run that was measured, of means over the triples."""
     lines = []
     for one in found:
@@ -23,7 +23,7 @@ def lines_of(found: Sequence[Found]) -> list[Line]:
         if distance is not None:
             d, share = one.protocol.drawing, fmean(c["all"] for c in own)
             setting = (d.weight, d.steps, d.start, d.centred, d.restarts)
-            lines.append(Line(one.cell.dataset, one.cell.seed, *setting, share, distance))
+            lines.append(ComposedLine(one.cell.dataset, one.cell.seed, *setting, share, distance))
     return lines
 
 
@@ -31,7 +31,7 @@ def keep(found: Sequence[Found]) -> None:
     """Write the lines into the project's file, replacing those of the same data set."""
     lines = lines_of(found)
     others = [line for line in read(KEPT) if line.dataset not in {line.dataset for line in lines}]
-    write_atomically(KEPT, lines_as_csv([*others, *lines], Line))
+    write_atomically(KEPT, lines_as_csv([*others, *lines], ComposedLine))
 
 
 def grid_of(scores: Mapping[Drawing, tuple[float, float]]) -> Grid:

@@ -8,7 +8,7 @@ from typing import Any
 
 from clel.sampling.attributes import NOT
 from experiments.compositional.asked import CELEBA, Triple, subsets
-from experiments.compositional.rows import Row, Rows, additions, mean_or_none, share
+from experiments.compositional.rows import Condition, Rows, additions, mean_or_none, share
 from experiments.printing.markup import Footnotes, Grid, Header, Text
 from experiments.printing.numbers import number
 from experiments.reading.published import reported
@@ -48,7 +48,7 @@ def by_number(rows: Rows, triples: Sequence[Triple], features: str) -> Grid:
     return Grid(headers, lines, notes.texts)
 
 
-def numbered(rows: Rows, triples: Sequence[Triple]) -> list[tuple[str, list[Row]]]:
+def numbered(rows: Rows, triples: Sequence[Triple]) -> list[tuple[str, list[Condition]]]:
     """The measured rows by the number of attributes that they ask for, with NOT of one last."""
     asked = dict.fromkeys(chosen for triple in triples for chosen in subsets(triple))
     groups = [[rows[a] for a in asked if len(a) == size and a in rows] for size in range(4)]
@@ -56,7 +56,7 @@ def numbered(rows: Rows, triples: Sequence[Triple]) -> list[tuple[str, list[Row]
     return [(name, own) for name, own in zip(NUMBERS, groups, strict=True) if own]
 
 
-def _line(name: str, own: Sequence[Row], rows: Rows, triples: Sequence[Triple]) -> list[Text]:
+def _line(name: str, own: Sequence[Condition], rows: Rows, triples: Sequence[Triple]) -> list[Text]:
     each = [s for row in own for s in row.each]
     others = [
         share(rows, row.asked, value)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from baselines import METHODS
 from clel.data.image_grid import tile
 from clel.sampling.conditional import Guidance
-from experiments.conditional.settings import RECALL, ROWS, Line, best, by_setting
+from experiments.conditional.settings import RECALL, ROWS, GuidedLine, best, by_setting
 from experiments.measured.artefact import Found, by_row
 from experiments.printing.drawing import COLOURS
 
@@ -61,7 +61,7 @@ def lines(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return tile(flat, columns=images.shape[1], between=128).permute(1, 2, 0).numpy()
 
 
-def sweep_figure(measured: Sequence[Line]) -> Figure:
+def sweep_figure(measured: Sequence[GuidedLine]) -> Figure:
     """A panel a method: share of the class asked for, and least share of recall kept, over the weight; a ring around
     the chosen setting."""
     figure = Figure(figsize=(3.6 * len(ROWS), 3.0), layout="constrained")

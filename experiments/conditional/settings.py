@@ -36,7 +36,7 @@ UNSWEPT = {SUBJECT: Guidance(0.02, centred=True, spread=2.0, restarts=8), PLAIN:
 
 
 @dataclass(frozen=True)
-class Line:
+class GuidedLine:
     """One setting measured on one run. recall: the least share, over the classes, of unconditional recall."""
 
     profile: str
@@ -67,15 +67,15 @@ def tried(row: str, steps: int) -> list[Guidance]:
     return [Guidance(w, length, centred=True, spread=s, restarts=r) for w, length, (s, r) in grid]
 
 
-def by_setting(lines: Iterable[Line]) -> dict[Guidance, list[Line]]:
+def by_setting(lines: Iterable[GuidedLine]) -> dict[Guidance, list[GuidedLine]]:
     """The lines of each setting, in their order."""
-    groups: dict[Guidance, list[Line]] = {}
+    groups: dict[Guidance, list[GuidedLine]] = {}
     for line in lines:
         groups.setdefault(line.guidance, []).append(line)
     return groups
 
 
-def best(lines: Sequence[Line]) -> Guidance | None:
+def best(lines: Sequence[GuidedLine]) -> Guidance | None:
     """What the rule chooses of one method's lines; None where there are none."""
     groups = by_setting(lines)
     kept = {setting: mean(line.recall for line in own) for setting, own in groups.items()}
@@ -95,11 +95,11 @@ def chosen(profile: str, dataset: str, row: str) -> tuple[Guidance, bool]:
     return (UNSWEPT[row], False) if found is None else (found, True)
 
 
-def read(path: Path) -> list[Line]:
+def read(path: Path) -> list[GuidedLine]:
     """The lines of a sweep.csv; see `read_lines`."""
-    return read_lines(path, Line, "the sweep writes it anew: make conditional-sweep KEEP=1")
+    return read_lines(path, GuidedLine, "the sweep writes it anew: make conditional-sweep KEEP=1")
 
 
-def as_csv(lines: Iterable[Line]) -> str:
+def as_csv(lines: Iterable[GuidedLine]) -> str:
     """The text of a sweep.csv."""
-    return lines_as_csv(lines, Line)
+    return lines_as_csv(lines, GuidedLine)

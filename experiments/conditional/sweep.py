@@ -16,7 +16,7 @@ from experiments.conditional.command import dataset_of, each, refuse_unlabelled
 from experiments.conditional.figures import sweep_figure
 from experiments.conditional.judge import judge_names
 from experiments.conditional.measure import Conditional, measure_run
-from experiments.conditional.settings import KEPT, ROWS, Line, as_csv, best, read, tried
+from experiments.conditional.settings import KEPT, ROWS, GuidedLine, as_csv, best, read, tried
 from experiments.conditional.table import least_share, sweep_grid, sweep_lines
 from experiments.measured.artefact import Artefact, Found, Measuring, page, tex
 from experiments.printing.drawing import drawn
@@ -87,16 +87,16 @@ class ConditionalSweep(Artefact[SweepOptions]):
         return ["Chosen:", *(f"  {METHODS[row].title}: {guidance}" for row, guidance in chosen.items())]
 
 
-def lines_of(found: Sequence[Found]) -> list[Line]:
+def lines_of(found: Sequence[Found]) -> list[GuidedLine]:
     """What was measured, as lines of the sweep."""
     return [line_of(one) for one in found if one.values is not None]
 
 
-def line_of(one: Found) -> Line:
+def line_of(one: Found) -> GuidedLine:
     """A measurement as a line of the sweep."""
     assert one.values is not None
     guidance = one.protocol.guidance
-    return Line(
+    return GuidedLine(
         one.cell.profile,
         one.cell.dataset,
         one.cell.row,

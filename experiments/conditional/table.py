@@ -10,7 +10,7 @@ import pandas as pd
 
 from baselines import METHODS
 from clel.runs.config import Run
-from experiments.conditional.settings import MARGIN, RECALL, ROWS, Line, best, by_setting
+from experiments.conditional.settings import MARGIN, RECALL, ROWS, GuidedLine, best, by_setting
 from experiments.measured.artefact import Found, by_row
 from experiments.printing.headings import data_title
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
@@ -168,7 +168,7 @@ def sweep_lines(found: Sequence[Found], above: Sequence[str]) -> list[str]:
     ]
 
 
-def sweep_grid(lines: Sequence[Line]) -> Grid:
+def sweep_grid(lines: Sequence[GuidedLine]) -> Grid:
     """A row a setting, the chosen ones marked."""
     headers = [Header(("",)), Header(("w",)), Header(("steps",)), Header(("spread,", "restarts"))]
     headers += [

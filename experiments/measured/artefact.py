@@ -22,7 +22,7 @@ from experiments.printing.files import write_files
 from experiments.printing.markup import Grid, latex_comment, titled, to_latex, to_markdown
 from experiments.reading.paths import absolute, folder_part
 from experiments.slurm import plan
-from experiments.slurm.launch import Table, launch
+from experiments.slurm.launch import ToLaunch, launch
 from experiments.sweep.grid import PROFILES, Cell
 from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
@@ -172,10 +172,10 @@ class Artefact(ABC, Generic[Options]):
         given["dataset"] = absolute(options.dataset)
         return Meaning(self.name, given, f"{self.name}.md", f"`{self.command(options)}`")
 
-    def launched(self, options: Options, cells: list[Cell]) -> Table:
+    def launched(self, options: Options, cells: list[Cell]) -> ToLaunch:
         """The runs as Slurm's launcher takes them."""
         name = f"{self.folder(options).name}-{self.name}"
-        return Table(name, cells, options.out, options.slurm, self.command(options), self.stored(options))
+        return ToLaunch(name, cells, options.out, options.slurm, self.command(options), self.stored(options))
 
     def stored(self, options: Options) -> dict[str, Any]:
         """Plain values that `restored` makes the options from again; where results go is not among them."""

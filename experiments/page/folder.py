@@ -75,7 +75,7 @@ class RunLine:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A row of Table 1 and its runs. opener: id of the dialog that shows them."""
 
     title: str
@@ -92,7 +92,7 @@ class Folder:
     parts: Sequence[Part]
     claims: Sequence[Verdict]
     figures: Sequence[Figure]
-    rows: Sequence[Row] = ()
+    rows: Sequence[TableRow] = ()
     curves: Mapping[str, Any] = field(default_factory=dict)
     grids: Sequence[SampleGrid] = ()
     pages: Sequence[RunPage] = ()
@@ -138,7 +138,7 @@ def read_folder(place: Path) -> Folder:
         name: sound(run) for name, run in load_cells(runs, cells, archived(cells, runs) if projects else {}).items()
     }
     rows = [
-        Row(members[0].title, f"runs-{number}", [run_line(cell, held[cell.run_name]) for cell in members])
+        TableRow(members[0].title, f"runs-{number}", [run_line(cell, held[cell.run_name]) for cell in members])
         for number, members in enumerate(by_row(cells).values())
     ]
     openers = {row.title: row.opener for row in rows}

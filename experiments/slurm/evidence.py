@@ -13,7 +13,7 @@ from clel.storage.log import duration
 from experiments.slurm import attempts
 from experiments.slurm.attempts import Attempt
 from experiments.slurm.states import JobState
-from experiments.slurm.sweep import SETUP_FAILED, Job, job_log
+from experiments.slurm.sweep import SETUP_FAILED, LatestJob, job_log
 from experiments.slurm.traces import recorded, tail
 
 ALIVE = ("pending", "running", "unknown")
@@ -44,7 +44,7 @@ class Evidence:
     finished: bool
     status: str | None
     reason: str
-    job: Job | None
+    job: LatestJob | None
     state: JobState | None
     attempts: tuple[Attempt, ...]
     lock: Look
@@ -54,7 +54,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RunState:
     """finished, pending, running, unknown, cancelled, stopped, timeout, failed, lost or waiting; and why."""
 
     state: str
@@ -66,7 +66,7 @@ class Verdict:
         return self.state in ALIVE
 
 
-def gather(folder: Path, finished: bool, job: Job | None, states: Mapping[str, JobState]) -> Evidence:
+def gather(folder: Path, finished: bool, job: LatestJob | None, states: Mapping[str, JobState]) -> Evidence:
     """Read a run's folder; states: Slurm's word on the jobs, empty where it does not answer."""
     status, reason = recorded(folder)
     state = states.get(job.id) if job is not None else None
@@ -81,25 +81,25 @@ def gather(folder: Path, finished: bool, job: Job | None, states: Mapping[str, J
     return Evidence(finished, status, reason, job, state, tries, seen, age, since, said)
 
 
-def judge(e: Evidence) -> Verdict:
+def judge(e: Evidence) -> RunState:
     """Where the run stands."""
     if e.finished:
-        return Verdict("finished", e.status if e.status != "ok" and e.status is not None else "")
+        return RunState("finished", e.status if e.status != "ok" and e.status is not None else "")
     slurm = e.state.state if e.state is not None else "UNKNOWN"
     if e.job is not None and slurm == "PENDING":
-        return Verdict("pending", e.state.reason if e.state else "")
+        return RunState("pending", e.state.reason if e.state else "")
     if e.job is not None and slurm == "RUNNING":
-        return Verdict("running", "" if e.lock.held else _without_a_sign(e, e.job))
+        return RunState("running", "" if e.lock.held else _without_a_sign(e, e.job))
     if e.lock.held:
-        return Verdict("running", f"by {e.lock}")
+        return RunState("running", f"by {e.lock}")
     if e.job is None:
         return _without_a_job(e)
     if e.said.startswith(SETUP_FAILED):
-        return Verdict("failed", e.said)
+        return RunState("failed", e.said)
     if slurm == "UNKNOWN":
         return _unknown(e, e.job)
     if slurm == "CANCELLED" or e.job.cancelled:
-        return Verdict("cancelled", SILENT if e.state is not None and e.state.reason == SILENT else "")
+        return RunState("cancelled", SILENT if e.state is not None and e.state.reason == SILENT else "")
     return _ended(e, slurm)
 
 
@@ -115,7 +115,7 @@ def _forgotten(state: JobState | None) -> bool:
     return state is not None and state.reason.startswith(FORGOTTEN)
 
 
-def _without_a_sign(e: Evidence, job: Job) -> str:
+def _without_a_sign(e: Evidence, job: LatestJob) -> str:
     """Why the process of a job that runs may hold no lock."""
     last = e.attempts[-1] if e.attempts and e.attempts[-1].job == job.id else None
     if last is None or last.how == attempts.REQUEUED:
@@ -127,45 +127,45 @@ def _without_a_sign(e: Evidence, job: Job) -> str:
     return f"no sign of life of its process, which started {duration(e.since)} ago on {last.node}"
 
 
-def _without_a_job(e: Evidence) -> Verdict:
+def _without_a_job(e: Evidence) -> RunState:
     if e.status is not None and e.status not in FINAL:
-        return Verdict("timeout" if e.status == "timeout" else "failed", _recorded(e))
-    return Verdict("waiting", "not submitted")
+        return RunState("timeout" if e.status == "timeout" else "failed", _recorded(e))
+    return RunState("waiting", "not submitted")
 
 
-def _unknown(e: Evidence, job: Job) -> Verdict:
+def _unknown(e: Evidence, job: LatestJob) -> RunState:
     """Slurm has no word on the job, or gave none."""
     mine = [attempt for attempt in e.attempts if attempt.job == job.id]
     forgotten = _forgotten(e.state)
     if job.cancelled:
-        return Verdict("cancelled", "" if forgotten else SILENT)
+        return RunState("cancelled", "" if forgotten else SILENT)
     if not mine:
         if forgotten and e.age > SETTLING:
-            return Verdict("lost", "Slurm has forgotten its job, which never started")
-        return Verdict("unknown", "its job has not started, and Slurm does not say where it is")
+            return RunState("lost", "Slurm has forgotten its job, which never started")
+        return RunState("unknown", "its job has not started, and Slurm does not say where it is")
     # SIGTERM is also how Slurm begins a requeue of its own
     if mine[-1].how in (attempts.REQUEUED, attempts.STOPPED) and not forgotten:
-        return Verdict("unknown", "its job left or was requeued, and Slurm does not say where it is")
+        return RunState("unknown", "its job left or was requeued, and Slurm does not say where it is")
     if mine[-1].how is None and not forgotten and e.since < SETTLING:
-        return Verdict("unknown", "its job has just started, and Slurm does not say where it is")
+        return RunState("unknown", "its job has just started, and Slurm does not say where it is")
     return _ended(e, "its job is gone")
 
 
-def _ended(e: Evidence, slurm: str) -> Verdict:
+def _ended(e: Evidence, slurm: str) -> RunState:
     """The job is over and the run has no result."""
     last = e.attempts[-1] if e.attempts and e.job is not None and e.attempts[-1].job == e.job.id else None
     if e.status == "timeout" or (last is not None and last.how == attempts.GAVE_UP):
-        return Verdict("timeout", last.why if last is not None else e.reason)
+        return RunState("timeout", last.why if last is not None else e.reason)
     if e.status is not None and e.status not in FINAL:
-        return Verdict("failed", _recorded(e))
+        return RunState("failed", _recorded(e))
     if last is None:
         said = f": {e.said}" if e.said else ""
-        return Verdict(
+        return RunState(
             "lost", f"{_words(slurm)} before the run started{said}; make logs RUN=... shows the job's output"
         )
     if last.how is None or last.how == attempts.REQUEUED:
-        return Verdict("lost", f"{_words(slurm)} on {last.node}, with no word from the run")
-    return Verdict("stopped" if last.how == attempts.STOPPED else "failed", last.why)
+        return RunState("lost", f"{_words(slurm)} on {last.node}, with no word from the run")
+    return RunState("stopped" if last.how == attempts.STOPPED else "failed", last.why)
 
 
 def _seconds_since(time: str) -> float:

@@ -14,19 +14,19 @@ from clel.runs.config import save_config
 from clel.storage.lock import Busy, locked
 from clel.storage.log import counted
 from experiments.slurm.clients import SchedulerError
-from experiments.slurm.evidence import Verdict, gather, judge
+from experiments.slurm.evidence import RunState, gather, judge
 from experiments.slurm.preflight import check_data, check_slurm, check_weights, check_writable
-from experiments.slurm.resources import Array, arrays, beyond_one_gpu, load_needs, too_large
+from experiments.slurm.resources import JobArray, arrays, beyond_one_gpu, load_needs, too_large
 from experiments.slurm.scheduler import job_states, max_array_size
 from experiments.slurm.snapshot import snapshot
-from experiments.slurm.sweep import Job, Sweep, all_sweeps, latest_jobs, new_sweep
+from experiments.slurm.sweep import LatestJob, Sweep, all_sweeps, latest_jobs, new_sweep
 from experiments.sweep.grid import Cell
 from experiments.sweep.launch import has_result
 from experiments.sweep.slurm_options import SlurmOptions
 
 
 @dataclass(frozen=True)
-class Table:
+class ToLaunch:
     """What is to be launched.
 
     name: of the table's folder. cells: its runs. out: OUT. slurm: how to submit. command: that makes it on one machine.
@@ -41,7 +41,7 @@ class Table:
     options: dict[str, Any]
 
 
-def launch(table: Table, sweep: Sweep | None = None) -> Sweep | None:
+def launch(table: ToLaunch, sweep: Sweep | None = None) -> Sweep | None:
     """Submit every run that has no result and no job that may still be there; None where there is none such.
 
     sweep: the one to submit more jobs of, for runs that it lost; otherwise a new one.
@@ -86,7 +86,7 @@ def launch(table: Table, sweep: Sweep | None = None) -> Sweep | None:
     return sweep
 
 
-def submit(sweep: Sweep, wanted: Sequence[Array], code: Path, options: SlurmOptions, others: Sequence[str]) -> None:
+def submit(sweep: Sweep, wanted: Sequence[JobArray], code: Path, options: SlurmOptions, others: Sequence[str]) -> None:
     """Submit arrays and the job that collects; others: jobs of earlier sweeps that the table waits for as well."""
     from experiments.slurm.submit import submit_arrays, submit_collect  # submitit is only needed here
 
@@ -127,7 +127,9 @@ def unclaimed(cells: Sequence[Cell], out: Path, force: bool = False) -> tuple[li
     return free, list(dict.fromkeys(jobs))
 
 
-def verdicts(cells: Sequence[Cell], runs: Path, latest: Mapping[str, Job]) -> dict[str, tuple[Job | None, Verdict]]:
+def verdicts(
+    cells: Sequence[Cell], runs: Path, latest: Mapping[str, LatestJob]
+) -> dict[str, tuple[LatestJob | None, RunState]]:
     """The latest job of each cell, and where the cell stands.
 
     Raises:

@@ -20,7 +20,7 @@ from experiments.slurm.launch import placed
 from experiments.slurm.preflight import check_data, check_slurm, check_weights, check_writable
 from experiments.slurm.resources import (
     ONE_GPU,
-    Array,
+    JobArray,
     Needs,
     Resources,
     arrays,
@@ -70,7 +70,7 @@ def checked(
 
     size, _ = array_size()
 
-    def takeable(array: Array) -> None:
+    def takeable(array: JobArray) -> None:
         check_slurm([array.resources])
         try_out(array, size, runs.parent / "sweeps", options)
 

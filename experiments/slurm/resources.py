@@ -63,7 +63,7 @@ class Needs:
 
 
 @dataclass(frozen=True)
-class Array:
+class JobArray:
     """Runs that one job array takes, the longest first."""
 
     resources: Resources
@@ -145,13 +145,13 @@ def too_large(beyond: Sequence[Cell], cells: Sequence[Cell]) -> str:
 
 def arrays(
     cells: Sequence[Cell], options: SlurmOptions, table: Mapping[tuple[str, str], Needs], size: int
-) -> list[Array]:
+) -> list[JobArray]:
     """The cells by what they ask for, in arrays of at most `size` tasks, longest runs first: these start in order."""
     groups: dict[Resources, list[Cell]] = {}
     for cell in sorted(cells, key=cost, reverse=True):
         groups.setdefault(resources_of(cell, options, table), []).append(cell)
     return [
-        Array(resources, tuple(members[start : start + size * resources.runs]))
+        JobArray(resources, tuple(members[start : start + size * resources.runs]))
         for resources, members in groups.items()
         for start in range(0, len(members), size * resources.runs)
     ]

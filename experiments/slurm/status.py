@@ -11,11 +11,11 @@ from pathlib import Path
 from clel.storage.log import counted, duration
 from experiments.slurm import attempts
 from experiments.slurm.clients import SchedulerError
-from experiments.slurm.evidence import Evidence, Verdict, gather, judge, last_word
+from experiments.slurm.evidence import Evidence, RunState, gather, judge, last_word
 from experiments.slurm.memory import recall, remember
 from experiments.slurm.scheduler import job_states
 from experiments.slurm.states import JobState
-from experiments.slurm.sweep import Job, Sweep
+from experiments.slurm.sweep import LatestJob, Sweep
 from experiments.slurm.traces import last_logged, tail
 
 
@@ -25,7 +25,7 @@ class Standing:
 
     run: str
     job: str
-    verdict: Verdict
+    verdict: RunState
     progress: str
     left: str
     node: str
@@ -34,7 +34,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Report:
+class SweepStatus:
     """All lines, and what could not be known."""
 
     standings: Sequence[Standing]
@@ -57,7 +57,7 @@ class Report:
         )
 
 
-def report(sweep: Sweep, latest: Mapping[str, Job], finished: Callable[[str], bool]) -> Report:
+def report(sweep: Sweep, latest: Mapping[str, LatestJob], finished: Callable[[str], bool]) -> SweepStatus:
     """Ask Slurm once, and look into every run's folder, in this order: a run may finish while Slurm is slow to answer.
 
     latest: the last job of each run, over all sweeps. finished: whether a run has the result that its table asks for.
@@ -73,12 +73,12 @@ def report(sweep: Sweep, latest: Mapping[str, Job], finished: Callable[[str], bo
         trouble = f"{error}\n{says}"
     known = recall(sweep.folder)
     states |= {job: last_word(known[job], states.get(job)) for job in ids if job in known}
-    return Report(
+    return SweepStatus(
         [standing(sweep.run_folders / run, finished(run), latest.get(run), states) for run in sweep.runs], trouble
     )
 
 
-def standing(folder: Path, finished: bool, job: Job | None, states: Mapping[str, JobState]) -> Standing:
+def standing(folder: Path, finished: bool, job: LatestJob | None, states: Mapping[str, JobState]) -> Standing:
     """One run's line."""
     e = gather(folder, finished, job, states)
     verdict = judge(e)

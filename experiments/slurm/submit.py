@@ -12,10 +12,10 @@ from pathlib import Path
 from clel.storage.provenance import utc_now
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.executor import Unread, cancel_named, make_executor, words
-from experiments.slurm.resources import Array, Resources
+from experiments.slurm.resources import JobArray, Resources
 from experiments.slurm.scheduler import cancel
 from experiments.slurm.sweep import Sweep
-from experiments.slurm.task import Collect, Task
+from experiments.slurm.task import CollectTask, Task
 from experiments.slurm.together import Together
 from experiments.sweep.slurm_options import SlurmOptions
 
@@ -26,7 +26,7 @@ USERS_OWN = ("ACCOUNT", "QOS", "RESERVATION", "CONSTRAINT", "CLUSTERS", "WCKEY")
 """What a user may set for all sbatch calls, as SBATCH_<...>; others would override what the launcher asks for."""
 
 
-def submit_arrays(sweep: Sweep, arrays: Sequence[Array], code: Path, options: SlurmOptions) -> list[str]:
+def submit_arrays(sweep: Sweep, arrays: Sequence[JobArray], code: Path, options: SlurmOptions) -> list[str]:
     """Submit every array, each noted in sweep.json as soon as sbatch took it; returns their jobs' numbers.
 
     Raises:
@@ -87,7 +87,7 @@ def submit_collect(sweep: Sweep, after: Sequence[str], code: Path, options: Slur
     executor.update_parameters(dependency="afterany:" + ":".join(after))
     try:
         with outside_a_job(options):
-            job = executor.submit(Collect(str(sweep.folder.absolute()), sweep.home)).job_id
+            job = executor.submit(CollectTask(str(sweep.folder.absolute()), sweep.home)).job_id
     except (RuntimeError, OSError) as error:
         cancel_named(name)
         refused = "" if isinstance(error, Unread) else "sbatch refused "
@@ -97,7 +97,7 @@ def submit_collect(sweep: Sweep, after: Sequence[str], code: Path, options: Slur
     return job
 
 
-def try_out(array: Array, size: int, sweeps: Path, options: SlurmOptions) -> None:
+def try_out(array: JobArray, size: int, sweeps: Path, options: SlurmOptions) -> None:
     """Raise SchedulerError where sbatch would not take the array, of at most `size` tasks; nothing is submitted."""
     executor = make_executor(sweeps / "trial", array.resources, sweeps, options, "clel-trial")
     with outside_a_job(options):

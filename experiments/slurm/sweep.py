@@ -78,7 +78,7 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Job:
+class LatestJob:
     """The latest job of a run, over all sweeps.
 
     Attributes:
@@ -92,7 +92,7 @@ class Job:
     cancelled: bool
 
 
-def job_log(run_folder: Path, job: Job) -> Path:
+def job_log(run_folder: Path, job: LatestJob) -> Path:
     """Slurm's log of a run's job: what was said before and around the run's own process."""
     return run_folder.parent.parent / "sweeps" / job.sweep / JOBS / f"{job.id}_0_log.out"
 
@@ -167,12 +167,12 @@ def choose_sweep(out: Path, name: str = "") -> Sweep:
     return found[-1]
 
 
-def latest_jobs(sweeps: Iterable[Sweep]) -> dict[str, Job]:
+def latest_jobs(sweeps: Iterable[Sweep]) -> dict[str, LatestJob]:
     """The latest job of each run, over all these sweeps."""
-    found: dict[str, Job] = {}
+    found: dict[str, LatestJob] = {}
     for sweep in sweeps:
         for run, ids in sweep.jobs.items():
-            job = Job(ids[-1], sweep.name, sweep.submitted(ids[-1]), ids[-1] in sweep.cancelled)
+            job = LatestJob(ids[-1], sweep.name, sweep.submitted(ids[-1]), ids[-1] in sweep.cancelled)
             if run not in found or job.submitted >= found[run].submitted:
                 found[run] = job
     return found

@@ -176,7 +176,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Collect:
+class CollectTask:
     """Callable for submitit: makes the tables of a sweep from whatever its runs have come to."""
 
     sweep: str

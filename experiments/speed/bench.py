@@ -62,7 +62,7 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Found:
+class BenchmarkRounds:
     """By benchmark: the seconds of every round, and what it wrote beside them."""
 
     rounds: dict[str, list[float]]
@@ -135,7 +135,7 @@ def load_now() -> dict[str, Any]:
     return watch.read()
 
 
-def run(options: Bench) -> Found | None:
+def run(options: Bench) -> BenchmarkRounds | None:
     """What pytest-benchmark found, in a process with a training's settings; None where a benchmark failed."""
     folders = [folder for folder in FOLDERS if (ROOT / folder).is_dir()]
     if not folders:
@@ -158,7 +158,7 @@ def run(options: Bench) -> Found | None:
         if status != 0:
             return None
         benchmarks = json.loads(path.read_text())["benchmarks"]
-    return Found(
+    return BenchmarkRounds(
         {b["fullname"]: b["stats"]["data"] for b in benchmarks}, {b["fullname"]: b["extra_info"] for b in benchmarks}
     )
 

@@ -21,7 +21,7 @@ from experiments.speed.process import provenance_of_measurements
 from experiments.speed.profiles import EFFORTS, LEAST, Effort
 from experiments.speed.records import NAME, read_records, write_records
 from experiments.speed.report import write_speed_report
-from experiments.speed.rows import Row, ladder, speed_rows
+from experiments.speed.rows import SpeedRow, ladder, speed_rows
 from experiments.speed.scaling import Point, points, scaling_jobs
 from experiments.speed.side_by_side import Throughput, throughputs
 from experiments.speed.work import stages_of
@@ -129,7 +129,7 @@ def with_threads(options: SpeedMemory, environment: Mapping[str, str]) -> SpeedM
     return replace(options, threads=torch.get_num_threads())
 
 
-def jobs_of(options: SpeedMemory, effort: Effort, device: str, rows: list[Row], found: list[Point]) -> list[Job]:
+def jobs_of(options: SpeedMemory, effort: Effort, device: str, rows: list[SpeedRow], found: list[Point]) -> list[Job]:
     """The ceiling, every stage of every row, and the points of the scaling curves, in this order."""
     jobs = [Job(CEILING, device, effort, threads=options.threads)]
     jobs += [
@@ -141,7 +141,7 @@ def jobs_of(options: SpeedMemory, effort: Effort, device: str, rows: list[Row], 
 
 
 def measure(
-    options: SpeedMemory, effort: Effort, device: str, rows: list[Row], found: list[Point], kept: Path
+    options: SpeedMemory, effort: Effort, device: str, rows: list[SpeedRow], found: list[Point], kept: Path
 ) -> dict[str, object]:
     """Carry out all jobs, those that the file `kept` has of an interrupted command left out; the records."""
     if options.threads is not None:
@@ -168,7 +168,7 @@ def measure(
     }
 
 
-def together(effort: Effort, device: str, rows: list[Row]) -> list[Throughput]:
+def together(effort: Effort, device: str, rows: list[SpeedRow]) -> list[Throughput]:
     """What runs of each row, rungs of the ladder left out, get done side by side, in their last stage."""
     jobs = []
     for row in rows:

@@ -14,7 +14,7 @@ from clel.runs.config import Methods
 from experiments.reading import published
 from experiments.reading.published import Figures
 from experiments.speed.numbers import ceiling, other_sizes, schedule_hours, stage_numbers, together
-from experiments.speed.rows import Row, schedule
+from experiments.speed.rows import SpeedRow, schedule
 from experiments.speed.work import stages_of
 
 REPORTED = ("hours", "memory")
@@ -32,13 +32,13 @@ CEILING = "ceiling"
 """Key of the ceiling's measurement."""
 
 
-def job_key(row: Row, stage: str) -> str:
+def job_key(row: SpeedRow, stage: str) -> str:
     """Key of the measurement of a row's stage."""
     return f"{row.key}/{stage}"
 
 
 def speed_frame(
-    rows: Sequence[Row],
+    rows: Sequence[SpeedRow],
     measurements: Mapping[str, Mapping[str, Any]],
     spec: ImageSpec,
     methods: Methods = METHODS,
@@ -56,7 +56,7 @@ def speed_frame(
 
 
 def _values(
-    row: Row,
+    row: SpeedRow,
     measurements: Mapping[str, Mapping[str, Any]],
     spec: ImageSpec,
     best: Mapping[str, tuple[float, str]],

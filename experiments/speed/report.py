@@ -23,7 +23,7 @@ from experiments.speed.machine import busy
 from experiments.speed.numbers import ceiling
 from experiments.speed.profiles import EFFORTS
 from experiments.speed.records import NAME, read_records
-from experiments.speed.rows import Row, speed_rows
+from experiments.speed.rows import SpeedRow, speed_rows
 from experiments.speed.scaling import Point, curves, exponents
 from experiments.speed.side_by_side import side_by_side_grid
 from experiments.speed.summary import summary
@@ -38,7 +38,7 @@ SOMETIMES = ("speed_scaling.csv", "speed_exponents.csv", FIGURES.format("scaling
 
 def write_speed_report(
     folder: Path,
-    rows: Sequence[Row],
+    rows: Sequence[SpeedRow],
     points: Sequence[Point],
     spec: ImageSpec,
     records: Mapping[str, Any],

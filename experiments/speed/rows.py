@@ -24,7 +24,7 @@ IN_PROPORTION = ("contrastive_batch_size",)
 
 
 @dataclass(frozen=True)
-class Row:
+class SpeedRow:
     """One row: what is measured, and what it stands for.
 
     Attributes:
@@ -44,7 +44,7 @@ class Row:
 
 def speed_rows(
     profile: str, wanted: Sequence[str], device: str, batch: int | None, methods: Methods = METHODS
-) -> list[Row]:
+) -> list[SpeedRow]:
     """The rows of a profile, in the order of Table 1 and then of the ladder.
 
     Args:
@@ -58,14 +58,14 @@ def speed_rows(
     named = {row.key for row in rungs}
     plain = [name for name in wanted if name not in named]
     cells = table1_cells(profile, 1, plain, device=device, methods=methods) if plain or not wanted else []
-    rows = [Row(c.row, c.title, c.run, c.published) for c in cells if isinstance(c.run, Run)]
+    rows = [SpeedRow(c.row, c.title, c.run, c.published) for c in cells if isinstance(c.run, Run)]
     rows = rows if batch is None else [_resized(row, batch) for row in rows]
     return rows + [row for row in rungs if not wanted or row.key in wanted or row.run.method in wanted]
 
 
 def ladder(
     profile: str, device: str, methods: Methods = METHODS, path: Path = LADDER, batch: int | None = None
-) -> list[Row]:
+) -> list[SpeedRow]:
     """The rungs of a profile, with `batch` images an iteration; the presets' own if None."""
     rows = []
     with path.open(newline="", encoding="utf-8") as file:
@@ -73,7 +73,7 @@ def ladder(
             if line["profile"] == profile:
                 run = resolve(methods, line["method"], line["preset"], device=device)
                 run = replace(run, config=changed(run.config, json.loads(line["changes"])))
-                row = Row(line["row"], line["title"], run, line["published"] or None, True)
+                row = SpeedRow(line["row"], line["title"], run, line["published"] or None, True)
                 row = row if batch is None else _resized(row, batch)
                 rows.append(replace(row, title=row.title.format_map(to_dict(row.run.config))))
     return rows
@@ -96,7 +96,7 @@ def with_batch(config: Any, batch: int) -> Any:
     return changed(config, changes | nested)
 
 
-def schedule(row: Row, methods: Methods = METHODS) -> tuple[Run[Any], str]:
+def schedule(row: SpeedRow, methods: Methods = METHODS) -> tuple[Run[Any], str]:
     """(run, preset) at the papers' size that a row stands for: of the same `published`, else its method's `paper`.
 
     The row's own where its method has neither. The same in every profile, so that hours of its rows can be compared.
@@ -112,7 +112,7 @@ def schedule(row: Row, methods: Methods = METHODS) -> tuple[Run[Any], str]:
     return row.run, row.run.preset
 
 
-def _resized(row: Row, batch: int) -> Row:
+def _resized(row: SpeedRow, batch: int) -> SpeedRow:
     config = with_batch(row.run.config, batch)
     scaled = [n for n in IN_PROPORTION if getattr(config, n, batch) != batch]
     remark = "; ".join(f"{n} is {getattr(config, n)}, in proportion to the batch" for n in scaled) or None

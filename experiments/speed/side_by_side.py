@@ -21,7 +21,7 @@ from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.speed.job import Job, read_job, write_job
 from experiments.speed.launch import last_lines
 from experiments.speed.process import as_in_training
-from experiments.speed.rows import Row
+from experiments.speed.rows import SpeedRow
 from experiments.speed.work import Work
 from experiments.sweep.local import available_cores
 
@@ -115,7 +115,7 @@ def gains(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
     return result
 
 
-def side_by_side_grid(rows: Sequence[Row], found: Sequence[Mapping[str, Any]]) -> Grid:
+def side_by_side_grid(rows: Sequence[SpeedRow], found: Sequence[Mapping[str, Any]]) -> Grid:
     """The table: a line a row and number of runs."""
     titles, gained, notes = {row.key: row.title for row in rows}, gains(found), Footnotes()
     together = notes.mark(

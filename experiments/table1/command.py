@@ -17,7 +17,7 @@ from experiments.plan.plan import describe
 from experiments.printing.chosen import write_columns
 from experiments.runs.external import EXTERNAL, load_external
 from experiments.slurm import plan
-from experiments.slurm.launch import Table, launch
+from experiments.slurm.launch import ToLaunch, launch
 from experiments.sweep.grid import Cell, table1_cells
 from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
@@ -112,9 +112,9 @@ def write(options: Table1, again: str) -> list[Path]:
     return write_report(folder, cells, runs, again, archived(cells, runs) if options.project else {})
 
 
-def launched(options: Table1, cells: Sequence[Cell]) -> Table:
+def launched(options: Table1, cells: Sequence[Cell]) -> ToLaunch:
     """The table as Slurm's launcher takes it."""
-    return Table(table_name(options), cells, options.out, options.slurm, command(options), stored(options))
+    return ToLaunch(table_name(options), cells, options.out, options.slurm, command(options), stored(options))
 
 
 def stored(options: Table1) -> dict[str, Any]:

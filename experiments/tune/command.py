@@ -17,7 +17,7 @@ from experiments.printing.files import write_files
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.reading.paths import absolute, folder_part
 from experiments.slurm import plan
-from experiments.slurm.launch import Table, launch
+from experiments.slurm.launch import ToLaunch, launch
 from experiments.sweep.grid import Cell
 from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
@@ -159,9 +159,9 @@ def folder_name(options: Tune) -> str:
     return "-".join(["tune", options.profile, *data, *names(options.methods), *(["afresh"] if options.afresh else [])])
 
 
-def launched(options: Tune, cells: list[Cell]) -> Table:
+def launched(options: Tune, cells: list[Cell]) -> ToLaunch:
     """The trials as Slurm's launcher takes them."""
-    return Table(folder_name(options), cells, options.out, options.slurm, command(options), stored(options))
+    return ToLaunch(folder_name(options), cells, options.out, options.slurm, command(options), stored(options))
 
 
 def stored(options: Tune) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def made_up(distances: dict[str, tuple[float | None, ...]], seeds: int = 3, **op
         record = {"metrics": metrics, "training": training, "config": {}, "protocol": {"features": "classifier-v1"}}
         status = "ok" if distance is not None else "diverged"
         run = Stored(cell.run_name, status, None if distance is not None else "E is not finite", record)
-        found.append(Found(cell, run, measure.Detecting("svhn", "joint"), {"auroc": 0.5 + 0.01 * cell.seed}))
+        found.append(Found(cell, run, measure.AblatedDetection("svhn", "joint"), {"auroc": 0.5 + 0.01 * cell.seed}))
     return found
 
 

@@ -24,11 +24,11 @@ from clel.sampling.attributes import shown
 from experiments.commands.artefacts import artefact_of
 from experiments.compositional.asked import DATA, SHAPES, composed_of, conditions, read, subsets, triples_of
 from experiments.compositional.command import ARTEFACT
-from experiments.compositional.judge import judge_of
+from experiments.compositional.judge import attribute_judge
 from experiments.compositional.measure import shares
 from experiments.compositional.options import Compositional, drawing_of
 from experiments.compositional.rows import as_csv, bars, drop, rows_of, share
-from experiments.compositional.settings import MARGIN, Drawing, Protocol, best, scores_of, tried
+from experiments.compositional.settings import MARGIN, Composing, Drawing, best, scores_of, tried
 from experiments.compositional.settings import read as read_kept
 from experiments.compositional.table import by_attribute, by_number, figure_4b, probed_values
 from experiments.measured.artefact import Found
@@ -38,7 +38,7 @@ from experiments.sweep.store import Stored
 pytestmark = pytest.mark.filterwarnings("ignore::clel.metrics.frechet.SingularCovariance")
 TRIPLE = ("red", "small", "dark")
 CHOSEN = SHAPES.unswept
-PROTOCOL = Protocol(CHOSEN, (TRIPLE,), (), 100)
+PROTOCOL = Composing(CHOSEN, (TRIPLE,), (), 100)
 
 
 def real(n: int = 600) -> Images:
@@ -52,7 +52,7 @@ def real(n: int = 600) -> Images:
     return averaged(images, 16)
 
 
-def found_of(values: dict[str, Any] | None, seed: int = 0, protocol: Protocol = PROTOCOL) -> Found:
+def found_of(values: dict[str, Any] | None, seed: int = 0, protocol: Composing = PROTOCOL) -> Found:
     (cell,) = ARTEFACT.cells_of(Compositional())
     run: Any = cell.run
     return Found(replace(cell, run=replace(run, seed=seed)), Stored(cell.run_name, "ok"), protocol, values)
@@ -143,7 +143,7 @@ def test_the_rule_takes_the_nearest_of_the_surest() -> None:
 
 def test_real_images_show_what_they_have() -> None:
     images = real()
-    judge = judge_of(images, images, ["colour", "shape"])
+    judge = attribute_judge(images, images, ["colour", "shape"])
     assert judge.accuracy == {"colour": 1.0, "shape": 1.0}
     asked = read(("red", "circle"), images)
     having = images.pixels[shown(asked, images.attributes, images.values).all(1)]

@@ -20,14 +20,14 @@ from experiments.conditional import settings
 from experiments.conditional.command import CONDITIONAL, ConditionalOptions
 from experiments.conditional.judge import judge_of
 from experiments.conditional.measure import Conditional, described, measure_real
-from experiments.conditional.settings import RECALL, Line, as_csv, best, chosen, read, tried
+from experiments.conditional.settings import RECALL, GuidedLine, as_csv, best, chosen, read, tried
 from experiments.conditional.table import least_share, paper, sweep_grid
 
 ORDER = "--profile smoke --device cpu --cluster debug --each 6".split()
 
 
-def line(weight: float, accuracy: float, recall: float, seed: int = 100, centred: bool = False) -> Line:
-    return Line("quick", "digits", "clel", seed, weight, 30, centred, 0.0, 0, accuracy, recall, "then")
+def line(weight: float, accuracy: float, recall: float, seed: int = 100, centred: bool = False) -> GuidedLine:
+    return GuidedLine("quick", "digits", "clel", seed, weight, 30, centred, 0.0, 0, accuracy, recall, "then")
 
 
 def test_the_rule_takes_the_most_accurate_of_those_that_keep_recall() -> None:

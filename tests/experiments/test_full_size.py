@@ -37,7 +37,7 @@ SIZES: dict[str, Callable[[int], int]] = {
 """What becomes of every number of these names, in any table of a method's settings; presets stay different ones."""
 SAMPLES = 10
 LARGER = ("multiscale", "multiscale-256", "large")
-"""CLEL's presets whose encoder is that of `paper`, which is walked through: here the tiny one, of 100 MB less a file."""
+"""CLEL's presets whose encoder is that of `paper`, which is walked through: here the tiny one, 100 MB a file less."""
 ITERATIONS = int(os.environ.get("CLEL_FULL_SIZE_ITERATIONS", "2"))
 """A hundred take some twenty minutes of a slow core, which is too long for every run of the tests."""
 

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from baselines.drl.network import DRLNetwork, DRLNetworkConfig, SpectralCap, TimeBlock, closed_convolution, sinusoids
+from baselines.drl.network import (
+    DRLNetwork,
+    DRLNetworkConfig,
+    PowerIterationCap,
+    TimeBlock,
+    closed_convolution,
+    sinusoids,
+)
 from clel.config import ConfigError
 from clel.data import ImageSpec
 from clel.networks.energy_network import parameter_count
@@ -135,7 +142,7 @@ def test_spectral_cap() -> None:
     """A small weight is left alone, with gradient 1; a large one is divided by its largest singular value."""
     torch.manual_seed(0)
     weight = torch.randn(6, 2, 3, 3, dtype=torch.float64)
-    cap = SpectralCap(weight).double()
+    cap = PowerIterationCap(weight).double()
     for _ in range(100):
         cap(weight)
     assert singular(cap(weight)) == pytest.approx(1, abs=1e-6)

@@ -19,10 +19,10 @@ from experiments.slurm.evidence import Evidence, gather, judge
 from experiments.slurm.snapshot import snapshot
 from experiments.slurm.states import JobState
 from experiments.slurm.status import report
-from experiments.slurm.sweep import Job, all_sweeps, choose_sweep, latest_jobs, load_sweep, new_sweep
+from experiments.slurm.sweep import LatestJob, all_sweeps, choose_sweep, latest_jobs, load_sweep, new_sweep
 from tests.experiments.slurm.fakes import FakeSlurm
 
-JOB = Job("7_1", "a sweep", "2026-01-01T00:00:00+00:00", cancelled=False)
+JOB = LatestJob("7_1", "a sweep", "2026-01-01T00:00:00+00:00", cancelled=False)
 CANCELLED = replace(JOB, cancelled=True)
 BEATING = Look(1, None, beat=1, age=5.0)
 SILENT = Look(1, None, beat=1, age=1e6)
@@ -35,7 +35,7 @@ FORGOTTEN, NO_ANSWER = "neither the controller nor accounting knows it", "squeue
 def case(
     slurm: str | None,
     *,
-    job: Job | None = JOB,
+    job: LatestJob | None = JOB,
     tries: tuple[Attempt, ...] = (),
     lock: Look = FREE,
     status: str | None = None,
@@ -230,7 +230,7 @@ def test_sweeps_are_kept_whole_and_the_latest_is_meant(tmp_path: Path) -> None:
     first.save()
     assert load_sweep(first.folder) == first and choose_sweep(tmp_path).name == second.name
     assert choose_sweep(tmp_path, first.name) == first
-    assert latest_jobs(all_sweeps(tmp_path)) == {"a": Job("2_0", first.name, "2026-01-02", True)}
+    assert latest_jobs(all_sweeps(tmp_path)) == {"a": LatestJob("2_0", first.name, "2026-01-02", True)}
     second.jobs, second.arrays = {"a": ["3"]}, [{"job": "3", "submitted": "2026-01-03"}]
     assert latest_jobs([second, first])["a"].id == "3"
     with pytest.raises(ConfigError, match=f"no sweep 'quik'.*{second.name}"):

@@ -12,7 +12,7 @@ import torch
 from clel.config import ConfigError
 from experiments.speed import bench, process, tuned
 from experiments.speed import machine as machine_module
-from experiments.speed.bench import Bench, Found, main
+from experiments.speed.bench import Bench, BenchmarkRounds, main
 from experiments.speed.brought import brought
 from experiments.speed.machine import machine
 from experiments.speed.regressions import comparison, judged
@@ -92,7 +92,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, others: float = 0.0) -> None:
 
 def finds(monkeypatch: pytest.MonkeyPatch, **rounds: list[float]) -> None:
     """As if the benchmarks took that."""
-    monkeypatch.setattr(bench, "run", lambda options: Found(rounds))
+    monkeypatch.setattr(bench, "run", lambda options: BenchmarkRounds(rounds))
 
 
 def kept(path: Path) -> list[dict[str, list[float]]]:
@@ -149,7 +149,7 @@ def test_an_interruption_keeps_nothing_and_says_so(
 ) -> None:
     quiet(monkeypatch)
 
-    def interrupted(options: Bench) -> Found:
+    def interrupted(options: Bench) -> BenchmarkRounds:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(bench, "run", interrupted)
@@ -158,7 +158,7 @@ def test_an_interruption_keeps_nothing_and_says_so(
 
 
 def not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    def not_reached(options: Bench) -> Found:
+    def not_reached(options: Bench) -> BenchmarkRounds:
         raise AssertionError("measured what was to be refused before")
 
     monkeypatch.setattr(bench, "run", not_reached)
@@ -167,7 +167,7 @@ def not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_part_is_kept_beside_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     quiet(monkeypatch)
     path = tmp_path / "baseline.json"
-    both = Found({"a": [1.0] * 3, "b": [1.0] * 3}, {"a": {"ratio": 3.0}, "b": {"ratio": 2.0}})
+    both = BenchmarkRounds({"a": [1.0] * 3, "b": [1.0] * 3}, {"a": {"ratio": 3.0}, "b": {"ratio": 2.0}})
     monkeypatch.setattr(bench, "run", lambda options: both)
     assert main(Bench(save=True, baseline=path)) == 0
     finds(monkeypatch, a=[2.0] * 3)
@@ -216,7 +216,9 @@ def test_what_each_switch_brings_is_printed(monkeypatch: pytest.MonkeyPatch, cap
     extra = {"alternated": ["off", "on"], "off_ms": 30.0, "on_ms": 10.0, "ratio": 3.0}
     extra |= {"off_cpu_ms": 50.0, "on_cpu_ms": 20.0, "cpu_ratio": 2.5}
     share = {"share": 0.521, "share_of": "a convolution's 990 GFLOP/s"}
-    found = Found({"t.py::test_chain[frozen]": [0.01]}, {"t.py::test_chain[frozen]": extra, "t.py::test_step": share})
+    found = BenchmarkRounds(
+        {"t.py::test_chain[frozen]": [0.01]}, {"t.py::test_chain[frozen]": extra, "t.py::test_step": share}
+    )
     monkeypatch.setattr(bench, "run", lambda options: found)
     assert main(Bench(rounds=1)) == 0
     out = capsys.readouterr().out
@@ -293,9 +295,9 @@ def test_a_device_has_a_baseline_of_its_own(
     monkeypatch.chdir(tmp_path)
     seen: list[str] = []
 
-    def fake(options: Bench) -> Found:
+    def fake(options: Bench) -> BenchmarkRounds:
         seen.append(options.device)
-        return Found({"a": [1.0] * 3})
+        return BenchmarkRounds({"a": [1.0] * 3})
 
     monkeypatch.setattr(bench, "run", fake)
     # as on a machine that has a GPU
@@ -320,7 +322,7 @@ def test_times_are_kept_as_the_users_and_compared_with_the_projects_where_there_
     quiet(monkeypatch)
     monkeypatch.chdir(tmp_path)
     seconds = [1.0]
-    monkeypatch.setattr(bench, "run", lambda options: Found({"a": seconds * 3}))
+    monkeypatch.setattr(bench, "run", lambda options: BenchmarkRounds({"a": seconds * 3}))
     project, own = (Path(place, "bench/baseline.json") for place in ("results/project", "results"))
     with pytest.raises(ConfigError, match=f"^{project}: there is no baseline; make bench-save"):
         main(Bench(compare=True))
