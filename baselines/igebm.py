@@ -62,7 +62,7 @@ class IGEBMConfig(EBMConfig):
     """Clamp each element of the gradient to +-(3 sqrt(v) + 0.1), v Adam's mean square so far. [authors' code: yes]"""
 
 
-class ResidualBlock(nn.Module):
+class BiasedBlock(nn.Module):
     """act(pool(s conv2(dropout(act(conv1(x + a))) + b) + bypass(x))): s a learned scale and a, b learned biases, a
     channel each; pooled by 2 if `down`. conv2's kernel begins near zero and may grow up to sigma = 1."""
 
@@ -95,7 +95,7 @@ class IGEBMNetwork(nn.Module):
         layers: list[nn.Module] = [normalised(spec.channels, inputs, config.init_std), nn.LeakyReLU(config.slope)]
         for width in config.widths:
             for number in range(config.blocks):
-                layers.append(ResidualBlock(config, inputs, width, number == 0))
+                layers.append(BiasedBlock(config, inputs, width, number == 0))
                 inputs = width
         self.body = nn.Sequential(*layers)
         self.last = nn.Linear(inputs, 1)

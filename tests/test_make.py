@@ -176,7 +176,7 @@ def test_help_needs_no_environment_and_names_everything() -> None:
 
 
 def test_what_gpu_check_lacks_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cuda.missing(("torch", "no_such_module")) == ["no_such_module"]
+    assert cuda.not_importable(("torch", "no_such_module")) == ["no_such_module"]
     assert "torch 2.6, built without CUDA. Needed: an NVIDIA GPU" in cuda.no_device("2.6", None, 0)
     assert "built for CUDA 12.4, and sees 0 devices" in cuda.no_device("2.6", "12.4", 0)
     monkeypatch.setattr(cuda, "CHECKED_WITH", ("torch", "no_such_module"))

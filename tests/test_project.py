@@ -141,16 +141,16 @@ def test_the_committed_table_is_that_of_the_committed_runs() -> None:
 
 
 def test_the_committed_comparison_of_two_engines_is_that_of_the_committed_runs() -> None:
-    from experiments.engines.command import report
-    from experiments.engines.compare import compare
+    from experiments.engines.command import engine_files
+    from experiments.engines.compare import compare_engines
     from experiments.engines.runs import read_runs
 
     tables = ENGINES, ENGINES.with_name(f"{ENGINES.name}-exact")
-    found = compare(*map(read_runs, tables))
+    found = compare_engines(*map(read_runs, tables))
     assert found.engines[1] == "exact" and found.engines[0] != "exact"
     assert {"clel:quick", "plain:quick", "igebm:quick"} <= set(found.table.index)
     assert (found.table[["n_a", "n_b"]] >= 3).all(axis=None)
-    made = report(found, *tables)
+    made = engine_files(found, *tables)
     for name in ("engines.md", "engines.tex"):
         assert made[name] == (ENGINES / name).read_text(), name
 

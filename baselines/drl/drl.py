@@ -16,7 +16,7 @@ from torch import Tensor
 
 from baselines.drl.config import DRLConfig, recipes
 from baselines.drl.network import DRLNetwork
-from baselines.drl.schedule import NoiseLevels, per_image, spread
+from baselines.drl.schedule import NoiseLevels, even_parts, per_image
 from clel.chains.energy import Energy
 from clel.data import ImageSpec
 from clel.data.augment import mirror
@@ -112,7 +112,7 @@ class DRL(Method):
     def sample(self, n: int, generator: torch.Generator, steps: int | None = None) -> Tensor:
         """Images from x_T ~ N(0, I) down all levels; `steps` is the total, spread evenly over the levels."""
         c, levels = self.config.langevin, len(self.levels)
-        parts = [c.steps] * levels if steps is None else spread(steps, levels)
+        parts = [c.steps] * levels if steps is None else even_parts(steps, levels)
         device = self.levels.a.device
         x, network = torch.randn(n, *self.spec.shape, generator=generator, device=device), self.frozen()
         for level in reversed(range(levels)):

@@ -85,7 +85,7 @@ def uniform_init(layer: nn.Conv2d | nn.Linear, scale: float = 1.0) -> None:
     nn.init.zeros_(layer.bias)
 
 
-def convolution(inputs: int, outputs: int) -> nn.Module:
+def convolution3x3(inputs: int, outputs: int) -> nn.Module:
     """A 3x3 same-size convolution, spectrally normalised."""
     layer = nn.Conv2d(inputs, outputs, 3, padding=1)
     uniform_init(layer)
@@ -113,11 +113,11 @@ class TimeBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, embedding: int, slope: float) -> None:
         super().__init__()
         self.slope = slope
-        self.conv1 = convolution(inputs, outputs)
+        self.conv1 = convolution3x3(inputs, outputs)
         self.time = dense(embedding, outputs)
         self.conv2 = closed_convolution(outputs, outputs)
         self.g = nn.Parameter(torch.ones(outputs, 1, 1))
-        self.shortcut = convolution(inputs, outputs) if inputs != outputs else nn.Identity()
+        self.shortcut = convolution3x3(inputs, outputs) if inputs != outputs else nn.Identity()
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
         y = self.conv1(F.leaky_relu(h, self.slope)) + self.time(F.leaky_relu(e, self.slope))[:, :, None, None]
@@ -142,7 +142,7 @@ class DRLNetwork(nn.Module):
         )
         self.width, self.slope, embedding = config.width, config.slope, 4 * config.width
         self.time1, self.time2 = dense(config.width, embedding), dense(embedding, embedding)
-        self.stem = convolution(spec.channels, config.width)
+        self.stem = convolution3x3(spec.channels, config.width)
         stages, inputs = [], config.width
         for multiplier in config.multipliers:
             stage, outputs = nn.ModuleList(), config.width * multiplier

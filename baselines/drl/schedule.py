@@ -17,7 +17,7 @@ DDPM_BETAS = (1e-4, 0.02)
 """First and last beta of the fine schedule, which grow linearly in between. [Ho et al. 2020]"""
 
 
-def places(levels: int) -> list[int]:
+def state_steps(levels: int) -> list[int]:
     """Fine steps at which the T + 1 states lie: 0, d, ..., (T - 1) d with d = floor(500 / (T - 1)), and 999.
 
     The T states before the last share the lower half of the schedule; from there to x_T is one long step.
@@ -29,7 +29,7 @@ def places(levels: int) -> list[int]:
 def state_scales(levels: int) -> Tensor:
     """a_0, ..., a_T: float64 [T + 1], a_i^2 the product of 1 - beta over the fine steps since the state before."""
     alphas = 1 - torch.linspace(*DDPM_BETAS, DDPM_STEPS, dtype=torch.float64)
-    at = alphas.cumprod(0)[places(levels)]
+    at = alphas.cumprod(0)[state_steps(levels)]
     before = torch.cat([at.new_ones(1), at[:-1]])
     return (at / before).sqrt()
 
@@ -83,6 +83,6 @@ def per_image(values: Tensor, t: Tensor) -> Tensor:
     return values[t].view(-1, 1, 1, 1)
 
 
-def spread(steps: int, levels: int) -> list[int]:
+def even_parts(steps: int, levels: int) -> list[int]:
     """`steps` in `levels` whole parts that differ by at most one."""
     return [steps * (k + 1) // levels - steps * k // levels for k in range(levels)]

@@ -54,7 +54,7 @@ class DecoderConfig:
         return channels * 3 * self.components
 
 
-def gaussian(raw: Tensor, config: DecoderConfig) -> tuple[Tensor, Tensor]:
+def pixel_gaussian(raw: Tensor, config: DecoderConfig) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation [N, C, H, W] in pixel units; the mean may leave [0, 1]."""
     if config.sigma is not None:
         mean = soft_clamp(raw)
@@ -63,7 +63,7 @@ def gaussian(raw: Tensor, config: DecoderConfig) -> tuple[Tensor, Tensor]:
     return (mean + 1) / 2, log_std.clamp(min=config.min_log_sigma).exp() / 2
 
 
-def mixture(raw: Tensor, config: DecoderConfig) -> tuple[Tensor, Tensor, Tensor]:
+def logistic_mixture(raw: Tensor, config: DecoderConfig) -> tuple[Tensor, Tensor, Tensor]:
     """Log weights, means and scales [N, C, M, H, W] of the logistic components, pixel units."""
     logits, mean, log_scale = raw.unflatten(1, (3, -1, config.components)).unbind(1)
     return logits.log_softmax(2), (mean + 1) / 2, log_scale.clamp(min=-7).exp() / 2
@@ -72,8 +72,8 @@ def mixture(raw: Tensor, config: DecoderConfig) -> tuple[Tensor, Tensor, Tensor]
 def log_likelihood(raw: Tensor, x: Tensor, config: DecoderConfig) -> Tensor:
     """log p(x | z) [N] in nats."""
     if config.kind == "gaussian":
-        return log_normal(x, *gaussian(raw, config)).flatten(1).sum(1)
-    weights, mean, scale = mixture(raw, config)
+        return log_normal(x, *pixel_gaussian(raw, config)).flatten(1).sum(1)
+    weights, mean, scale = logistic_mixture(raw, config)
     return (weights + log_bin(to_uint8(x)[:, :, None], mean, scale)).logsumexp(2).flatten(1).sum(1)
 
 
@@ -92,14 +92,14 @@ def log_bin(v: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
 def image_mean(raw: Tensor, config: DecoderConfig) -> Tensor:
     """The mean of x given z, clamped to [0, 1]: [N, C, H, W]."""
     if config.kind == "gaussian":
-        mean, _ = gaussian(raw, config)
+        mean, _ = pixel_gaussian(raw, config)
     else:
-        weights, means, _ = mixture(raw, config)
+        weights, means, _ = logistic_mixture(raw, config)
         mean = (weights.exp() * means).sum(2)
     return mean.clamp(0, 1)
 
 
 def image_sample(raw: Tensor, noise: Tensor, config: DecoderConfig) -> Tensor:
     """x = mean + sigma noise, clamped to [0, 1], of a Gaussian decoder: differentiable in noise [N, C, H, W]."""
-    mean, std = gaussian(raw, config)
+    mean, std = pixel_gaussian(raw, config)
     return (mean + std * noise).clamp(0, 1)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clel.chains.kernels import Convolution, FirstConvolution, spread, through_activation
+from clel.chains.kernels import Convolution, FirstConvolution, pooled_gradient, through_activation
 from clel.networks.energy_network import EnergyNetwork, ResidualBlock, Tower
 
 CACHE = 1 << 20
@@ -75,7 +75,7 @@ class NormGradient:
         slopes = self._head(torch.cat(pooled, dim=1), towards).split([y.shape[1] for y in pooled], dim=1)
         gradient = self.towers[0].backward(slopes[0], records[0]).to(x.dtype)
         for k in range(1, len(self.towers)):
-            gradient = gradient + spread(self.towers[k].backward(slopes[k], records[k]).to(x.dtype), 2**k)
+            gradient = gradient + pooled_gradient(self.towers[k].backward(slopes[k], records[k]).to(x.dtype), 2**k)
         return gradient
 
     def _head(self, v: Tensor, towards: Tensor | None) -> Tensor:
@@ -255,7 +255,7 @@ class _Block:
     def backward(self, g: Tensor, a: Tensor, b: Tensor) -> Tensor:
         through = self.through(g, a, b)
         s = g if self.shortcut is None else self.shortcut.transposed(g)
-        return through.add_(spread(s, 2) if self.pooled else s)
+        return through.add_(pooled_gradient(s, 2) if self.pooled else s)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

@@ -145,6 +145,6 @@ def through_activation(g: Tensor, y: Tensor, slope: float) -> Tensor:
     return ops.leaky_relu_backward.grad_input(g, y, slope, True, grad_input=g)
 
 
-def spread(g: Tensor, factor: int) -> Tensor:
+def pooled_gradient(g: Tensor, factor: int) -> Tensor:
     """dL/dx of g = dL/dy [N, C, H, W], y the mean of x over squares of side `factor`: [N, C, factor H, factor W]."""
     return F.interpolate(g / factor**2, scale_factor=factor, mode="nearest")

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from clel.commands.evaluate import evaluate
+from clel.commands.evaluate import evaluate_command
 from clel.commands.fid import fid
-from clel.commands.sample import sample
+from clel.commands.sample import sample_command
 from clel.commands.stats import stats
-from clel.commands.submit import submit
-from clel.commands.train import train
+from clel.commands.submit import submit_command
+from clel.commands.train import train_command
 from clel.config import ConfigError, choose
 from clel.data import DataError
 from clel.machine.allocator import let_engines_tune
@@ -24,12 +24,12 @@ from clel.storage.lock import Busy
 from clel.storage.log import flush_output, shown_notices
 
 COMMANDS: dict[str, Callable[[list[str], Methods], int]] = {
-    "train": train,
-    "sample": sample,
-    "evaluate": evaluate,
+    "train": train_command,
+    "sample": sample_command,
+    "evaluate": evaluate_command,
     "fid": fid,
     "stats": stats,
-    "submit": submit,
+    "submit": submit_command,
 }
 
 KEPT = {
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None, methods: Methods | None = None)
         return 0 if arguments else 2
     try:
         command, rest = choose(COMMANDS, arguments[0], "command"), arguments[1:]
-        if command is train and (not rest or rest[0].startswith("-")):
+        if command is train_command and (not rest or rest[0].startswith("-")):
             print(usage(methods))
             return 0 if rest else 2
         with shown_notices():

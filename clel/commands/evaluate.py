@@ -69,7 +69,7 @@ class EvaluateOptions:
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
 
 
-def evaluate(arguments: list[str], methods: Methods) -> int:
+def evaluate_command(arguments: list[str], methods: Methods) -> int:
     """Prints, as JSON, metrics with their protocol: one table for one checkpoint, a list for all."""
     o = parse(EvaluateOptions, None, arguments, "clel evaluate", "Measure fresh samples and the buffer of a run.")
     run = load_config(o.run, methods)

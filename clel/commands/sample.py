@@ -19,7 +19,7 @@ from clel.data.image_grid import save_grid
 from clel.runs.config import Methods, load_config
 from clel.runs.load import checkpoints, doubts, load_trained
 from clel.sampling.conditional import Guidance
-from clel.sampling.fresh import draw
+from clel.sampling.fresh import draw_fresh
 from clel.storage.atomic import refuse_unwritable, write_atomically
 
 
@@ -66,7 +66,7 @@ class SampleOptions:
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
 
 
-def sample(arguments: list[str], methods: Methods) -> int:
+def sample_command(arguments: list[str], methods: Methods) -> int:
     """Fresh chains of a run, as a grid or an array."""
     o = parse(SampleOptions, None, arguments, "clel sample", "Fresh chains from noise under a run's averaged weights.")
     require(o.out.suffix in (".png", ".npy"), f"--out is {o.out}; expected a name that ends in .png or .npy")
@@ -97,7 +97,7 @@ def sample(arguments: list[str], methods: Methods) -> int:
         centred=o.centred,
     )
     if towards is None:
-        pixels, columns = draw(trained.method, o.n, evaluate, o.seed, "clel sample"), 8
+        pixels, columns = draw_fresh(trained.method, o.n, evaluate, o.seed, "clel sample"), 8
     else:
         guidance = Guidance(o.weight, evaluate.steps, o.centred, o.start, o.rounds, o.disturbed, o.spread, o.restarts)
         pixels, columns = drawn_towards(trained.method, towards, o.n, guidance, evaluate.batch, o.seed)

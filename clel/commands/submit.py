@@ -32,7 +32,7 @@ class SubmitOptions:
     """Folder to write the file into."""
 
 
-def submit(arguments: list[str], methods: Methods) -> int:
+def submit_command(arguments: list[str], methods: Methods) -> int:
     """Prints the file and what is to be done with it; exit status 0."""
     o = parse(SubmitOptions, None, arguments, "clel submit", "Write a finished run as one file, to be a row by others.")
     path = write_submission(submission_of(o.run, o.title, o.authors, o.url), o.out)

@@ -16,7 +16,7 @@ from clel.data.readers.decode import SUFFIXES, decode
 from clel.methods.clel import CLEL
 from clel.methods.method import Method
 from clel.random import stream
-from clel.sampling.attributes import Conjunction, aims, alternatives, attribute_latents, target, words
+from clel.sampling.attributes import Conjunction, aims, alternatives, asked_in_words, attribute_latents, target
 from clel.sampling.conditional import Guidance, class_latents, latents, sample_classes, sample_towards
 
 
@@ -51,13 +51,13 @@ def asked_for(
     if with_ or without:
         return _attributes(with_encoder(method), alternatives(with_, without, images), images, centred)
     if classes:
-        return _classes(with_encoder(method), named(classes, images), images, centred)
+        return _classes(with_encoder(method), classes_named(classes, images), images, centred)
     return None if like is None else _images(with_encoder(method), pictures(like))
 
 
 def _classes(method: CLEL, names: list[str], images: Images, centred: bool) -> Towards:
     of = class_latents(method, images, centred)
-    numbers = torch.tensor([number(name.strip(), images) for name in names], device=of.z.device)
+    numbers = torch.tensor([class_number(name.strip(), images) for name in names], device=of.z.device)
     return Towards(len(numbers), lambda chains, g, guidance: sample_classes(method, of, numbers[chains], g, guidance))
 
 
@@ -69,7 +69,7 @@ def _images(method: CLEL, pixels: Tensor) -> Towards:
 def _attributes(method: CLEL, asked: list[Conjunction], images: Images, centred: bool) -> Towards:
     """The sums of latents of conjunctions; several are a mixture of chains."""
     if len(asked) > 1:
-        parts = " | ".join(map(words, asked))
+        parts = " | ".join(map(asked_in_words, asked))
         print(f"a mixture of chains, equally many towards each of: {parts}", file=sys.stderr)
     of = attribute_latents(method, images, centred)
 
@@ -101,12 +101,12 @@ def pictures(like: str) -> Tensor:
     return torch.cat(list(open_samples(like).chunks()))
 
 
-def named(classes: str, images: Images) -> list[str]:
+def classes_named(classes: str, images: Images) -> list[str]:
     """The classes of a list with commas; "all" are all of them."""
     return list(images.classes) if classes.strip() == "all" else classes.split(",")
 
 
-def number(name: str, images: Images) -> int:
+def class_number(name: str, images: Images) -> int:
     """The label of a class, by its name or its number; raises ConfigError, with the nearest, for another."""
     if name not in images.classes and name.isdecimal() and int(name) < len(images.classes):
         return int(name)

@@ -24,7 +24,7 @@ OUT = tyro.conf.arg(help="The run's folder; runs/<name of the run> if not given.
 DRY_RUN = tyro.conf.arg(help="Print the resolved configuration as JSON and stop.")
 
 
-def train(arguments: list[str], methods: Methods) -> int:
+def train_command(arguments: list[str], methods: Methods) -> int:
     """METHOD[:PRESET] and options; exit status 0 for a run that ended well, 3 for one that diverged."""
     method, _, preset = arguments[0].partition(":")
     run = resolve(methods, method, preset or "quick")

@@ -38,7 +38,7 @@ def download(name: str, root: Path) -> list[Path]:
         return []
     if not (files := sources.remotes(name)):
         raise DataError(f"{name!r} cannot be downloaded by a program. {sources.how_to_get(name, root)}")
-    folder = sources.places(name, root)[0]
+    folder = sources.folders_of(name, root)[0]
     return [fetch(remote, folder) for remote in files]
 
 

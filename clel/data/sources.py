@@ -102,7 +102,7 @@ def file_hashes(name: str) -> dict[str, str]:
     return _IDX_MD5.get(name) or {remote.file: remote.digest for remote in remotes(name)}
 
 
-def places(name: str, root: Path) -> list[Path]:
+def folders_of(name: str, root: Path) -> list[Path]:
     """The folders in which the files of the data set `name` are looked for, in order (torchvision's included)."""
     return [root / folder for folder in _FOLDERS[name]]
 
@@ -113,23 +113,23 @@ def find(name: str, candidates: Sequence[str], root: Path) -> Path:
     Raises:
         DataError: none exists; the message lists what was looked for, and how to get it.
     """
-    for place in places(name, root):
+    for place in folders_of(name, root):
         for candidate in candidates:
             if (place / candidate).exists():
                 return place / candidate
-    raise missing(name, candidates, root)
+    raise not_there(name, candidates, root)
 
 
-def missing(name: str, candidates: Sequence[str], root: Path) -> DataError:
+def not_there(name: str, candidates: Sequence[str], root: Path) -> DataError:
     """The error of a data set that is not there: where it was looked for, and how to get it."""
-    looked = "\n".join(f"  {place}" for place in places(name, root))
+    looked = "\n".join(f"  {place}" for place in folders_of(name, root))
     wanted = " or ".join(candidates)
     return DataError(f"the data set {name!r} is not there. Looked for {wanted} in\n{looked}\n{how_to_get(name, root)}")
 
 
 def how_to_get(name: str, root: Path) -> str:
     """Instructions to get the data set `name`: by command, or by hand."""
-    folder = places(name, root)[0]
+    folder = folders_of(name, root)[0]
     other = f"If it is elsewhere, name that folder's parent by the environment variable CLEL_DATA (now {root})."
     if name in BY_HAND:
         page, files = BY_HAND[name]

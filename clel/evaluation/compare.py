@@ -35,7 +35,7 @@ def refuse_other_shape(a: Shape, only: Shape | None, name: str, space: FeatureSp
         )
 
 
-def refuse_few(name: str, n: int | None, space: FeatureSpace, advice: str = "") -> None:
+def refuse_few_images(name: str, n: int | None, space: FeatureSpace, advice: str = "") -> None:
     """Raise TooFewSamples for n <= D images; None is an unknown number and passes."""
     if n is not None and n <= space.dimension:
         raise TooFewSamples(
@@ -44,7 +44,7 @@ def refuse_few(name: str, n: int | None, space: FeatureSpace, advice: str = "") 
         )
 
 
-def remarks(a: Shape, b: Shape | None, space: FeatureSpace) -> list[str]:
+def remarks_on_sides(a: Shape, b: Shape | None, space: FeatureSpace) -> list[str]:
     """What to say of images that differ in size or colour, or are not square, where the space takes them anyway."""
     found = []
     if b is not None and a[1:] != b[1:]:
@@ -60,7 +60,7 @@ def remarks(a: Shape, b: Shape | None, space: FeatureSpace) -> list[str]:
     return found
 
 
-def measured(
+def scored_samples(
     samples: Samples, real: Reference, config: EvaluateConfig, seed: int, source: str, force: bool = False
 ) -> dict[str, Any]:
     """`evaluate.score` of samples of any number: beyond 10,000 their features wait in a temporary folder."""
@@ -102,27 +102,27 @@ def compare(
     space, only = space_for(config.features, b.data_set, device)
     refuse_other_shape(a.shape, only, a.name, space)
     if not force:
-        refuse_few(a.name, a.n, space, FORCE)
+        refuse_few_images(a.name, a.n, space, FORCE)
     about = description(a)
     sides = [(a.name, a.n, about["samples_repeats"])]
     if b.images is not None:
         if not force:
-            refuse_few(b.images.name, b.images.n, space, FORCE)
+            refuse_few_images(b.images.name, b.images.n, space, FORCE)
         sides.append((b.images.name, b.images.n, b.images.repeats()))
     if not force:
         for name, n, repeats in sides:
-            refuse_few(f"{name}, repeats counted once", n - repeats, space, FORCE)
+            refuse_few_images(f"{name}, repeats counted once", n - repeats, space, FORCE)
     real = b.statistics(space)
     if config.infinity:
         refuse_extrapolation(a.name, a.n, real)
     if not force:
-        refuse_few(real.name, real.n, space, FORCE)
+        refuse_few_images(real.name, real.n, space, FORCE)
     shape = only if b.images is None else b.images.shape
-    notes = [*remarks(a.shape, shape, space), *_gaps(real, b, space), *_of_both(about, real, config)]
+    notes = [*remarks_on_sides(a.shape, shape, space), *_gaps(real, b, space), *_of_both(about, real, config)]
     notes += [repeated(name, n, repeats) for name, n, repeats in sides if repeats]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SingularCovariance)
-        metrics = measured(a, real, config, seed, "fid", force)
+        metrics = scored_samples(a, real, config, seed, "fid", force)
     for warning in caught:
         if not issubclass(warning.category, SingularCovariance):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from clel.features import dinov2
-from clel.networks.weights import PUBLISHED, WeightsError, get
+from clel.networks.weights import PUBLISHED, WeightsError, get_weights
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,14 +25,14 @@ def main(arguments: list[str] | None = None) -> int:
     if options.features != "inception":
         try:
             for name in dinov2.ARCHITECTURES if options.features == "dinov2" else (options.features,):
-                print(dinov2.get(name, cache))
+                print(dinov2.get_dinov2(name, cache))
         except WeightsError as error:
             print(error, file=sys.stderr)
             return 1
         return 0
     for weights in PUBLISHED:
         try:
-            print(get(weights, cache))
+            print(get_weights(weights, cache))
         except WeightsError as error:
             print(error, file=sys.stderr)
             failed = True

@@ -44,7 +44,7 @@ def dinov2_space(name: str, device: torch.device | str = "cpu", cache: Path | No
         WeightsError: the file is missing, or is another one than at its first use.
     """
     meta, architecture, dimension = choose(ARCHITECTURES, name, "DINOv2 feature space")
-    path = located(meta, cache)
+    path = dinov2_file(meta, cache)
     digest = first_seen(path)
     network = _loaded(path, architecture).to(device)
     mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, STD))
@@ -74,7 +74,7 @@ def url(meta: str) -> str:
     return f"https://dl.fbaipublicfiles.com/dinov2/{meta}/{meta}_pretrain.pth"
 
 
-def located(meta: str, cache: Path | None = None) -> Path:
+def dinov2_file(meta: str, cache: Path | None = None) -> Path:
     """Meta's file in dinov2/ of the cache; raises WeightsError, with both ways to get it, where there is none."""
     path = (cache or cache_root()).expanduser() / "dinov2" / f"{meta}_pretrain.pth"
     if not path.is_file():
@@ -86,11 +86,11 @@ def located(meta: str, cache: Path | None = None) -> Path:
     return path
 
 
-def get(name: str, cache: Path | None = None) -> Path:
+def get_dinov2(name: str, cache: Path | None = None) -> Path:
     """The file, downloaded first unless it is there; raises WeightsError where that fails."""
     meta = choose(ARCHITECTURES, name, "DINOv2 feature space")[0]
     try:
-        return located(meta, cache)
+        return dinov2_file(meta, cache)
     except WeightsError:
         path = (cache or cache_root()).expanduser() / "dinov2" / f"{meta}_pretrain.pth"
     try:

@@ -22,7 +22,7 @@ def gone(pid: int) -> bool:
 
 
 @cache
-def machine() -> str:
+def machine_id() -> str:
     """8 hex digits for this machine, since it was started, and the process-id namespace, where these can be told."""
     return hashlib.sha256(f"{socket.gethostname()} {boot() or uuid.getnode()}".encode()).hexdigest()[:8]
 

@@ -101,13 +101,13 @@ def held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
-def launched(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+def child_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment with which a process is started that is to leave once this one is gone."""
     return {**environment, LAUNCHER: str(os.getpid())}
 
 
 def leave_with_launcher(pause: float = 1.0) -> None:
-    """Send this process SIGTERM once the one that started it so (`launched`) is gone, however that ended.
+    """Send this process SIGTERM once the one that started it so (`child_environment`) is gone, however that ended.
 
     A launcher that was killed can ask nobody to leave. It is looked for every `pause` seconds, in a thread, since what
     may take hours is not training alone.

@@ -27,7 +27,7 @@ from clel.methods.method import Optimisation
 from clel.methods.norm_ebm import NormEBM
 from clel.methods.settings import Recipe
 from clel.methods.spherical_energy import direction, image_energy
-from clel.methods.von_mises_fisher import draw
+from clel.methods.von_mises_fisher import draw_latents
 from clel.networks.encoder import Encoder
 from clel.networks.frozen_backbone import content_of, frozen_backbone
 from clel.networks.recompute import frozen_statistics, recompute
@@ -126,7 +126,7 @@ class CLEL(NormEBM):
         if not c.generated_negatives:
             return None
         u = direction(self.network, f)
-        return u if c.negative_latents == "mode" else draw(u, c.beta, generator)
+        return u if c.negative_latents == "mode" else draw_latents(u, c.beta, generator)
 
     @torch.no_grad()
     def targets(self, byol: Byol, views: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @torch.no_grad()
-def draw(u: Tensor, kappa: float, generator: torch.Generator) -> Tensor:
+def draw_latents(u: Tensor, kappa: float, generator: torch.Generator) -> Tensor:
     """One z [N, d] for each unit vector u [N, d]: z = w u + sqrt(1 - w^2) v, v uniform among the unit vectors across u.
 
     w = u.z has the density (1 - w^2)^((d-3)/2) exp(kappa w). kappa >= 0; at 0 z is uniform on the sphere. d >= 2.

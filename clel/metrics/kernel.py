@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from clel.metrics.moments import TooFewSamples
-from clel.metrics.streams import refuse_other_features
+from clel.metrics.streams import refuse_other_widths
 
 ROWS = 1000
 """Rows, and columns, of a kernel matrix that are held at a time."""
@@ -36,7 +36,7 @@ def kernel_distance(
         TooFewSamples: a set of fewer than two images.
         DataError: features of differing D.
     """
-    refuse_other_features(real, fake)
+    refuse_other_widths(real, fake)
     size = min(subset, len(real), len(fake))
     if size < 2:
         raise TooFewSamples(f"a kernel distance takes at least 2 images a set; given {len(real)} and {len(fake)}")

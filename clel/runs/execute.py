@@ -43,14 +43,14 @@ from clel.runs.record import (
     write_record,
     write_training,
 )
-from clel.sampling.fresh import draw, refuse_rounds
+from clel.sampling.fresh import draw_fresh, refuse_rounds
 from clel.storage import checkpoint
 from clel.storage.atomic import refuse_unwritable, write_atomically
 from clel.storage.lock import forget, locked
 from clel.storage.provenance import provenance
 from clel.training.costs import training_costs
 from clel.training.length import lasting
-from clel.training.representations import known, pulls
+from clel.training.representations import probe_accuracies, pulls
 from clel.training.trainer import Trainer
 
 
@@ -186,14 +186,16 @@ def _trained(
     held_out = load(run.dataset, "test").to(device) if train.representation_images else images
 
     def probe(method: Method, iteration: int) -> dict[str, Any]:
-        pixels = draw(method, look.samples, look, run.seed, label=f"probe {iteration}")
+        pixels = draw_fresh(method, look.samples, look, run.seed, label=f"probe {iteration}")
         with warnings.catch_warnings():
             # said once, of the evaluation at the end, and not at every look
             warnings.simplefilter("ignore", SingularCovariance)
             values = measure_images(pixels, first, look, run.seed, "fresh")
         found = {f"{name}_fresh": value for name, value in values.items()}
         if seen := train.representation_images:
-            found |= known(method, images, held_out, seen, run.seed) | pulls(method, images, run.seed, iteration)
+            found |= probe_accuracies(method, images, held_out, seen, run.seed) | pulls(
+                method, images, run.seed, iteration
+            )
         return found
 
     if device.type == "cuda":

@@ -108,7 +108,7 @@ def load_trained(
     """
     folder, methods = Path(folder), installed_methods() if methods is None else methods
     run = load_config(folder, methods)
-    found = checkpoint.newest(folder / "checkpoints") if path is None else (path, checkpoint.load(path))
+    found = checkpoint.newest(folder / "checkpoints") if path is None else (path, checkpoint.load_checkpoint(path))
     if found is None:
         raise _no_weights(folder)
     path, state = found

@@ -13,7 +13,7 @@ from typing import Any
 from clel.config import ConfigError, from_dict, identity, to_dict
 from clel.methods.settings import EvaluateConfig
 from clel.metrics.inception_score import SPLITS
-from clel.runs.schema import SCHEMA, fault
+from clel.runs.schema import SCHEMA, record_fault
 from clel.storage.atomic import read_json, write_atomically
 from clel.storage.log import plain
 from clel.storage.provenance import utc_now
@@ -52,7 +52,7 @@ def write_record(folder: Path, record: dict[str, Any]) -> Path:
         ValueError: a record that tables would refuse, saying which key is wrong.
     """
     record = plain(record)
-    if wrong := fault(record, folder.name):
+    if wrong := record_fault(record, folder.name):
         raise ValueError(f"not a record of schema {SCHEMA}: {wrong}")
     write_atomically(folder / "record.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     return folder / "record.json"
@@ -64,7 +64,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         record = json.loads((folder / "record.json").read_text())
     except (OSError, ValueError, RecursionError):
         return None
-    return None if fault(record, folder.name) else record
+    return None if record_fault(record, folder.name) else record
 
 
 def write_training(folder: Path, ended: dict[str, Any]) -> None:

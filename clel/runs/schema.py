@@ -20,7 +20,7 @@ TEXTS = {"name": str, "method": str, "preset": str, "dataset": str, "hash": str,
 TABLES = ("config", "metrics", "protocol", "evaluations", "training", "provenance")
 
 
-def fault(record: Any, name: str) -> str | None:
+def record_fault(record: Any, name: str) -> str | None:
     """What makes this object no record of the run `name`, in a few words, or None where it is one."""
     if not isinstance(record, Mapping):
         return "not a JSON object"

@@ -13,7 +13,7 @@ from clel.config import ConfigError, from_dict, require, to_dict
 from clel.data import open_samples
 from clel.runs.config import slug
 from clel.runs.record import read_record
-from clel.runs.schema import fault
+from clel.runs.schema import record_fault
 from clel.storage.atomic import write_atomically
 from clel.storage.log import plain
 from clel.storage.provenance import utc_now
@@ -50,7 +50,7 @@ class Submission:
         require(
             self.url == "" or self.url.startswith(("https://", "http://")), f"url is {self.url!r}; expected https://"
         )
-        wrong = fault(self.record, str(self.record.get("name")))
+        wrong = record_fault(self.record, str(self.record.get("name")))
         require(wrong is None, f"record: {wrong}")
         require(self.record["status"] == "ok", f"record: its run ended as {self.record['status']}; only ok makes a row")
 

@@ -40,7 +40,7 @@ Conjunction = tuple[Asked, ...]
 """All of these at once; the empty one asks for nothing."""
 
 
-def words(asked: Conjunction) -> str:
+def asked_in_words(asked: Conjunction) -> str:
     """ "red, circle, not large"; "nothing" where nothing is asked."""
     return ", ".join(a.words for a in asked) or "nothing"
 

@@ -78,7 +78,7 @@ def rounds(
         yield x
 
 
-def draw(
+def draw_fresh(
     method: Method,
     n: int,
     config: EvaluateConfig,
@@ -99,7 +99,7 @@ def draw(
 def batches(
     method: Method, n: int, config: EvaluateConfig, seed: int, label: str = "sample", protocol: str = "clean"
 ) -> Iterator[Tensor]:
-    """The samples of `draw` batch by batch, uint8 [m, C, H, W] each, for who may have to stop before the last."""
+    """The samples of `draw_fresh` batch by batch, uint8 [m, C, H, W] each, for who may have to stop before the last."""
     for start in range(0, n, config.batch):
         yield _batch(method, start, min(config.batch, n - start), config, protocol, seed, label)[-1]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from clel.config import ConfigError, require
-from clel.machine.process import gone, machine
+from clel.machine.process import gone, machine_id
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TEMPORARY = re.compile(r"\.(.+)\.(\d+)(?:-([0-9a-f]{8}))?\.tmp")
@@ -88,7 +88,7 @@ def drop_unfinished(folder: Path, name: str | None = None, alone: bool = False) 
         match = TEMPORARY.fullmatch(path.name)
         if match and name in (None, match[1]):
             with suppress(OSError):  # another process may sweep too
-                dead = match[3] == machine() and gone(int(match[2]))
+                dead = match[3] == machine_id() and gone(int(match[2]))
                 if alone or dead or time.time() - path.stat().st_mtime > FORSAKEN:
                     path.unlink()
 
@@ -99,9 +99,9 @@ def temporary_folder() -> Iterator[Path]:
     place = Path(tempfile.gettempdir())
     for left in place.glob("clel-*-*"):
         match = re.fullmatch(r"clel-(\d+)-([0-9a-f]{8})-\w+", left.name)
-        if match and match[2] == machine() and gone(int(match[1])):
+        if match and match[2] == machine_id() and gone(int(match[1])):
             shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"clel-{os.getpid()}-{machine()}-", dir=place) as folder:
+    with tempfile.TemporaryDirectory(prefix=f"clel-{os.getpid()}-{machine_id()}-", dir=place) as folder:
         yield Path(folder)
 
 
@@ -176,4 +176,4 @@ def _refuse(path: Path, folder: Path, size: int) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}-{machine()}.tmp")
+    return path.with_name(f".{path.name}.{os.getpid()}-{machine_id()}.tmp")

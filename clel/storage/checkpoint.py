@@ -61,7 +61,7 @@ def listed(folder: Path) -> list[tuple[int, Path]]:
     return sorted(found)
 
 
-def load(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path) -> dict[str, Any]:
     """The verified content of one checkpoint, on the CPU.
 
     Raises:
@@ -87,7 +87,7 @@ def newest(folder: Path, multiple_of: int = 1, back: int = 0) -> tuple[Path, dic
     for iteration, path in reversed(listed(folder)):
         if iteration % multiple_of == 0 and back >= 0:
             try:
-                found = path, load(path)
+                found = path, load_checkpoint(path)
                 back -= 1
             except CheckpointError as error:
                 warnings.warn(f"{error}; the checkpoint before it is taken, if any", Notice, stacklevel=2)

@@ -20,7 +20,7 @@ def represented(method: Method, pixels: Tensor, batch: int = 500) -> dict[str, T
     return {name: torch.cat([part[name].float().cpu() for part in parts]) for name in (parts[0] if parts else {})}
 
 
-def known(method: Method, train: Images, held_out: Images, images: int, seed: int) -> dict[str, float]:
+def probe_accuracies(method: Method, train: Images, held_out: Images, images: int, seed: int) -> dict[str, float]:
     """knn_<name> and linear_<name>: accuracies on at most `images` images of each split, drawn by the seed.
 
     Nothing of a method without representations, or of images without labels. The method is in evaluation mode.
@@ -46,6 +46,6 @@ def pulls(method: Method, train: Images, seed: int, iteration: int) -> dict[str,
 
 
 def _some(images: Images, n: int, seed: int) -> tuple[Tensor, Tensor]:
-    assert images.labels is not None  # `known` has looked
+    assert images.labels is not None  # `probe_accuracies` has looked
     chosen = torch.randperm(len(images), generator=stream("cpu", seed, "representations", images.split))[:n]
     return images.batch(chosen), images.labels.cpu()[chosen]

@@ -12,8 +12,8 @@ from clel.runs.config import Run as Configured
 from experiments.ablations import measure
 from experiments.ablations.figures import ablations_figure
 from experiments.ablations.results import by_run, results
-from experiments.ablations.rows import STUDIES, cells_of, chosen, studies
-from experiments.ablations.table import about, study_grid, words
+from experiments.ablations.rows import STUDIES, cells_of, studies, studies_of
+from experiments.ablations.table import about, outcome_lines, study_grid
 from experiments.measured.artefact import Artefact, Found, Measuring, sections
 from experiments.ood.sets import available
 from experiments.printing.drawing import drawn
@@ -38,7 +38,7 @@ class Ablations(Artefact[AblationsOptions]):
     options = AblationsOptions
 
     def completed(self, options: AblationsOptions) -> AblationsOptions:
-        wanted = chosen(options.studies)
+        wanted = studies_of(options.studies)
         options = replace(options, studies="" if len(wanted) == len(STUDIES) else ",".join(wanted))
         cells = self.cells_of(options)
         for run in {cell.row: cell.run for cell in cells}.values():
@@ -50,7 +50,7 @@ class Ablations(Artefact[AblationsOptions]):
         return options
 
     def cells_of(self, options: AblationsOptions) -> list[Cell]:
-        wanted = chosen(options.studies)
+        wanted = studies_of(options.studies)
         return cells_of(options.profile, wanted, options.seeds, options.dataset, options.device)
 
     def protocols(self, options: AblationsOptions, cell: Cell) -> Sequence[measure.AblatedDetection]:
@@ -58,7 +58,7 @@ class Ablations(Artefact[AblationsOptions]):
         return [] if against is None else [measure.AblatedDetection(against, measure.score_of(cell))]
 
     def measure(self, cell: Cell, folder: Path, protocol: Any) -> dict[str, Any]:
-        return measure.measure(cell, folder, protocol)
+        return measure.measure_run(cell, folder, protocol)
 
     def found(self, options: AblationsOptions, measure: bool = True) -> list[Found]:
         """With distances alone there is nothing to measure: the runs' own records have them."""
@@ -71,7 +71,7 @@ class Ablations(Artefact[AblationsOptions]):
     def contents(
         self, options: AblationsOptions, found: Sequence[Found], above: Sequence[str]
     ) -> dict[str, str | bytes]:
-        own = studies(options.profile, chosen(options.studies))
+        own = studies(options.profile, studies_of(options.studies))
         frame = results(own, found, self.speed(options))
         lines = [*about(frame, found, found[0].cell.title, against_of(options)), *above]
         grids = {study.question: study_grid(study, frame, found) for study in own}
@@ -86,8 +86,8 @@ class Ablations(Artefact[AblationsOptions]):
         }
 
     def words(self, options: AblationsOptions, found: Sequence[Found]) -> list[str]:
-        own = studies(options.profile, chosen(options.studies))
-        return words(own, results(own, found, self.speed(options)))
+        own = studies(options.profile, studies_of(options.studies))
+        return outcome_lines(own, results(own, found, self.speed(options)))
 
     def speed(self, options: AblationsOptions) -> Path:
         """What `make speed-memory` has of the profile."""

@@ -32,7 +32,7 @@ def score_of(cell: Cell) -> str:
     return "joint" if getattr(getattr(cell.run, "config", None), "beta", 0) > 0 else "energy"
 
 
-def measure(cell: Cell, folder: Path, protocol: AblatedDetection) -> dict[str, Any]:
+def measure_run(cell: Cell, folder: Path, protocol: AblatedDetection) -> dict[str, Any]:
     """{"auroc": in [0, 1], 1 where every image of the set has a higher score than every test image}."""
     device = getattr(cell.run, "device", "auto")
     return {"auroc": auroc_of(folder, protocol.against, protocol.score, device=device)}

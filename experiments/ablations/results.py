@@ -12,10 +12,10 @@ import pandas as pd
 from baselines import SUBJECT
 from clel.storage.atomic import naming_damage
 from experiments.ablations.rows import Study
-from experiments.measured.artefact import Found, by_row
+from experiments.measured.artefact import Found, found_by_row
 from experiments.reading import published
 from experiments.reading.published import Figures
-from experiments.table1.comparisons.compare import HIGHER, LOWER, UNDECIDED, compare
+from experiments.table1.comparisons.compare import HIGHER, LOWER, UNDECIDED, compare_rows
 from experiments.table1.differences import LEVEL, holm, ranks, welch
 from experiments.table1.tables import table1
 
@@ -39,8 +39,8 @@ def results(
     corrected over all rows of the table.
     """
     cells, runs = [one.cell for one in found], {one.cell.run_name: one.run for one in found}
-    values, compared = table1(cells, runs, figures).values, compare(cells, runs)
-    rows = by_row(found)
+    values, compared = table1(cells, runs, figures).values, compare_rows(cells, runs)
+    rows = found_by_row(found)
     aurocs = {row: aurocs_of(members) for row, members in rows.items()}
     detected = beside_default(aurocs)
     measured = _speed(speed)
@@ -82,7 +82,7 @@ def aurocs_of(members: Sequence[Found]) -> dict[int, float]:
 
 
 def beside_default(values: Mapping[str, Mapping[int, float]]) -> dict[str, pd.Series]:
-    """Every row's numbers against the default's, as `compare` does it of distances: COMPARED by row.
+    """Every row's numbers against the default's, as `compare_rows` does it of distances: COMPARED by row.
 
     Rows need two numbers, and so does the default; the others are left out.
     """

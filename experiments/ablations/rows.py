@@ -12,10 +12,10 @@ from typing import Any
 
 from baselines import PLAIN, SUBJECT
 from clel.config import choose, require
-from experiments.measured.artefact import trained
+from experiments.measured.artefact import with_training
 from experiments.speed.rows import ladder
-from experiments.sweep.grid import PROFILES, Cell, seeded, table1_cells
-from experiments.sweep.variants import Changes, changed, label, words
+from experiments.sweep.grid import PROFILES, Cell, table1_cells, with_seeds
+from experiments.sweep.variants import Changes, changes_in_words, label, with_changes
 
 BASELINE: Changes = (("generated_negatives", False), ("beta", 0.0), ("network.projection", "none"))
 """Nothing of CLEL but an encoder that nothing asks: the paper's row (a), its beta 0, and its encoder "none"."""
@@ -71,7 +71,7 @@ STUDIES = {
 """By the name that STUDIES=... takes, in the order of the table."""
 
 
-def chosen(text: str) -> tuple[str, ...]:
+def studies_of(text: str) -> tuple[str, ...]:
     """The names of a list with commas, in the table's order; all of an empty one. ConfigError for an unknown name."""
     asked = [name.strip() for name in text.split(",") if name.strip()]
     for name in asked:
@@ -92,7 +92,7 @@ def cells_of(profile: str, wanted: Sequence[str], seeds: int, dataset: str | Non
     for study in studies(profile, wanted):
         for row in study.rows:
             cells.setdefault(row.key, _cell(row, base, dataset, device))
-    return [one for cell in cells.values() for one in seeded(cell, range(seeds))]
+    return [one for cell in cells.values() for one in with_seeds(cell, range(seeds))]
 
 
 def _rows(name: str, profile: str, beta: float) -> list[Ablation]:
@@ -149,14 +149,16 @@ def _ladder(profile: str) -> tuple[Ablation, ...]:
     rungs = [(r.key, r.title, r.published) for r in ladder(LIKE.get(profile, profile), "auto")]
     presets = PROFILES[profile].presets[1:]
     if not rungs and presets:
-        rungs = [(c.row, c.title, c.published) for c in trained(table1_cells(profile, 1, [SUBJECT]))[1:]]
+        rungs = [(c.row, c.title, c.published) for c in with_training(table1_cells(profile, 1, [SUBJECT]))[1:]]
     own = [rung for rung in rungs if rung[0].startswith(f"{SUBJECT}:")]
     return first + tuple(Ablation(title.removeprefix("CLEL, "), cell=key, published=name) for key, title, name in own)
 
 
 def _default(profile: str, dataset: str | None = None, device: str = "auto") -> Cell:
     choose(PROFILES, profile, "profile")
-    found = [cell for cell in trained(table1_cells(profile, 1, [SUBJECT], dataset, device)) if cell.row == SUBJECT]
+    found = [
+        cell for cell in with_training(table1_cells(profile, 1, [SUBJECT], dataset, device)) if cell.row == SUBJECT
+    ]
     require(bool(found), f"the profile {profile} has no preset of CLEL, whose ablations these are")
     return found[0]
 
@@ -164,13 +166,13 @@ def _default(profile: str, dataset: str | None = None, device: str = "auto") -> 
 def _cell(row: Ablation, base: Cell, dataset: str | None, device: str) -> Cell:
     if row.cell is None:
         held: Any = base.run
-        title = f"{base.title} ({words(row.changes)})" if row.changes else base.title
-        return replace(base, row=row.key, title=title, run=changed(held, row.changes), published=row.published)
+        title = f"{base.title} ({changes_in_words(row.changes)})" if row.changes else base.title
+        return replace(base, row=row.key, title=title, run=with_changes(held, row.changes), published=row.published)
     for rung in ladder(LIKE.get(base.profile, base.profile), device):
         if rung.key == row.cell:
             run = replace(base.run, config=rung.run.config)  # type: ignore[call-arg]
             return replace(base, row=rung.key, title=rung.title, run=run, published=rung.published)
     name = row.cell.partition(":")[0]
     asked = [row.cell] if ":" in row.cell else [name]
-    found = trained(table1_cells(base.profile, 1, asked, dataset, device))
+    found = with_training(table1_cells(base.profile, 1, asked, dataset, device))
     return next(cell for cell in found if cell.row == row.cell)

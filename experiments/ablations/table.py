@@ -11,7 +11,7 @@ from experiments.ablations.rows import LADDER, Study
 from experiments.measured.artefact import Found
 from experiments.printing.headings import data_title, distance_lines, feature_spaces
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
-from experiments.printing.numbers import number, spread, with_interval
+from experiments.printing.numbers import mean_and_std, number, with_interval
 from experiments.reading import published
 from experiments.speed.table import significant
 from experiments.table1.comparisons.compare import UNDECIDED
@@ -92,7 +92,7 @@ def _ladder_grid(study: Study, own: pd.DataFrame, distance: Header, notes: Footn
     return Grid(headers, lines, notes.texts)
 
 
-def words(studies: Sequence[Study], frame: pd.DataFrame) -> list[str]:
+def outcome_lines(studies: Sequence[Study], frame: pd.DataFrame) -> list[str]:
     """The outcome for a terminal: a line a row."""
     lines = []
     for study in studies:
@@ -115,7 +115,7 @@ def _title(title: str, line: pd.Series, notes: Footnotes) -> Text:
 
 def _distance(line: pd.Series) -> Text:
     n, runs = int(line["n"]), int(line["runs"])
-    return Text(f"{spread(line, 'distance') or DASH} (n={n if n == runs else f'{n}/{runs}'})")
+    return Text(f"{mean_and_std(line, 'distance') or DASH} (n={n if n == runs else f'{n}/{runs}'})")
 
 
 def _auroc(line: pd.Series) -> str:

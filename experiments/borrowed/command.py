@@ -15,13 +15,13 @@ import torch
 
 from clel.config import ConfigError, require
 from clel.data import load
-from clel.machine.signals import held_back, launched
+from clel.machine.signals import child_environment, held_back
 from clel.runs.config import Run, choose_device, save_config, slug
 from clel.storage.atomic import refuse_unwritable_folder
 from clel.storage.log import duration
 from clel.storage.provenance import device_name, utc_now
 from experiments.borrowed.pack import NAME, bytes_in, pack
-from experiments.borrowed.report import report
+from experiments.borrowed.report import measure_pack
 from experiments.reading.paths import folder_part
 from experiments.sweep.grid import Cell, table1_cells
 from experiments.sweep.local import available_cores
@@ -69,7 +69,7 @@ def main(options: GpuNatural) -> int:
     """Exit status: 0 all done, 1 a run was cut short or failed (the pack has what there is)."""
     require(options.minutes > 0, f"MINUTES is {options.minutes}; expected more than 0")
     if options.report:
-        return report(options.out, pack_of(options), options.dataset, options.features)
+        return measure_pack(options.out, pack_of(options), options.dataset, options.features)
     budget = 1.5 * options.minutes if options.budget is None else options.budget
     require(budget > options.minutes, f"BUDGET is {budget:g} minutes; expected more than MINUTES, {options.minutes:g}")
     began, device = time.time(), device_of(options)
@@ -127,7 +127,7 @@ def carried_out(cells: Sequence[Cell], runs: Path, until: float, grace: float) -
         KeyboardInterrupt: on Ctrl-C or SIGTERM, once every process has left, for which it has `grace` seconds.
     """
     threads = str(max(1, available_cores() // len(cells)))
-    environment = {**launched(), "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    environment = {**child_environment(), "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     processes: list[subprocess.Popen[bytes]] = []
     shown = 0.0
 

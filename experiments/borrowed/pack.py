@@ -47,7 +47,7 @@ def pack(folder: Path, runs: Sequence[Path], about: dict[str, Any], most: int) -
         if (run / FOLDER / DRAWN).exists():
             drawn[run.name] = read_drawn(run / FOLDER)
     there = [run for run in runs if run.name in drawn and drawn[run.name].samples]
-    taken = save_samples(folder, there, min((drawn[run.name].samples for run in there), default=0), most)
+    taken = pack_samples(folder, there, min((drawn[run.name].samples for run in there), default=0), most)
     for name, one in drawn.items():
         one.packed = min(one.samples, taken)
         one.write(folder / "runs" / name)
@@ -56,7 +56,7 @@ def pack(folder: Path, runs: Sequence[Path], about: dict[str, Any], most: int) -
     return counts
 
 
-def save_samples(folder: Path, runs: Sequence[Path], n: int, most: int) -> int:
+def pack_samples(folder: Path, runs: Sequence[Path], n: int, most: int) -> int:
     """The first n images of each run in files of CHUNK, or fewer: a file of all of them, or of none."""
     images = {run.name: images_of(run) for run in runs}
     taken = number = 0
@@ -77,7 +77,7 @@ def images_of(run: Path) -> Any:
     return np.concatenate([_held(path, "remove it to pack the others") for path in paths])
 
 
-def read_samples(place: Path) -> Tensor:
+def packed_samples(place: Path) -> Tensor:
     """The packed samples of a run, uint8 [N, C, H, W]."""
     paths = sorted(place.glob("samples-*.npz"))
     return torch.from_numpy(np.concatenate([_held(path, "take the pack home once more")["images"] for path in paths]))

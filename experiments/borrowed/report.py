@@ -21,7 +21,7 @@ from clel.runs.record import blank_record, finished, read_record, stands, write_
 from clel.storage.atomic import read_json, refuse_unwritable_folder, write_atomically
 from clel.storage.provenance import provenance
 from experiments.borrowed.child import Drawn, read_drawn
-from experiments.borrowed.pack import NAME, read_samples
+from experiments.borrowed.pack import NAME, packed_samples
 from experiments.reading.paths import absolute
 from experiments.sweep.grid import Cell, table1_cells
 from experiments.sweep.launch import run_here
@@ -32,7 +32,7 @@ FEATURES = EvaluateConfig().features
 """The space that samples are measured in unless another is asked for."""
 
 
-def report(out: Path, pack: Path, dataset: str | None, features: str | None) -> int:
+def measure_pack(out: Path, pack: Path, dataset: str | None, features: str | None) -> int:
     """Measure a pack and write OUT/<profile>-<device>; exit status 0, or 1 where a run has no samples.
 
     dataset: where the images are here, if not where they were then; they must be the same ones.
@@ -52,7 +52,7 @@ def report(out: Path, pack: Path, dataset: str | None, features: str | None) -> 
     run_here([cell for cell in cells if not isinstance(cell.run, Run)], runs)
     for cell in cells:
         if isinstance(cell.run, Run):
-            measure(cell.run, pack, runs)
+            measure_packed(cell.run, pack, runs)
     meaning.claim(out / name)
     for path in write_report(out / name, cells, runs, again):
         print(path)
@@ -86,7 +86,7 @@ def order(place: Path, rows: list[str]) -> int:
     return rows.index(load_config(place, METHODS).method)
 
 
-def measure(run: Run[Any], pack: Path, runs: Path) -> None:
+def measure_packed(run: Run[Any], pack: Path, runs: Path) -> None:
     """Write the run's folder with its record; nothing where the record stands, or the pack has no samples of it."""
     place, folder = packed(run, pack), runs / run.name
     if stands(read_record(folder), run.evaluate) or not (place / "drawn.json").exists():
@@ -113,7 +113,7 @@ def packed(run: Run[Any], pack: Path) -> Path:
 
 def record_of(run: Run[Any], folder: Path, place: Path, drawn: Drawn, real: Reference) -> dict[str, Any]:
     """The record of a run of which only samples are left, as clel.runs.execute makes those of others."""
-    pixels, config = read_samples(place), run.evaluate
+    pixels, config = packed_samples(place), run.evaluate
     record = blank_record(folder.name, run, method=run.method, preset=run.preset, dataset=run.dataset, seed=run.seed)
     values = score(
         lambda: pixels.split(1000), len(pixels), real, config, run.seed, "clean", name=f"{folder.name} clean"

@@ -11,7 +11,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from experiments.chains.rows import by_setting, curve
+from experiments.chains.rows import by_chain_setting, curve
 from experiments.printing.drawing import COLOURS, REFERENCE
 from experiments.runs.chains.settings import LIVE
 
@@ -21,7 +21,7 @@ LIVE_COLOUR = COLOURS[1]
 
 def chains_figure(rows: pd.DataFrame) -> Figure:
     """Four rows of panels: distance by weights; energy over the data's; distance by kind of chain; brightness."""
-    settings = list(by_setting(rows))
+    settings = list(by_chain_setting(rows))
     figure = Figure(figsize=(1.2 + 3.6 * len(settings), 11.5), layout="constrained")
     figure.suptitle(KEY, fontsize=9, x=0.01, ha="left")
     panels = figure.subplots(4, len(settings), squeeze=False, sharex=True, sharey="row")

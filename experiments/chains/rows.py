@@ -45,7 +45,7 @@ def load_rows(cells: Sequence[Declared], runs: Path) -> pd.DataFrame:
     return table[[*first, *table.columns.difference(first, sort=False)]] if rows else table
 
 
-def by_setting(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def by_chain_setting(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """(name, rows) of each setting: by cool-down, then by restart rate."""
     keys: Any
     for keys, part in rows.groupby(["cooldown", "restart"], sort=True):

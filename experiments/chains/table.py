@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from experiments.chains.rows import by_setting, own_noise
+from experiments.chains.rows import by_chain_setting, own_noise
 from experiments.printing.markup import Footnotes, Grid, Header, Text, titled, to_markdown
 from experiments.printing.numbers import number
 from experiments.runs.chains.settings import LIVE
@@ -40,18 +40,18 @@ def summary(rows: pd.DataFrame) -> str:
     ranges = notes.mark("Fréchet distance, not an FID. Mean over the seeds, in brackets from the least to the largest.")
     best = notes.mark("After the number of steps, and with the average of weights, that has the lowest mean.")
     lines = []
-    for name, rest in by_setting(rows):
+    for name, rest in by_chain_setting(rows):
         own = rest[_own(rest, "fresh")]
         means = {
             (half_life, k): part["distance"].mean() for (half_life, k), part in own.groupby(["half_life", "steps"])
         }
         chosen = min((key for key in means if key[0] != LIVE), key=lambda key: _or_infinity(means[key]), default=None)
         live = min((key for key in means if key[0] == LIVE), key=lambda key: _or_infinity(means[key]))
-        line = [name, spread(rest[rest["kind"] == "buffer"]["distance"])]
+        line = [name, mean_and_range(rest[rest["kind"] == "buffer"]["distance"])]
         for key in (live, chosen):
             half_life, k = key or (LIVE, 0)
             part = own[(own["half_life"] == half_life) & (own["steps"] == k)]
-            line += [spread(part["distance"]), str(k)] if key else ["", ""]
+            line += [mean_and_range(part["distance"]), str(k)] if key else ["", ""]
         line.append(number(means.get((LIVE, steps[-1]), float("nan")), 2))
         lines.append([Text(text) for text in line])
     headers = [Header(("restarts",)), Header(("buffer",), (ranges,))]
@@ -71,7 +71,7 @@ def _weights(rows: pd.DataFrame) -> list[str]:
     head += ["effective classes, best", f"{end}"]
     lines = []
     for (name, rest), half_life in itertools.product(
-        by_setting(rows), sorted(set(rows[_own(rows, "fresh")]["half_life"]))
+        by_chain_setting(rows), sorted(set(rows[_own(rows, "fresh")]["half_life"]))
     ):
         part = rest[_own(rest, "fresh") & (rest["half_life"] == half_life)]
         buffer = rest[rest["kind"] == "buffer"].set_index("seed")["distance"]
@@ -82,10 +82,10 @@ def _weights(rows: pd.DataFrame) -> list[str]:
             [
                 name,
                 "live" if half_life == LIVE else f"{half_life:,.0f}",
-                spread(buffer),
-                spread(first["distance"]),
+                mean_and_range(buffer),
+                mean_and_range(first["distance"]),
                 str(best),
-                spread(first["distance"] / buffer),
+                mean_and_range(first["distance"] / buffer),
                 *(number(at[k]["distance"].mean(), 2) for k in shown),
                 number(last["distance"].mean(), 2),
                 number((first["energy"] / first["energy_data"]).mean(), 2),
@@ -105,12 +105,12 @@ def _kinds(rows: pd.DataFrame) -> list[str]:
     own = own_noise(rows)
     lines = []
     names = {"fresh": "from noise", "mixture": "from noise, mixture of models", "continued": "the buffer run on"}
-    for setting, rest in by_setting(rows):
+    for setting, rest in by_chain_setting(rows):
         live = rest[(rest["half_life"] == LIVE) & rest["kind"].isin(names)]
         for (kind, noise), part in live.groupby(["kind", "noise"], sort=True):
             name = names[kind] + ("" if noise == own else f", sampler's noise {noise:g}")
             cells = (part[part["steps"] == k] for k in shown)
-            lines.append([setting, name, *(spread(cell["distance"]) for cell in cells)])
+            lines.append([setting, name, *(mean_and_range(cell["distance"]) for cell in cells)])
     return markdown(["restarts", "chains, live weights", *(f"{k} steps" for k in shown)], lines)
 
 
@@ -122,7 +122,7 @@ def _own(rows: pd.DataFrame, kind: str) -> pd.Series:
     return (rows["kind"] == kind) & (rows["noise"] == own_noise(rows))
 
 
-def spread(values: pd.Series) -> str:
+def mean_and_range(values: pd.Series) -> str:
     """mean (min to max), the mean alone for a single value."""
     text = number(values.mean(), 2)
     return text if len(values) < 2 else f"{text} ({number(values.min(), 2)} to {number(values.max(), 2)})"

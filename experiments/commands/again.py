@@ -11,7 +11,7 @@ from clel.config import ConfigError
 from experiments.commands.artefacts import artefact_of
 from experiments.slurm.clients import SchedulerError
 from experiments.slurm.launch import launch
-from experiments.slurm.status import SweepStatus, report
+from experiments.slurm.status import SweepStatus, sweep_status
 from experiments.slurm.sweep import Sweep, all_sweeps, choose_sweep, latest_jobs, load_sweep
 from experiments.slurm.traces import tail
 from experiments.sweep.grid import Cell
@@ -88,9 +88,9 @@ def collect(options: Collect) -> int:
 
 
 def sweep_report(sweep: Sweep, out: Path) -> SweepStatus:
-    """Where the runs of a sweep stand; see `report`."""
+    """Where the runs of a sweep stand; see `sweep_status`."""
     cells = {cell.run_name: cell for cell in sweep_cells(sweep, out)}
-    return report(sweep, latest_jobs(all_sweeps(out)), lambda run: has_result(cells[run], sweep.run_folders))
+    return sweep_status(sweep, latest_jobs(all_sweeps(out)), lambda run: has_result(cells[run], sweep.run_folders))
 
 
 def sweep_cells(sweep: Sweep, out: Path) -> list[Cell]:

@@ -27,7 +27,7 @@ REASON = 120
 
 
 @dataclass(frozen=True)
-class RunLine:
+class UnfinishedRun:
     """A run that is at work, or ended without a result. left: of training, at its pace."""
 
     run: str
@@ -44,7 +44,7 @@ class Coverage:
     table: str
     kind: str
     counts: Counter[str]
-    lines: Sequence[RunLine]
+    lines: Sequence[UnfinishedRun]
 
     @property
     def at_work(self) -> bool:
@@ -62,7 +62,7 @@ class Coverage:
         return "\n".join([head, *lines])
 
 
-def coverage(out: Path) -> list[Coverage]:
+def tables_coverage(out: Path) -> list[Coverage]:
     """Of each table in `out` whose runs are this version's, by the options that its table.json has.
 
     Raises:
@@ -97,7 +97,7 @@ def declared(path: Path, out: Path) -> dict[str, list[Cell]]:
 def watch(out: Path, every: float | None) -> None:
     """Print where all tables stand; again each `every` seconds, as long as a process is at work."""
     while True:
-        tables = coverage(out)
+        tables = tables_coverage(out)
         if every and sys.stdout.isatty():
             print("\033[2J\033[H", end="")
         print("\n\n".join(map(str, tables)), flush=True)
@@ -117,5 +117,5 @@ def _coverage(table: str, kind: str, cells: Sequence[Cell], runs: Path) -> Cover
         if state not in ("ok", "missing"):
             progress, left = pace(runs / name)
             why = shorten(run.reason or "", REASON)
-            lines.append(RunLine(name, state, progress, left if held else "", "" if held else why))
+            lines.append(UnfinishedRun(name, state, progress, left if held else "", "" if held else why))
     return Coverage(table, kind, counts, lines)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from clel.config import ConfigError, choose, require
-from clel.machine.signals import launched
+from clel.machine.signals import child_environment
 from experiments.measured.artefact import Measuring
 from experiments.page.site import write_pages
 from experiments.sweep.grid import PROFILES
@@ -39,7 +39,7 @@ OWN_DATA = ("compositional",)
 
 def called(order: list[str]) -> int:
     """Run the program, which leaves where this one does; its exit status."""
-    process = subprocess.Popen(order, env=launched())
+    process = subprocess.Popen(order, env=child_environment())
     try:
         return process.wait()
     except KeyboardInterrupt:

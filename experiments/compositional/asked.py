@@ -112,7 +112,7 @@ def conditions(triples: Sequence[Triple], alone: Sequence[str] = (), whole: bool
     return list(dict.fromkeys([*positive, *((f"{NOT}{value}",) for value in every), *((value,) for value in alone)]))
 
 
-def read(asked: Sequence[str], images: Images) -> Conjunction:
+def conjunction_of(asked: Sequence[str], images: Images) -> Conjunction:
     """The conjunction of these names; raises ConfigError for a name that there is not, or a contradiction."""
     require_attributes(images)
     return conjunction(asked, images)

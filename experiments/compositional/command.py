@@ -19,8 +19,8 @@ from experiments.compositional import sweep
 from experiments.compositional.asked import Triple, composed_of, triples_of
 from experiments.compositional.figures import heat_maps, sample_sheets
 from experiments.compositional.measure import measure_run
-from experiments.compositional.options import Compositional, checked, chosen_of, dataset_of, drawing_of
-from experiments.compositional.rows import as_csv, bars, measured, rows_of
+from experiments.compositional.options import Compositional, chosen_of, composed_dataset, drawing_of, with_known_names
+from experiments.compositional.rows import as_csv, bars, rows_of, with_values
 from experiments.compositional.settings import TUNING_SEEDS, Composing, tried
 from experiments.compositional.table import by_attribute, by_number, figure_4b, probed_values
 from experiments.measured.artefact import Artefact, Found
@@ -28,8 +28,8 @@ from experiments.measured.kept import path_of
 from experiments.printing.drawing import drawn
 from experiments.printing.headings import data_title
 from experiments.printing.markup import Grid, latex_comment, titled, to_latex, to_markdown
-from experiments.sweep.grid import PROFILES, Cell, seeded
-from experiments.sweep.variants import changed
+from experiments.sweep.grid import PROFILES, Cell, with_seeds
+from experiments.sweep.variants import with_changes
 
 SMOKE = (("langevin.steps", 2), ("batch_size", 8), ("contrastive_batch_size", 8))
 """In the profile smoke each data set has the small networks of `shapes`, and these settings."""
@@ -42,23 +42,23 @@ class CompositionalArtefact(Artefact[Compositional]):
     options = Compositional
 
     def completed(self, options: Compositional) -> Compositional:
-        return checked(options)
+        return with_known_names(options)
 
     def cells_of(self, options: Compositional) -> list[Cell]:
-        dataset = dataset_of(options)
+        dataset = composed_dataset(options)
         small = options.profile == "smoke"
         preset = "shapes" if small else composed_of(dataset).preset
         run: Any = resolve(METHODS, "clel", preset, dataset=dataset, device=options.device)
         if small:
             cut = PROFILES["smoke"]
-            run = changed(run, SMOKE)
+            run = with_changes(run, SMOKE)
             features = "classifier" if dataset.startswith("shapes") else "auto"
             evaluate = replace(run.evaluate, features=features, **dict(cut.cut_evaluate))
             length = {**dict(cut.cut_train), "evaluate_every": 0, "sample_every": 0}
             run = replace(run, train=replace(run.train, **length), evaluate=evaluate)
         run = replace(run, evaluate=settled(run.evaluate, dataset))
         seeds = TUNING_SEEDS[: options.seeds] if options.sweep else range(options.seeds)
-        return seeded(Cell(f"clel:{preset}", "CLEL", options.profile, run), seeds)
+        return with_seeds(Cell(f"clel:{preset}", "CLEL", options.profile, run), seeds)
 
     def protocols(self, options: Compositional, cell: Cell) -> Sequence[Composing]:
         declared = composed_of(cell.dataset)
@@ -74,7 +74,7 @@ class CompositionalArtefact(Artefact[Compositional]):
     def contents(self, options: Compositional, found: Sequence[Found], above: Sequence[str]) -> dict[str, str | bytes]:
         if options.sweep:
             if options.keep:
-                sweep.keep(found)
+                sweep.keep_lines(found)
             return sweep.contents(self.name, found, drawing_of(options), above)
         triples = self.triples(options)
         lines, grids = self.about(options, found, above), self.tables(options, found)
@@ -91,7 +91,7 @@ class CompositionalArtefact(Artefact[Compositional]):
 
     def words(self, options: Compositional, found: Sequence[Found]) -> list[str]:
         if options.sweep:
-            return sweep.words(found, drawing_of(options))
+            return sweep.sweep_outcome(found, drawing_of(options))
         triples = self.triples(options)
         rows = rows_of(found)
         lines = [f"Composed attributes, {drawing_of(options).words}:"]
@@ -112,11 +112,11 @@ class CompositionalArtefact(Artefact[Compositional]):
 
     def triples(self, options: Compositional) -> tuple[Triple, ...]:
         """The triples that are asked for."""
-        return triples_of(options.asked, composed_of(dataset_of(options)).triples)
+        return triples_of(options.asked, composed_of(composed_dataset(options)).triples)
 
     def tables(self, options: Compositional, found: Sequence[Found]) -> list[Grid]:
         """The tables of what was measured; none before anything was."""
-        held, triples = measured(found), self.triples(options)
+        held, triples = with_values(found), self.triples(options)
         if not held:
             return []
         rows = rows_of(found)
@@ -126,25 +126,26 @@ class CompositionalArtefact(Artefact[Compositional]):
 
     def about(self, options: Compositional, found: Sequence[Found], above: Sequence[str]) -> list[str]:
         """The lines above the tables."""
-        held, triples, drawing = measured(found), self.triples(options), drawing_of(options)
+        held, triples, drawing = with_values(found), self.triples(options), drawing_of(options)
         chosen, why = chosen_of(options)
         lines = [
-            f"Composed attributes: CLEL trained without labels, data set {data_title(dataset_of(options))}, profile "
-            f"{options.profile}; chains on E(x) - w sum_a s_a u(x).z_a, z_a the normalised sum of the encodings of all "
-            "training images with a (CLEL Section 3.4); s_a is -1 for NOT.",
+            "Composed attributes: CLEL trained without labels, data set "
+            f"{data_title(composed_dataset(options))}, profile {options.profile}; "
+            "chains on E(x) - w sum_a s_a u(x).z_a, z_a the normalised sum of the encodings of all training images with a (CLEL "
+            "Section 3.4); s_a is -1 for NOT.",
             f"Drawn: {drawing.words}; {options.samples} samples of each thing asked. "
             f"These were {why if drawing == chosen else 'given'}.",
         ]
         if held:
             judged = ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in held[0]["accuracy"].items())
             lines.append(f"Judge: {held[0]['judge']}; right on held-out images: {judged}.")
-            lines.append(f"h and u: linear accuracy on held-out images, {known(held)}.")
+            lines.append(f"h and u: linear accuracy on held-out images, {knowledge_in_words(held)}.")
             outcomes = "; ".join(bar.outcome for bar in bars(rows_of(found), triples))
             lines.append(f"Bars: {outcomes}.")
         return [*lines, *above]
 
 
-def known(held: Sequence[Any]) -> str:
+def knowledge_in_words(held: Sequence[Any]) -> str:
     """What h, and in brackets u, know of each attribute of the first run: "colour 0.99 (0.97), ..."."""
     return ", ".join(f"{name} {h:.2f} ({held[0]['u'][name]:.2f})" for name, h in held[0]["h"].items())
 

@@ -24,10 +24,10 @@ from clel.metrics import Gaussian, Moments, SingularCovariance, frechet_distance
 from clel.metrics.probes import linear_accuracy
 from clel.random import stream
 from clel.runs.load import load_trained
-from clel.sampling.attributes import Conjunction, aims, attribute_latents, shown, target, words
+from clel.sampling.attributes import Conjunction, aims, asked_in_words, attribute_latents, shown, target
 from clel.sampling.conditional import Guidance, latents, sample_towards
 from clel.storage.log import progress
-from experiments.compositional.asked import conditions, read
+from experiments.compositional.asked import conditions, conjunction_of
 from experiments.compositional.judge import AttributeJudge, attribute_judge
 from experiments.compositional.settings import Composing
 
@@ -53,7 +53,7 @@ def measure_run(folder: Path, protocol: Composing, device: str, grids: Path | No
     """
     held = subject(folder, (*protocol.triples, protocol.alone), device)
     train = held.train
-    asked = [read(names, train) for names in conditions(protocol.triples, protocol.alone, protocol.whole)]
+    asked = [conjunction_of(names, train) for names in conditions(protocol.triples, protocol.alone, protocol.whole)]
     drawn = draw_all(held, asked, protocol)
     if grids is not None:
         save_samples(torch.cat([pixels[:KEPT] for pixels in drawn]), grids)
@@ -64,7 +64,7 @@ def measure_run(folder: Path, protocol: Composing, device: str, grids: Path | No
         real = held.real[having[: len(held.real)]]
         within = Moments.of(real).gaussian if len(real) > 1 else None
         scores = {"distance": distance(own, within), "distance_unasked": distance(features[asked.index(())], within)}
-        found.append(shares(one, pixels, held.judge, train) | {"chance": float(having.double().mean())} | scores)
+        found.append(shares_shown(one, pixels, held.judge, train) | {"chance": float(having.double().mean())} | scores)
     return {
         "judge": held.judge.name,
         "accuracy": dict(held.judge.accuracy),
@@ -99,7 +99,9 @@ def subject(folder: Path, values: tuple[tuple[str, ...], ...], device: str) -> C
     trained = load_trained(folder, METHODS, device)
     method, train, held_out = trained.method, trained.images, load(trained.run.dataset, "test")
     assert isinstance(method, CLEL)
-    attributes = list(dict.fromkeys(a.attribute for text in chain.from_iterable(values) for a in read((text,), train)))
+    attributes = list(
+        dict.fromkeys(a.attribute for text in chain.from_iterable(values) for a in conjunction_of((text,), train))
+    )
     judge = attribute_judge(train, held_out, attributes)
     space = feature_space(trained.run.evaluate.features, train, held_out)
     known = {key: probes(method, train, held_out, attributes, key) for key in ("h", "u")}
@@ -112,19 +114,19 @@ def draw_all(held: ComposedRun, asked: Sequence[Conjunction], protocol: Composin
     drawn = []
     with progress("composed samples", len(asked), unit="condition") as bar:
         for one in asked:
-            drawn.append(draw(held, one, of, protocol))
+            drawn.append(draw_condition(held, one, of, protocol))
             bar.update()
     return drawn
 
 
-def draw(held: ComposedRun, one: Conjunction, of: Mapping[str, Tensor], protocol: Composing) -> Tensor:
+def draw_condition(held: ComposedRun, one: Conjunction, of: Mapping[str, Tensor], protocol: Composing) -> Tensor:
     """Samples of one condition, from the latents `of` the attributes, each batch from its own random stream."""
     method, drawing, values = held.method, protocol.drawing, held.train.values
     guidance = Guidance(1.0, drawing.steps, restarts=drawing.restarts)
     t, parts = drawing.weight * target(one, of, values), []
     for number, first in enumerate(range(0, protocol.samples, BATCH)):
         n = min(BATCH, protocol.samples - first)
-        generator = stream(method.device, held.seed, "composed", words(one), number)
+        generator = stream(method.device, held.seed, "composed", asked_in_words(one), number)
         start = method.sample(n, generator) if drawing.start == "samples" else None
         to_reach = aims(one, of, values, n)
         x = sample_towards(method, t.expand(n, -1), generator, guidance, start, to_reach)
@@ -132,7 +134,7 @@ def draw(held: ComposedRun, one: Conjunction, of: Mapping[str, Tensor], protocol
     return torch.cat(parts)
 
 
-def shares(asked: Conjunction, pixels: Tensor, judge: AttributeJudge, images: Images) -> dict[str, Any]:
+def shares_shown(asked: Conjunction, pixels: Tensor, judge: AttributeJudge, images: Images) -> dict[str, Any]:
     """How many of the samples show what is asked, and every value of every attribute."""
     found = judge.read(pixels)
     each = shown(asked, found, images.values)
@@ -162,7 +164,7 @@ def distance(own: Tensor, within: Gaussian | None) -> float | None:
 
 def probes(method: CLEL, train: Images, held_out: Images, attributes: Sequence[str], key: str) -> dict[str, float]:
     """Linear accuracy on held-out images of each attribute from h(x) or from u(x)."""
-    parts = [represented(method, images.pixels[:PROBED], key) for images in (train, held_out)]
+    parts = [latents_of(method, images.pixels[:PROBED], key) for images in (train, held_out)]
     labels = [[images.attributes[name][:PROBED].cpu() for name in attributes] for images in (train, held_out)]
     return {
         name: linear_accuracy(parts[0], known, parts[1], truth) if len(set(known.tolist())) > 1 else 1.0
@@ -171,7 +173,7 @@ def probes(method: CLEL, train: Images, held_out: Images, attributes: Sequence[s
 
 
 @torch.no_grad()
-def represented(method: CLEL, pixels: Tensor, key: str, batch: int = 500) -> Tensor:
+def latents_of(method: CLEL, pixels: Tensor, key: str, batch: int = 500) -> Tensor:
     """h(x) / |h(x)| or u(x) [N, d] on the CPU, without augmentation."""
     if key == "h":
         return latents(method, pixels, batch).cpu()

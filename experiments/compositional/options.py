@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from clel.config import require
 from clel.data import load
 from clel.storage.atomic import refuse_unwritable
-from experiments.compositional.asked import composed_of, read, require_table, triples_of
+from experiments.compositional.asked import composed_of, conjunction_of, require_table, triples_of
 from experiments.compositional.settings import KEPT, RULE, TUNING_SEEDS, Drawing, swept
 from experiments.measured.artefact import Measuring
 
@@ -44,7 +44,7 @@ SETTINGS = ("weight", "steps", "start", "centred", "restarts")
 """Options that are fields of Drawing."""
 
 
-def checked(options: Compositional) -> Compositional:
+def with_known_names(options: Compositional) -> Compositional:
     """The options with names as the data have them; raises ConfigError or DataError for what cannot be."""
     require(
         options.profile in DATASETS or options.dataset is not None,
@@ -63,26 +63,26 @@ def checked(options: Compositional) -> Compositional:
         not options.sweep or all(getattr(options, name) is None for name in SETTINGS),
         f"the sweep tries all settings: leave {', '.join(SETTINGS).upper()} out",
     )
-    triples = triples_of(options.asked, composed_of(dataset_of(options)).triples)
+    triples = triples_of(options.asked, composed_of(composed_dataset(options)).triples)
     if not options.plan:
-        require_table(dataset_of(options))
+        require_table(composed_dataset(options))
     if not options.asked:
         return options
-    images = load(dataset_of(options), "train")
-    named = [[a.words for a in read(triple, images)] for triple in triples]
+    images = load(composed_dataset(options), "train")
+    named = [[a.words for a in conjunction_of(triple, images)] for triple in triples]
     for triple, names in zip(triples, named, strict=True):
         require(len(names) == 3, f"ASKED: {', '.join(triple)}: expected three different attributes")
     return replace(options, asked="; ".join(", ".join(triple) for triple in named))
 
 
-def dataset_of(options: Compositional) -> str:
+def composed_dataset(options: Compositional) -> str:
     """The data set that is asked for, or the profile's."""
     return options.dataset or DATASETS[options.profile]
 
 
 def chosen_of(options: Compositional) -> tuple[Drawing, str]:
     """How chains are run where nothing is given, and why so, for a table."""
-    found, declared = swept(dataset_of(options)), composed_of(dataset_of(options))
+    found, declared = swept(composed_dataset(options)), composed_of(composed_dataset(options))
     return (declared.unswept, declared.why) if found is None else (found, f"chosen by a sweep on other seeds: {RULE}")
 
 

@@ -45,7 +45,7 @@ class Condition:
 Rows = Mapping[tuple[str, ...], Condition]
 
 
-def measured(found: Iterable[Found]) -> list[Mapping[str, Any]]:
+def with_values(found: Iterable[Found]) -> list[Mapping[str, Any]]:
     """What was measured, of the runs that were."""
     return [one.values for one in found if one.values is not None]
 
@@ -53,7 +53,7 @@ def measured(found: Iterable[Found]) -> list[Mapping[str, Any]]:
 def rows_of(found: Sequence[Found]) -> Rows:
     """A row for each condition that was measured, by its words and in the order that they were asked in."""
     every: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-    for values in measured(found):
+    for values in with_values(found):
         for condition in values["asked"]:
             every.setdefault(tuple(condition["words"]), []).append(condition)
     return {words: _row(words, own) for words, own in every.items()}

@@ -87,7 +87,7 @@ class ComposedLine:
         return Drawing(self.weight, self.steps, self.start, self.centred, self.restarts)
 
 
-def read(path: Path) -> list[ComposedLine]:
+def read_sweep(path: Path) -> list[ComposedLine]:
     """The lines of a sweep.csv; see `read_lines`."""
     return read_lines(path, ComposedLine, "the sweep writes it anew: make compositional-sweep KEEP=1")
 
@@ -121,7 +121,7 @@ def scores_of(lines: Sequence[ComposedLine]) -> dict[Drawing, tuple[float, float
 
 def swept(dataset: str) -> Drawing | None:
     """What the rule chooses of the project's sweep of a data set; None where there is none."""
-    scores = scores_of([line for line in read(KEPT) if line.dataset == dataset])
+    scores = scores_of([line for line in read_sweep(KEPT) if line.dataset == dataset])
     return best(scores) if scores else None
 
 

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from clel.storage.atomic import write_atomically
 from experiments.compositional.rows import as_csv, mean_or_none
-from experiments.compositional.settings import KEPT, RULE, ComposedLine, Drawing, best, read, scores_of
+from experiments.compositional.settings import KEPT, RULE, ComposedLine, Drawing, best, read_sweep, scores_of
 from experiments.measured.artefact import Found, page, tex
 from experiments.printing.markup import Grid, Header, Text
 from experiments.printing.numbers import number
@@ -27,10 +27,10 @@ def lines_of(found: Sequence[Found]) -> list[ComposedLine]:
     return lines
 
 
-def keep(found: Sequence[Found]) -> None:
+def keep_lines(found: Sequence[Found]) -> None:
     """Write the lines into the project's file, replacing those of the same data set."""
     lines = lines_of(found)
-    others = [line for line in read(KEPT) if line.dataset not in {line.dataset for line in lines}]
+    others = [line for line in read_sweep(KEPT) if line.dataset not in {line.dataset for line in lines}]
     write_atomically(KEPT, lines_as_csv([*others, *lines], ComposedLine))
 
 
@@ -59,14 +59,14 @@ def grid_of(scores: Mapping[Drawing, tuple[float, float]]) -> Grid:
 def contents(name: str, found: Sequence[Found], taken: Drawing, above: Sequence[str]) -> dict[str, str | bytes]:
     """The files of the sweep; `taken` is what the artefact has."""
     scores = scores_of(lines_of(found))
-    lines = [f"Rule: {RULE}.", *(f"Outcome: {line.strip()}." for line in words(found, taken)), *above]
+    lines = [f"Rule: {RULE}.", *(f"Outcome: {line.strip()}." for line in sweep_outcome(found, taken)), *above]
     if not scores:
         return {f"{name}.md": "\n\n".join([*lines, "No run has been measured.\n"])}
     grid = grid_of(scores)
     return {f"{name}.md": page(lines, grid), f"{name}.tex": tex(lines, grid), f"{name}.csv": as_csv(found)}
 
 
-def words(found: Sequence[Found], taken: Drawing) -> list[str]:
+def sweep_outcome(found: Sequence[Found], taken: Drawing) -> list[str]:
     """What the rule chooses, and what the artefact has."""
     scores = scores_of(lines_of(found))
     if not scores:

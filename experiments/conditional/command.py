@@ -21,7 +21,7 @@ from experiments.conditional.judge import judge_names
 from experiments.conditional.measure import Conditional, measure_real, measure_run
 from experiments.conditional.settings import ROWS, chosen
 from experiments.conditional.table import about, complete, conditional_grid
-from experiments.measured.artefact import Artefact, Found, Measuring, by_row, page, tex
+from experiments.measured.artefact import Artefact, Found, Measuring, found_by_row, page, tex
 from experiments.printing.drawing import drawn
 from experiments.sweep.grid import PROFILES, Cell, table1_cells
 
@@ -110,14 +110,14 @@ class ConditionalTable(Artefact[ConditionalOptions]):
         }
         measured = [one for one in found if one.values is not None]
         if measured:
-            shown = [(own[0], shown_in(options.out, own[0])) for own in by_row(measured).values()]
+            shown = [(own[0], shown_in(options.out, own[0])) for own in found_by_row(measured).values()]
             contents |= drawn("figures/conditional_confusion", confusions_figure(measured))
             contents |= drawn("figures/conditional_samples", samples_figure(shown))
         return contents
 
     def words(self, options: ConditionalOptions, found: Sequence[Found]) -> list[str]:
         lines = ["Judged to be of the class that was asked for (mean over the classes):"]
-        for own in by_row(found).values():
+        for own in found_by_row(found).values():
             values = [one.values["accuracy"] for one in own if one.values is not None]
             lines.append(f"  {own[0].cell.title:<24}{', '.join(f'{v:.3f}' for v in values) or '-'}")
         return lines

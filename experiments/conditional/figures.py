@@ -16,13 +16,13 @@ from baselines import METHODS
 from clel.data.image_grid import tile
 from clel.sampling.conditional import Guidance
 from experiments.conditional.settings import RECALL, ROWS, GuidedLine, best, by_setting
-from experiments.measured.artefact import Found, by_row
+from experiments.measured.artefact import Found, found_by_row
 from experiments.printing.drawing import COLOURS
 
 
 def confusions_figure(found: Sequence[Found]) -> Figure:
     """A heat map a row of the table: how often images of the class asked for (down) were judged to be each (across)."""
-    rows = by_row(found)
+    rows = found_by_row(found)
     figure = Figure(figsize=(3.0 * len(rows), 3.7), layout="constrained")
     panels = figure.subplots(1, len(rows), squeeze=False)[0]
     for axes, own in zip(panels, rows.values(), strict=True):

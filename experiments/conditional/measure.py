@@ -25,9 +25,9 @@ from clel.metrics.neighbours import neighbour_metrics
 from clel.random import stream
 from clel.runs.load import Trained, load_trained
 from clel.sampling.conditional import ClassifierGuidedEnergy, Guidance, class_latents, guided_chains, sample_classes
-from clel.sampling.fresh import draw
+from clel.sampling.fresh import draw_fresh
 from clel.storage.log import Notice
-from clel.training.representations import known
+from clel.training.representations import probe_accuracies
 from experiments.conditional.judge import judge_of, some
 
 LEAST = 6
@@ -60,7 +60,7 @@ def measure_run(folder: Path, protocol: Conditional, device: str = "auto") -> tu
     values = described(pixels, protocol, trained.images, held_out, plain)
     values["restarts"] = sum(anew) / len(pixels)
     if protocol.looked and isinstance(trained.method, CLEL):
-        values |= known(trained.method, trained.images, held_out, REPRESENTED, trained.run.seed)
+        values |= probe_accuracies(trained.method, trained.images, held_out, REPRESENTED, trained.run.seed)
     return values, pixels
 
 
@@ -105,7 +105,7 @@ def unconditional(folder: Path, dataset: str, each: int, device: str = "auto") -
     """Fresh unconditional samples of a run, `each` for every class of its data: uint8 [K each, C, H, W]."""
     trained = load_trained(folder, METHODS, device)
     n = each * len(trained.images.classes)
-    return draw(trained.method, n, trained.run.evaluate, trained.run.seed, label="conditional, unguided")
+    return draw_fresh(trained.method, n, trained.run.evaluate, trained.run.seed, label="conditional, unguided")
 
 
 def described(

@@ -90,12 +90,12 @@ def best(lines: Sequence[GuidedLine]) -> Guidance | None:
 def chosen(profile: str, dataset: str, row: str) -> tuple[Guidance, bool]:
     """The guidance of a row, and whether a sweep of this profile and data set chose it. smoke has quick's."""
     profile = "quick" if profile == "smoke" else profile
-    lines = [x for x in read(KEPT) if (x.profile, x.dataset, x.row) == (profile, dataset, row)]
+    lines = [x for x in read_sweep(KEPT) if (x.profile, x.dataset, x.row) == (profile, dataset, row)]
     found = best(lines)
     return (UNSWEPT[row], False) if found is None else (found, True)
 
 
-def read(path: Path) -> list[GuidedLine]:
+def read_sweep(path: Path) -> list[GuidedLine]:
     """The lines of a sweep.csv; see `read_lines`."""
     return read_lines(path, GuidedLine, "the sweep writes it anew: make conditional-sweep KEEP=1")
 

@@ -16,11 +16,11 @@ from experiments.conditional.command import dataset_of, each, refuse_unlabelled
 from experiments.conditional.figures import sweep_figure
 from experiments.conditional.judge import judge_names
 from experiments.conditional.measure import Conditional, measure_run
-from experiments.conditional.settings import KEPT, ROWS, GuidedLine, as_csv, best, read, tried
+from experiments.conditional.settings import KEPT, ROWS, GuidedLine, as_csv, best, read_sweep, tried
 from experiments.conditional.table import least_share, sweep_grid, sweep_lines
 from experiments.measured.artefact import Artefact, Found, Measuring, page, tex
 from experiments.printing.drawing import drawn
-from experiments.sweep.grid import Cell, seeded, table1_cells
+from experiments.sweep.grid import Cell, table1_cells, with_seeds
 from experiments.tune.grids import trying_of
 
 MOST = 2
@@ -54,7 +54,7 @@ class ConditionalSweep(Artefact[SweepOptions]):
     def cells_of(self, options: SweepOptions) -> list[Cell]:
         cells = table1_cells(options.profile, 1, ROWS, options.dataset, options.device)
         seeds = trying_of(options.profile).seeds[-1 if options.profile == "smoke" else -MOST :]
-        return [c for cell in cells if isinstance(cell.run, Run) for c in seeded(cell, seeds)]
+        return [c for cell in cells if isinstance(cell.run, Run) for c in with_seeds(cell, seeds)]
 
     def protocols(self, options: SweepOptions, cell: Cell) -> Sequence[Conditional]:
         _, judge = judge_names(load(cell.dataset, "train"))
@@ -69,7 +69,7 @@ class ConditionalSweep(Artefact[SweepOptions]):
         lines = lines_of(found)
         if options.keep and lines:
             mine = (lines[0].profile, lines[0].dataset)
-            others = [line for line in read(KEPT) if (line.profile, line.dataset) != mine]
+            others = [line for line in read_sweep(KEPT) if (line.profile, line.dataset) != mine]
             write_atomically(KEPT, as_csv([*others, *lines]))
         header, grid = sweep_lines(found, above), sweep_grid(lines)
         contents: dict[str, str | bytes] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import pandas as pd
@@ -11,10 +11,10 @@ import pandas as pd
 from baselines import METHODS
 from clel.runs.config import Run
 from experiments.conditional.settings import MARGIN, RECALL, ROWS, GuidedLine, best, by_setting
-from experiments.measured.artefact import Found, by_row
+from experiments.measured.artefact import Found, found_by_row
 from experiments.printing.headings import data_title
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
-from experiments.printing.numbers import number
+from experiments.printing.numbers import number, spread
 from experiments.reading.published import reported
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -23,7 +23,9 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 def about(found: Sequence[Found], above: Sequence[str], swept: bool) -> list[str]:
     """The lines above the table, "Name: text"."""
     first = found[0]
-    settings = "; ".join(f"{own[0].cell.title}: {in_words(own[0].protocol)}{began(own)}" for own in trained(found))
+    settings = "; ".join(
+        f"{own[0].cell.title}: {guidance_in_words(own[0].protocol)}{began(own)}" for own in trained(found)
+    )
     why = "chosen by make conditional-sweep on other seeds" if swept else "not chosen by a sweep of this profile"
     return [
         f"Conditional: classes drawn without conditional training, data set {data_title(first.cell.dataset)}, profile "
@@ -45,7 +47,7 @@ def judges(found: Sequence[Found]) -> str:
     return "; ".join(sorted(named)) or "none yet"
 
 
-def in_words(protocol: Any) -> str:
+def guidance_in_words(protocol: Any) -> str:
     """The guidance of a row for people."""
     g = protocol.guidance
     words = [f"w = {g.weight:g}", f"{g.steps} steps from {g.start}" if g.steps else f"training's steps from {g.start}"]
@@ -64,7 +66,7 @@ def began(own: Sequence[Found]) -> str:
 
 def trained(found: Sequence[Found]) -> list[list[Found]]:
     """The rows with training."""
-    return [own for own in by_row(found).values() if isinstance(own[0].cell.run, Run)]
+    return [own for own in found_by_row(found).values() if isinstance(own[0].cell.run, Run)]
 
 
 def conditional_grid(found: Sequence[Found]) -> Grid:
@@ -86,32 +88,32 @@ def conditional_grid(found: Sequence[Found]) -> Grid:
         Header(("paper,", "CIFAR-10")),
     ]
     lines = []
-    for own in by_row(found).values():
+    for own in found_by_row(found).values():
         title = own[0].cell.title
         good = [one.values for one in own if one.values is not None]
         failed = "; ".join(f"seed {one.cell.seed}: {one.run.status}" for one in own if one.values is None)
         marks = (notes.mark(f"{title}: {failed}."),) if failed else ()
         cells = [Text(title, marks)]
         if not good:
-            lines.append([*cells, *[Text(DASH)] * 5, Text(paper() if own[0].cell.row == ROWS[0] else "")])
+            lines.append([*cells, *[Text(DASH)] * 5, Text(paper_diagonal() if own[0].cell.row == ROWS[0] else "")])
             continue
         shares = [share for values in good if (share := least_share(values)) is not None]
-        recall = spread([in_class(values, "recall") for values in good])
+        recall = spread([in_class(values, "recall") for values in good], 2)
         recall += f" ({mean(shares):.2f})" if shares else ""
         looked = [f"{mean(v[key] for v in good):.3f}" for key in ("knn_h", "linear_h") if all(key in v for v in good)]
         cells += [
             Text(spread([values["accuracy"] for values in good], 3)),
-            Text(spread([min(c["correct"] / c["n"] for c in values["classes"]) for values in good])),
-            Text(spread([in_class(values, "distance") for values in good])),
+            Text(spread([min(c["correct"] / c["n"] for c in values["classes"]) for values in good], 2)),
+            Text(spread([in_class(values, "distance") for values in good], 2)),
             Text(recall),
             Text(", ".join(looked)),
-            Text(paper() if own[0].cell.row == ROWS[0] else ""),
+            Text(paper_diagonal() if own[0].cell.row == ROWS[0] else ""),
         ]
         lines.append(cells)
     return Grid(headers, lines, notes.texts)
 
 
-def paper() -> str:
+def paper_diagonal() -> str:
     """The mean of the paper's diagonal, from its figure; empty where its figures are not verified."""
     figures = [reported(f"conditional-{name}", "p_correct") for name in CLASSES]
     values = [figure.value for figure in figures if figure is not None]
@@ -131,18 +133,12 @@ def least_share(values: Any) -> float | None:
     return min(shares, default=None)
 
 
-def spread(numbers: Sequence[float], decimals: int = 2) -> str:
-    """Mean ± sample standard deviation; the mean alone of one."""
-    text = number(mean(numbers), decimals)
-    return f"{text} ± {number(stdev(numbers), decimals)}" if len(numbers) > 1 else text
-
-
 def complete(found: Sequence[Found]) -> str:
     """A line a run and class, with the counts of its confusion row."""
     rows = []
     for one in found:
         base = {"row": one.cell.row, "title": one.cell.title, "run": one.cell.run_name, "seed": one.cell.seed}
-        base |= {"status": one.run.status, "reason": one.run.reason, "settings": in_words(one.protocol)}
+        base |= {"status": one.run.status, "reason": one.run.reason, "settings": guidance_in_words(one.protocol)}
         if one.values is None:
             rows.append(base)
             continue
@@ -188,7 +184,7 @@ def sweep_grid(lines: Sequence[GuidedLine]) -> Grid:
                     Text(str(setting.steps)),
                     Text(f"{setting.spread:g}, {setting.restarts}" if row == ROWS[0] else ""),
                     Text(spread([x.accuracy for x in members], 3)),
-                    Text(spread([x.recall for x in members])),
+                    Text(spread([x.recall for x in members], 2)),
                     Text("chosen" if setting == found else ""),
                 ]
             )

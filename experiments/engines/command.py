@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from clel.config import require
-from experiments.engines.compare import AGREE, Comparison, compare
+from experiments.engines.compare import AGREE, Comparison, compare_engines
 from experiments.engines.figures import engines_figure
 from experiments.engines.runs import read_runs
 from experiments.engines.table import about, engines_grid, summary
@@ -18,7 +18,7 @@ from experiments.printing.files import write_files
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.sweep.grid import table1_cells
 from experiments.sweep.meaning import Meaning
-from experiments.sweep.naming import Named, in_order, named, names, table_name
+from experiments.sweep.naming import Named, in_order, named, names_in, table_name
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Engines(Named):
 def main(options: Engines) -> int:
     """Exit status: 0 every method is shown to agree, 1 one differs, or its runs are too few or too far apart to say."""
     table, other = folders(options)
-    found = compare(read_runs(table), read_runs(other))
+    found = compare_engines(read_runs(table), read_runs(other))
     second = found.engines[1]
     Meaning("engines", {"engine": second}, "engines.md", f"against {second} (").claim(table)
-    contents = report(found, table, other)
+    contents = engine_files(found, table, other)
     for path in write_files(table, contents):
         print(path)
     print(f"\n{contents['engines_summary.md']!s}")
@@ -63,12 +63,12 @@ def folders(options: Engines) -> tuple[Path, Path]:
             f"{options.table} is given, and options that name another table; give one of the two",
         )
         return options.table, options.other or options.table.with_name(f"{options.table.name}-exact")
-    table1_cells(options.profile, 1, names(options.methods), options.dataset, engine=options.engine)  # or an error
+    table1_cells(options.profile, 1, names_in(options.methods), options.dataset, engine=options.engine)  # or an error
     second = named(options, methods=in_order(options.methods, options.profile))
     return options.out / table_name(replace(second, engine=None)), options.out / table_name(second)
 
 
-def report(found: Comparison, table: Path, other: Path) -> dict[str, str | bytes]:
+def engine_files(found: Comparison, table: Path, other: Path) -> dict[str, str | bytes]:
     """The files of a comparison by name."""
     lines, grid = about(found, table, other), engines_grid(found)
     return {

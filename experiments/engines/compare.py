@@ -9,7 +9,7 @@ import pandas as pd
 
 from baselines import METHODS
 from clel.config import require
-from experiments.engines.runs import distinct, of_row, refuse_other_settings
+from experiments.engines.runs import distinct, of_row, refuse_unlike_runs
 from experiments.table1.differences import LEVEL, equivalence, ranks, welch
 
 MARGIN = 0.25
@@ -22,7 +22,7 @@ class Comparison:
     """Of two tables a and b.
 
     Attributes:
-        table: a row for each method whose runs differ, indexed by "method:preset"; see `compare`.
+        table: a row for each method whose runs differ, indexed by "method:preset"; see `compare_engines`.
         runs: those runs, of a and of b.
         engines: of a and of b, as their protocols state them.
         left_out: titles of the rows of which both tables have the same runs, since they have no such engine.
@@ -34,7 +34,7 @@ class Comparison:
     left_out: tuple[str, ...]
 
 
-def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
+def compare_engines(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
     """The comparison of runs as `read_runs` gives them, of the rows that both tables have.
 
     Columns of its table, for each side s in (a, b): engine_s, runs_s, n_s (that ended well), failures_s,
@@ -47,7 +47,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
     common = [row for row in distinct(a, "row") if row in distinct(b, "row")]
     require(bool(common), "the two tables have no row in common")
     a, b = (side[side["row"].isin(common)] for side in (a, b))
-    refuse_other_settings(a, b)
+    refuse_unlike_runs(a, b)
     other = [row for row in common if list(of_row(a, row)["hash"]) != list(of_row(b, row)["hash"])]
     require(bool(other), "both tables have the same runs; make table1 ENGINE=... makes one with another engine")
     titles = dict(zip(common, _titles(common), strict=True))

@@ -46,7 +46,7 @@ def distinct(runs: pd.DataFrame, name: str) -> list[str]:
     return list(dict.fromkeys(runs[name].dropna().astype(str))) if name in runs else []
 
 
-def refuse_other_settings(a: pd.DataFrame, b: pd.DataFrame) -> None:
+def refuse_unlike_runs(a: pd.DataFrame, b: pd.DataFrame) -> None:
     """Raise ConfigError, with what differs, unless both have the same seeds, settings and ways of measuring.
 
     a, b: runs of `read_runs`, of the same rows.

@@ -10,7 +10,7 @@ from experiments.engines.compare import AGREE, DIFFER, MARGIN, UNDECIDED, Compar
 from experiments.engines.runs import distinct, of_row
 from experiments.printing.headings import data_title, is_fid
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
-from experiments.printing.numbers import number, spread, with_interval
+from experiments.printing.numbers import mean_and_std, number, with_interval
 from experiments.table1.differences import LEVEL
 
 WITHIN = f"{100 * MARGIN:g} %"
@@ -70,7 +70,9 @@ def engines_grid(found: Comparison) -> Grid:
         ]
         marks = (notes.mark(f"{numbers['title']}: {'; '.join(failed)}."),) if failed else ()
         line = [Text(str(numbers["title"]), marks)]
-        line += [Text(f"{spread(numbers, f'distance_{side}') or DASH} ({_count(numbers, side)})") for side in "ab"]
+        line += [
+            Text(f"{mean_and_std(numbers, f'distance_{side}') or DASH} ({_count(numbers, side)})") for side in "ab"
+        ]
         line += [Text(with_interval(numbers["difference"], numbers["low"], numbers["high"]) or DASH)]
         line += [Text(number(numbers[name], 2) or DASH) for name in ("p", "p_equivalent")]
         line += [Text(str(numbers["outcome"]))]
@@ -96,7 +98,9 @@ def summary(found: Comparison) -> Grid:
     lines = []
     for _, numbers in found.table.iterrows():
         line = [Text(str(numbers["title"]))]
-        line += [Text(f"{spread(numbers, f'distance_{side}') or DASH} ({_count(numbers, side)})") for side in "ab"]
+        line += [
+            Text(f"{mean_and_std(numbers, f'distance_{side}') or DASH} ({_count(numbers, side)})") for side in "ab"
+        ]
         line += [Text(with_interval(numbers["difference"], numbers["low"], numbers["high"]) or DASH)]
         line += [Text(str(numbers["outcome"]))]
         line += [Text(number(numbers[f"seconds_{side}"]) or DASH) for side in "ab"]

@@ -62,7 +62,7 @@ def blur(pool: Pool, strength: float, generator: torch.Generator) -> Tensor:
     return TF.gaussian_blur(pool.clean, [2 * reach + 1] * 2, [sigma] * 2)
 
 
-def noise(pool: Pool, strength: float, generator: torch.Generator) -> Tensor:
+def normal_noise(pool: Pool, strength: float, generator: torch.Generator) -> Tensor:
     """Normal noise whose standard deviation is so many per cent of the range of pixel values."""
     added = torch.randn(pool.clean.shape, generator=generator) * 255 * strength / 100
     return (pool.clean + added).round().clamp(0, 255).to(torch.uint8)
@@ -107,7 +107,7 @@ def mixture(pool: Pool, strength: float, generator: torch.Generator) -> Tensor:
 
 LADDERS: Mapping[str, Ladder] = {
     "blur": Ladder("sigma, % of the side", (2.5, 4, 6), blur),
-    "noise": Ladder("standard deviation, % of the range", (2, 4, 8), noise),
+    "noise": Ladder("standard deviation, % of the range", (2, 4, 8), normal_noise),
     "JPEG": Ladder("100 − quality", (20, 50, 80), jpeg),
     "swapped patches": Ladder("pairs of 16", (1, 2, 4), patches),
     "dropped classes": Ladder("% of the classes", (20, 40, 60), classes),

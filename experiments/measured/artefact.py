@@ -16,7 +16,7 @@ from clel.config import choose, from_dict, require, to_dict
 from clel.runs.config import Run, choose_device
 from clel.storage.log import progress
 from experiments.measured.kept import keep, kept
-from experiments.plan.plan import describe
+from experiments.plan.plan import describe_plan
 from experiments.printing.chosen import write_columns
 from experiments.printing.files import write_files
 from experiments.printing.markup import Grid, latex_comment, titled, to_latex, to_markdown
@@ -108,12 +108,12 @@ class Artefact(ABC, Generic[Options]):
         self.meaning(options).refuse_another(self.folder(options))
         if options.cluster == "slurm" and not options.report:
             if options.plan:
-                print(plan.describe(cells, runs, options.slurm))
+                print(plan.describe_arrays(cells, runs, options.slurm))
                 return 0
             if launch(self.launched(options, cells)) is not None:
                 return 0  # the job that collects measures, and makes the table
         elif options.plan:
-            print(describe(cells, runs, options.workers, options.device, options.runs_per_gpu))
+            print(describe_plan(cells, runs, options.workers, options.device, options.runs_per_gpu))
             return 0
         elif not options.report:
             prepare(cells, runs, options.device, self.folder(options))
@@ -193,11 +193,11 @@ class Artefact(ABC, Generic[Options]):
         for f in fields(options):
             value = getattr(options, f.name)
             if f.name not in (*LEFT_OUT, "slurm", "device") and value != f.default:
-                given.append(f"{f.name.upper()}={shown(value)}")
+                given.append(f"{f.name.upper()}={make_value(value)}")
         return " ".join(given)
 
 
-def shown(value: Any) -> str:
+def make_value(value: Any) -> str:
     """An option's value as make takes it."""
     if isinstance(value, bool):
         return "1" if value else "0"
@@ -205,12 +205,12 @@ def shown(value: Any) -> str:
     return repr(text) if " " in text else text
 
 
-def trained(cells: Iterable[Cell]) -> list[Cell]:
+def with_training(cells: Iterable[Cell]) -> list[Cell]:
     """Those with training: not held-out images, noise, or samples by others."""
     return [cell for cell in cells if isinstance(cell.run, Run)]
 
 
-def by_row(found: Iterable[Found]) -> dict[str, list[Found]]:
+def found_by_row(found: Iterable[Found]) -> dict[str, list[Found]]:
     """The measurements of each row, in their order."""
     rows: dict[str, list[Found]] = {}
     for one in found:

@@ -10,17 +10,18 @@ from typing import Any
 from baselines import METHODS
 from clel.config import choose, require
 from clel.methods.method import Method
-from experiments.measured.artefact import Artefact, Found, Measuring, by_row, sections, trained
+from experiments.measured.artefact import Artefact, Found, Measuring, found_by_row, sections, with_training
 from experiments.ood import measure
 from experiments.ood.figures import betas_figure, blurs_figure, energies_figure
 from experiments.ood.measure import BETA, SCORES, Detecting
 from experiments.ood.preparations import PREPARATIONS, SUITE
 from experiments.ood.rows import as_frame, block_means
 from experiments.ood.sets import SETS, available
-from experiments.ood.table import about, reported_grid, sets_grid, spread, summary_grid
+from experiments.ood.table import about, reported_grid, sets_grid, summary_grid
 from experiments.printing.drawing import drawn
+from experiments.printing.numbers import spread
 from experiments.sweep.grid import PROFILES, Cell, table1_cells
-from experiments.sweep.naming import names
+from experiments.sweep.naming import names_in
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Ood(Artefact[OodOptions]):
     def completed(self, options: OodOptions) -> OodOptions:
         require(options.beta >= 0, f"BETA is {options.beta:g}; expected 0 or more")
         choose(PREPARATIONS, options.preparation, "preparation")
-        for name in names(options.sets):
+        for name in names_in(options.sets):
             choose(SETS, name, "set of images out of distribution")
         dataset = self.cells_of(options)[0].dataset
         found, notes = sets_of(options, dataset)
@@ -54,7 +55,7 @@ class Ood(Artefact[OodOptions]):
         return options
 
     def cells_of(self, options: OodOptions) -> list[Cell]:
-        asked = names(options.methods)
+        asked = names_in(options.methods)
         for row in asked:
             name = row.partition(":")[0]
             require(
@@ -73,17 +74,17 @@ class Ood(Artefact[OodOptions]):
             methods=METHODS if asked else methods,
             rates=False,
         )
-        return trained(cells)
+        return with_training(cells)
 
     def protocols(self, options: OodOptions, cell: Cell) -> Sequence[Detecting]:
         found, _ = sets_of(options, cell.dataset)
         return [Detecting(found, options.preparation, options.beta)]
 
     def measure(self, cell: Cell, folder: Path, protocol: Any) -> dict[str, Any]:
-        return measure.measure(folder, protocol, getattr(cell.run, "device", "auto"))
+        return measure.measure_run(folder, protocol, getattr(cell.run, "device", "auto"))
 
     def contents(self, options: OodOptions, found: Sequence[Found], above: Sequence[str]) -> dict[str, str | bytes]:
-        frame, rows = as_frame(found), by_row(found)
+        frame, rows = as_frame(found), found_by_row(found)
         titles = [(row, members[0].cell.title) for row, members in rows.items()]
         failed = [f"{one.cell.run_name}: {one.run.status}" for one in found if one.values is None]
         _, notes = sets_of(options, found[0].cell.dataset)
@@ -106,18 +107,18 @@ class Ood(Artefact[OodOptions]):
     def words(self, options: OodOptions, found: Sequence[Found]) -> list[str]:
         frame = as_frame(found)
         lines = ["AUROC, mean over near sets and over far sets:"]
-        for row, members in by_row(found).items():
+        for row, members in found_by_row(found).items():
             for score in ("energy", "joint"):
                 near, far = (block_means(frame, row, block, score) for block in ("near", "far"))
                 if score == "energy" or len(near) + len(far):
                     text = f"{members[0].cell.title}, {SCORES[score]}"
-                    lines.append(f"  {text:<34}{spread(near):>16}{spread(far):>16}")
+                    lines.append(f"  {text:<34}{spread(near, 3):>16}{spread(far, 3):>16}")
         return lines
 
     def folder(self, options: OodOptions) -> Path:
         """Beside Table 1's of the profile; with what is not as usual in its name."""
         base = super().folder(options)
-        parts = [base.name, *names(options.methods), *names(options.sets)]
+        parts = [base.name, *names_in(options.methods), *names_in(options.sets)]
         parts += [f"as-{options.preparation}"] * (options.preparation != SUITE)
         parts += [f"beta-{options.beta:g}"] * (options.beta != BETA)
         return base.with_name("-".join(part.replace(":", "-") for part in parts))
@@ -125,7 +126,7 @@ class Ood(Artefact[OodOptions]):
 
 def sets_of(options: OodOptions, dataset: str) -> tuple[tuple[str, ...], list[str]]:
     """The sets of a table of this data set, and what is left out; see `available`."""
-    return available(dataset, tuple(names(options.sets)), options.preparation)
+    return available(dataset, tuple(names_in(options.sets)), options.preparation)
 
 
 def has_energy(method: type[Method]) -> bool:

@@ -79,7 +79,7 @@ def shuffled(pixels: Tensor) -> Tensor:
     return moved.permute(0, 3, 1, 4, 2, 5).reshape(pixels.shape)
 
 
-def noise(pixels: Tensor) -> Tensor:
+def uniform_noise(pixels: Tensor) -> Tensor:
     """As many images, every value uniform in 0..255."""
     return torch.randint(256, pixels.shape, generator=draws("noise"), dtype=torch.uint8)
 

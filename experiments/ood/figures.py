@@ -20,7 +20,7 @@ IN, BEYOND = "#bbbbbb", 12
 BINS = 120
 
 
-def line_of(number: int) -> dict[str, Any]:
+def line_style(number: int) -> dict[str, Any]:
     """Colour and dashes of the line number 0, 1, ..."""
     return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
 
@@ -39,7 +39,7 @@ def panels(count: int, width: float = 3.8, height: float = 2.8, across: int = 3)
     return figure, every[:count]
 
 
-def named(figure: Figure, axes: Sequence[Axes], title: str | None = None) -> Figure:
+def panels_with_legend(figure: Figure, axes: Sequence[Axes], title: str | None = None) -> Figure:
     """The figure with one legend for all panels under a title, or a word on why it is empty."""
     found: dict[str, Any] = {}
     for one in axes:
@@ -61,7 +61,7 @@ def title_of(name: str) -> str:
 
 def energies_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
     """Densities of E(x), a panel a row (its first measured seed): the test images filled, a line a set."""
-    first = {members[0].cell.title: done[0] for members in rows.values() if (done := measured(members))}
+    first = {members[0].cell.title: done[0] for members in rows.values() if (done := values_of_row(members))}
     figure, every = panels(len(first))
     for axes, (title, values) in zip(every, first.items(), strict=True):
         kept = {name: between(points) for name, points in values["quantiles"].items()}
@@ -74,24 +74,24 @@ def energies_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
             # what lies beyond the axis is counted at its ends
             counts = np.histogram(points.clip(start, end), edges)[0] / len(points)
             if name == TEST:
-                axes.stairs(counts, edges, fill=True, color=IN, label=title_of(name))
+                axes.stairs(counts, edges, fill=True, color=IN, axis_label=title_of(name))
             else:
-                axes.stairs(counts, edges, label=title_of(name), **line_of(number - 1))
+                axes.stairs(counts, edges, axis_label=title_of(name), **line_style(number - 1))
         axes.set_title(title, fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel("E(x)", fontsize=8)
         axes.set_ylabel("share of the images", fontsize=8)
-    return named(figure, every, "Images beyond an axis are counted at its ends")
+    return panels_with_legend(figure, every, "Images beyond an axis are counted at its ends")
 
 
 def betas_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
     """AUROC of E(x, h(x)) over beta, a panel a row with an encoder, a line a set: mean and range over seeds."""
-    with_encoder = {row: done for row, members in rows.items() if (done := measured(members)) and done[0]["betas"]}
+    with_encoder = {row: done for row, members in rows.items() if (done := values_of_row(members)) and done[0]["betas"]}
     figure, every = panels(len(with_encoder), 5.0, 3.4)
     for axes, (row, done) in zip(every, with_encoder.items(), strict=True):
         betas = np.array(rows[row][0].protocol.betas)
         for number, name in enumerate(done[0]["betas"]):
-            draw(axes, betas, [values["betas"][name] for values in done], title_of(name), number)
+            line_with_band(axes, betas, [values["betas"][name] for values in done], title_of(name), number)
         cell = rows[row][0].cell
         training = getattr(getattr(cell.run, "config", None), "beta", None)
         axes.axvline(BETA, color="#666666", linewidth=0.8, linestyle=":")
@@ -101,39 +101,39 @@ def betas_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
         axes.set_xlim(0, betas.max())
         words = f"; dashed: training's {training:g}" if training else ""
         axes.set_title(f"{cell.title}; dotted: the authors' {BETA:g}{words}", fontsize=9)
-        label(axes, "β of E(x, h(x))")
-    return named(figure, every)
+        axis_label(axes, "β of E(x, h(x))")
+    return panels_with_legend(figure, every)
 
 
 def blurs_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
     """AUROC of E(x) over the blur of the other side, a panel a blurred set, a line a row."""
-    runs = {row: done for row, members in rows.items() if (done := measured(members))}
+    runs = {row: done for row, members in rows.items() if (done := values_of_row(members))}
     names = list(dict.fromkeys(name for done in runs.values() for name in done[0]["blurs"]))
     figure, every = panels(len(names))
     for axes, name in zip(every, names, strict=True):
         for number, (row, done) in enumerate(runs.items()):
             blurs = np.array(rows[row][0].protocol.blurs)
-            draw(axes, blurs, [values["blurs"][name] for values in done], rows[row][0].cell.title, number)
+            line_with_band(axes, blurs, [values["blurs"][name] for values in done], rows[row][0].cell.title, number)
         axes.set_title(f"{title_of(name)}, blurred", fontsize=9)
-        label(axes, "standard deviation of the blur in pixels")
-    return named(figure, every)
+        axis_label(axes, "standard deviation of the blur in pixels")
+    return panels_with_legend(figure, every)
 
 
-def measured(members: Sequence[Found]) -> list[Mapping[str, Any]]:
+def values_of_row(members: Sequence[Found]) -> list[Mapping[str, Any]]:
     """The values of the runs of a row that have some."""
     return [one.values for one in members if one.values is not None]
 
 
-def draw(axes: Axes, x: np.ndarray, runs: Sequence[Sequence[float]], name: str, number: int) -> None:
+def line_with_band(axes: Axes, x: np.ndarray, runs: Sequence[Sequence[float]], name: str, number: int) -> None:
     """The mean of several runs as a line, and the range over them as a band."""
     values = np.array(runs)
-    style = line_of(number)
-    axes.plot(x, values.mean(0), label=name, marker="o", markersize=3, linewidth=1.2, **style)
+    style = line_style(number)
+    axes.plot(x, values.mean(0), axis_label=name, marker="o", markersize=3, linewidth=1.2, **style)
     if len(values) > 1:
         axes.fill_between(x, values.min(0), values.max(0), color=style["color"], alpha=0.15, linewidth=0)
 
 
-def label(axes: Axes, across: str) -> None:
+def axis_label(axes: Axes, across: str) -> None:
     """What an axis of AUROCs shows; it begins below the lowest."""
     axes.axhline(0.5, color="#666666", linewidth=0.8)
     least = min([0.5, *(float(np.min(line.get_ydata())) for line in axes.lines if line.get_marker() == "o")])

@@ -118,7 +118,7 @@ def auroc_of(
     return auroc(*(choose(side, score, f"score of {trained.method.title}") for side in sides))
 
 
-def measure(folder: Path, protocol: Detecting, device: str = "auto", methods: Methods = METHODS) -> dict[str, Any]:
+def measure_run(folder: Path, protocol: Detecting, device: str = "auto", methods: Methods = METHODS) -> dict[str, Any]:
     """All of a run, with JSON's values.
 
     Returns:

@@ -48,7 +48,7 @@ def measured_sets(frame: pd.DataFrame) -> list[str]:
     return sorted((name for name in SETS if name in blocks), key=lambda name: blocks[name] != "near")
 
 
-def over_seeds(frame: pd.DataFrame, row: str, name: str, score: str) -> pd.DataFrame:
+def lines_of_row(frame: pd.DataFrame, row: str, name: str, score: str) -> pd.DataFrame:
     """The lines of one row, set and score, one a seed."""
     return frame[(frame["row"] == row) & (frame["set"] == name) & (frame["score"] == score)]
 

@@ -17,7 +17,7 @@ from clel.data.registry import data_root
 from clel.data.sets.celeba import load_celeba
 from clel.data.sets.dtd import load_dtd
 from clel.data.side import averaged, split_side
-from experiments.ood.constructions import constant, draws, mirrored, noise, rotated, shuffled
+from experiments.ood.constructions import constant, draws, mirrored, rotated, shuffled, uniform_noise
 from experiments.ood.preparations import PREPARATIONS, SUITE, Preparation, Prepared
 
 LUMA = (0.299, 0.587, 0.114)
@@ -55,7 +55,7 @@ SETS: dict[str, OODSet] = {
     "rotated": OODSet("Test images turned by 90°", near=True, make=rotated),
     "shuffled": OODSet("Test images, 4x4 patches shuffled", near=True, make=shuffled),
     "cifar100": OODSet("CIFAR-100", near=True, grey=False, dataset="cifar100", published="auroc_cifar100"),
-    "noise": OODSet("Uniform noise", make=noise),
+    "noise": OODSet("Uniform noise", make=uniform_noise),
     "constant": OODSet("Constant images", make=constant),
     "shapes": OODSet("Shapes", dataset="shapes"),
     "fashion_mnist": OODSet("Fashion-MNIST", colour=False, dataset="fashion_mnist"),

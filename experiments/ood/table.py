@@ -9,11 +9,11 @@ import pandas as pd
 from experiments.measured.artefact import Found
 from experiments.ood.measure import SCORES
 from experiments.ood.preparations import PREPARATIONS
-from experiments.ood.rows import block_means, measured_sets, over_seeds
+from experiments.ood.rows import block_means, lines_of_row, measured_sets
 from experiments.ood.sets import SETS
 from experiments.printing.headings import data_title
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
-from experiments.printing.numbers import number
+from experiments.printing.numbers import number, spread
 from experiments.reading.published import load_published, reported
 
 SHOWN = ("energy", "joint", "energy_typicality")
@@ -54,7 +54,7 @@ def summary_grid(frame: pd.DataFrame, rows: Sequence[tuple[str, str]]) -> Grid:
     lines = []
     for row, title in rows:
         values = [block_means(frame, row, block, score) for block in ("near", "far") for score in SHOWN]
-        lines.append([Text(title), *(Text(spread(value)) for value in values)])
+        lines.append([Text(title), *(Text(spread(value, 3)) for value in values)])
     return Grid(headers, lines, notes.texts)
 
 
@@ -76,10 +76,10 @@ def sets_grid(found: Sequence[Found], frame: pd.DataFrame, rows: Sequence[tuple[
         text = f"{SETS[name].title} ({own['block'].iloc[0]}, {int(own['n_out'].iloc[0]):,} images)"
         lines.append([Text(text), *[Text()] * (len(headers) - 1)])
         for row, title in rows:
-            energy = over_seeds(frame, row, name, "energy")
+            energy = lines_of_row(frame, row, name, "energy")
             figure = reported(published[row], SETS[name].published or "", SOURCE)
             aupr = f"{number(energy['aupr_in'].mean(), 2)} / {number(energy['aupr_out'].mean(), 2)}"
-            cells = [Text(with_interval(over_seeds(frame, row, name, score))) for score in SHOWN]
+            cells = [Text(auroc_with_interval(lines_of_row(frame, row, name, score))) for score in SHOWN]
             cells += [Text(aupr if len(energy) else DASH), Text(number(energy["fpr_at_95_tpr"].mean(), 2))]
             lines.append([Text(f"{DASH} {title}"), *cells, Text(figure.text() if figure else "")])
     return Grid(headers, lines, notes.texts)
@@ -101,17 +101,9 @@ def reported_grid() -> Grid:
     return Grid([Header(("reported AUROC, CIFAR-10",)), *(Header((one.title,)) for one in metrics)], lines, notes.texts)
 
 
-def spread(values: pd.Series) -> str:
-    """The mean ± sample standard deviation; the mean alone of one value, a dash of none."""
-    if values.empty:
-        return DASH
-    deviation = number(values.std(), 3)
-    return number(values.mean(), 3) + (f" ± {deviation}" if deviation else "")
-
-
-def with_interval(lines: pd.DataFrame) -> str:
+def auroc_with_interval(lines: pd.DataFrame) -> str:
     """`spread` of the AUROC, with the bootstrap interval of a single run."""
     if len(lines) != 1:
-        return spread(lines["auroc"])
+        return spread(lines["auroc"], 3)
     one = lines.iloc[0]
     return f"{number(one['auroc'], 3)} [{number(one['auroc_low'], 3)}, {number(one['auroc_high'], 3)}]"

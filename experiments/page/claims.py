@@ -245,7 +245,7 @@ JUDGES: dict[str, Callable[[Path], Outcome | None]] = {
 }
 
 
-def counted(found: Sequence[Verdict]) -> str:
+def counts_in_words(found: Sequence[Verdict]) -> str:
     """ "2 supported, 1 undecided, 5 not measured"."""
     counts = {word: sum(v.word == word for v in found) for word in (SUPPORTED, CONTRADICTED, UNDECIDED, UNMEASURED)}
     return ", ".join(f"{n} {word}" for word, n in counts.items() if n)

@@ -10,7 +10,7 @@ import numpy as np
 from clel.storage.log import read_log
 from experiments.printing.styles import Style
 from experiments.sweep.store import Declared, Stored
-from experiments.table1.curves import Array, Curve, distance_curve, over_seeds, steps_curve
+from experiments.table1.curves import Array, Curve, band_over_seeds, distance_curve, steps_curve
 from experiments.table1.drawn import styled
 
 POINTS = 60
@@ -47,7 +47,7 @@ def _add(found: dict[str, list[dict[str, Any]]], words: str, title: str, style: 
     good = [curve for curve in curves if len(curve[0]) > 1]
     if not good:
         return
-    x, low, mean, high = over_seeds(good, logarithmic=True)
+    x, low, mean, high = band_over_seeds(good, logarithmic=True)
     chosen = np.unique(np.linspace(0, len(x) - 1, POINTS).round().astype(int))
     parts = {"x": x, "low": low, "mean": mean, "high": high}
     found.setdefault(words, []).append(

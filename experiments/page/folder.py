@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from clel.storage.log import Notice
 from clel.storage.provenance import short_commit
-from experiments.page.claims import UNMEASURED, Verdict, counted, verdicts
+from experiments.page.claims import UNMEASURED, Verdict, counts_in_words, verdicts
 from experiments.page.community import Community, community
 from experiments.page.curves import row_curves
 from experiments.page.pictures import Figure, SampleGrid, figures, grids
@@ -127,7 +127,7 @@ class Folder:
     @property
     def claimed(self) -> str:
         """The words of the claims that were measured."""
-        return counted([claim for claim in self.claims if claim.word != UNMEASURED])
+        return counts_in_words([claim for claim in self.claims if claim.word != UNMEASURED])
 
 
 def read_folder(place: Path) -> Folder:

@@ -54,7 +54,7 @@ def run_page(cell: Declared, run: Stored) -> RunPage:
         f"{cell.title}, seed {cell.seed}",
         run.status,
         run.reason or "",
-        changed(record),
+        changes_from_preset(record),
         json.dumps(record.get("config"), indent=1),
         curves(log),
         [line for line in log if line["kind"] not in ("train", "evaluation")],
@@ -87,7 +87,7 @@ def steps_of(run: Stored) -> list[int]:
     return [int(part["steps"]) for part in (run.part("evaluations").get("fresh") or {}).get("rounds") or []]
 
 
-def changed(record: Mapping[str, Any]) -> list[str]:
+def changes_from_preset(record: Mapping[str, Any]) -> list[str]:
     """Lines `key: preset's -> the run's` of each setting in which a run differs from its preset."""
     with suppress(ConfigError, KeyError, TypeError):
         run = as_run(record["config"], METHODS)

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from experiments.printing.markup import DASH
-from experiments.printing.parsed import cell, parse
+from experiments.printing.parsed import cell, parse_markdown
 
 MARK = re.compile(r"<sup>([a-z]+(?:,[a-z]+)*)</sup>")
 NOTE = re.compile(r"<li>\s*(?:<p>)?<sup>([a-z]+)</sup>\s*(.*?)(?:</p>)?\s*</li>", re.DOTALL)
@@ -28,7 +28,7 @@ def as_html(text: str, name: str, openers: Mapping[str, str] | None = None) -> s
         name: unique on the page, for the ids of notes: "name-1-a" is note a of the first table.
         openers: by a row's title, the id of the dialog that its first cell opens.
     """
-    tokens = parse(text)
+    tokens = parse_markdown(text)
     first, above = False, ""
     table: Token | None = None
     row: Token | None = None

@@ -17,11 +17,11 @@ from experiments.speed.side_by_side import gains
 from experiments.sweep.estimate import estimate
 from experiments.sweep.grid import Cell
 from experiments.sweep.launch import has_result
-from experiments.sweep.local import places, shares
+from experiments.sweep.local import shares, worker_places
 from experiments.sweep.store import by_row
 
 
-def describe(
+def describe_plan(
     cells: Sequence[Cell],
     runs: Path,
     workers: int | None = None,
@@ -32,7 +32,7 @@ def describe(
 
     Measured with the threads that each worker will have; `workers`, `device`, `runs_per_gpu` as run_local takes them.
     """
-    workers, gpus = places(choose_device(device), workers, runs_per_gpu)
+    workers, gpus = worker_places(choose_device(device), workers, runs_per_gpu)
     side_by_side, threads = shares(len(cells), workers, gpus)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

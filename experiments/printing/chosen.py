@@ -14,7 +14,7 @@ from pathlib import Path
 from clel.config import ConfigError, require
 from clel.storage.atomic import naming_damage, write_atomically
 from experiments.printing.markup import Footnotes, Grid, Header, Text, latex_comment, titled, to_latex, to_markdown
-from experiments.printing.parsed import cell, parse
+from experiments.printing.parsed import cell, parse_markdown
 
 ALSO = {"s": "time", "h": "time", "ms": "time", "mb": "memory", "gb": "memory", "fid": "distance", "": "method"}
 """Words that a column goes by too, for one of its heading."""
@@ -61,7 +61,7 @@ def write_columns(page: Path, columns: str) -> list[Path]:
 
 def select(grid: Grid, names: Sequence[str]) -> Grid:
     """The columns of these names in their order, with the footnotes that they have; raises ConfigError for others."""
-    known = [words(header) for header in grid.headers]
+    known = [heading_words(header) for header in grid.headers]
     require(bool(names), f"no columns; there are: {'; '.join(map(' '.join, known))}")
     chosen: list[int] = []
     for name in names:
@@ -85,7 +85,7 @@ def select(grid: Grid, names: Sequence[str]) -> Grid:
     return Grid(headers, rows, notes.texts)
 
 
-def words(header: Header) -> list[str]:
+def heading_words(header: Header) -> list[str]:
     """What a column goes by: the words of its heading, and what its units are of."""
     # what a column is not, and whose something is, are no names of it
     heading = re.sub(r"\bnot\b.*|['’]s\b", "", " ".join((header.group, *header.lines)).lower())
@@ -95,7 +95,7 @@ def words(header: Header) -> list[str]:
 
 def read_grid(text: str, where: str) -> Grid:
     """The first table of a page in the suite's Markdown, with its footnotes; raises ConfigError where it has none."""
-    tokens = parse(text)
+    tokens = parse_markdown(text)
     start = next((i for i, token in enumerate(tokens) if token.type == "table_open"), None)
     if start is None:
         raise ConfigError(f"{where}: has no table")
@@ -126,7 +126,7 @@ def lines_above(text: str) -> dict[str, str]:
         if line.startswith("|"):
             break
         if match := re.match(r"\*\*(.+?):\*\* (.*)", line):
-            found[match[1]] = " ".join(cell(token).text for token in parse(match[2]) if token.type == "inline")
+            found[match[1]] = " ".join(cell(token).text for token in parse_markdown(match[2]) if token.type == "inline")
     return found
 
 

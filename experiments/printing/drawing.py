@@ -49,10 +49,10 @@ def papers(wanted: bool) -> Iterator[None]:
 def drawn(name: str, figure: Figure) -> dict[str, bytes]:
     """The files of a figure: name.png for screens; inside `papers` name.pdf as well."""
     files = {f"{name}.png": png(figure)}
-    return files | ({f"{name}.pdf": paper(figure)} if _PAPERS.get() else {})
+    return files | ({f"{name}.pdf": paper_pdf(figure)} if _PAPERS.get() else {})
 
 
-def paper(figure: Figure) -> bytes:
+def paper_pdf(figure: Figure) -> bytes:
     """The figure as a PDF at the width of a column, or of a page if it has several panels, its letters of 7 points.
 
     The figure is changed by it. The same figure gives the same bytes.

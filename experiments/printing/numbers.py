@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
-from experiments.printing.markup import MINUS
+from experiments.printing.markup import DASH, MINUS
 
 
 def number(value: object, decimals: int = 0, scale: float = 1.0) -> str:
@@ -20,7 +22,7 @@ def counted_runs(n: int, declared: int) -> str:
     return f"n={n}" if n == declared else f"n={n}/{declared}"
 
 
-def spread(numbers: pd.Series, metric: str, scale: float = 1.0) -> str:
+def mean_and_std(numbers: pd.Series, metric: str, scale: float = 1.0) -> str:
     """The mean ± std of a metric of one row of Table.values, times scale; the mean alone where there is no std."""
     mean = numbers[f"{metric}_mean"]
     if pd.isna(mean):
@@ -28,6 +30,13 @@ def spread(numbers: pd.Series, metric: str, scale: float = 1.0) -> str:
     decimals = 2 if abs(mean) * scale < 100 else 1
     deviation = number(numbers[f"{metric}_std"], decimals, scale)
     return number(mean, decimals, scale) + (f" ± {deviation}" if deviation else "")
+
+
+def spread(values: Iterable[float], decimals: int) -> str:
+    """The mean ± sample standard deviation; the mean alone of one value, a dash of none."""
+    numbers = pd.Series(list(values), dtype=float)
+    deviation = number(numbers.std(), decimals)
+    return number(numbers.mean(), decimals) + (f" ± {deviation}" if deviation else "") or DASH
 
 
 def interval(numbers: pd.Series, source: str, prefix: str = "") -> str:

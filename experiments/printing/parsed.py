@@ -23,7 +23,7 @@ class ParsedCell:
         return " ".join(self.lines).strip()
 
 
-def parse(text: str) -> list[Token]:
+def parse_markdown(text: str) -> list[Token]:
     """The tokens of a page. Raw HTML that is none of TAGS becomes text, which a renderer escapes."""
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
     for token in tokens:

@@ -38,7 +38,7 @@ STOPPED = {128 + number: number.name for number in (signal.SIGINT, *STOPS)}
 def main(folder: Path) -> int:
     """Exit status: 0 recorded (whatever the outcome), 1 failed, 75 another process has it, or of STOPPED."""
     try:
-        run = read(folder)
+        run = read_any_run(folder)
         if isinstance(run, ReferenceRun | ExternalRun):
             with locked(folder):
                 if not stands(read_record(folder), run.evaluate):
@@ -59,7 +59,7 @@ def main(folder: Path) -> int:
     return 0
 
 
-def read(folder: Path) -> Run[Any] | ReferenceRun | ExternalRun | ChainsRun:
+def read_any_run(folder: Path) -> Run[Any] | ReferenceRun | ExternalRun | ChainsRun:
     """The run of any kind that FOLDER/config.json describes."""
     values = read_config(folder)
     kind = values.pop("kind")
@@ -100,7 +100,7 @@ def give_up(folder: Path, reason: str) -> None:
     """Record that the run was stopped too often: status `timeout`. It keeps its checkpoints, and can be taken up."""
     values = read_config(folder)
     with locked(folder):
-        run = read(folder)
+        run = read_any_run(folder)
         fields = {"method": values.get("method") or values.get(values["kind"])}
         fields |= {"preset": values.get("preset", ""), "dataset": run.dataset, "seed": run.seed}
         record = blank_record(folder.name, run, **fields)

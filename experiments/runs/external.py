@@ -105,7 +105,7 @@ def execute_external(run: ExternalRun, folder: Path) -> dict[str, Any]:
         raise
 
 
-def changed(run: ExternalRun, record: Mapping[str, Any]) -> bool:
+def samples_changed(run: ExternalRun, record: Mapping[str, Any]) -> bool:
     """Whether the samples are other images than those that were measured; False where they can no longer be read."""
     try:
         return open_samples(run.samples).content_hash() != record["protocol"].get("samples_images")

@@ -12,7 +12,14 @@ from torch import Tensor
 
 from clel.config import LOGISTICS, choose, identity
 from clel.data import Images, Samples, load
-from clel.evaluation.compare import description, measured, refuse_few, refuse_other_shape, remarks, repeated
+from clel.evaluation.compare import (
+    description,
+    refuse_few_images,
+    refuse_other_shape,
+    remarks_on_sides,
+    repeated,
+    scored_samples,
+)
 from clel.evaluation.evaluate import metrics, save_samples
 from clel.evaluation.score import common_protocol
 from clel.methods.settings import EvaluateConfig
@@ -114,17 +121,17 @@ def record_given(
     real = reference_of(run.evaluate, train, held_out)
     for space in real.spaces:
         refuse_other_shape(samples.shape, train.spec.shape if space.labelled else None, samples.name, space)
-        refuse_few(samples.name, samples.n, space)
+        refuse_few_images(samples.name, samples.n, space)
     protocol = common_protocol(real, run.evaluate, run.seed) | record["protocol"] | description(samples)
     repeats = protocol["samples_repeats"]
     for space in real.spaces:
-        refuse_few(f"{samples.name}, repeats counted once", samples.n - repeats, space)
-    notes = remarks(samples.shape, train.spec.shape, real.space)
+        refuse_few_images(f"{samples.name}, repeats counted once", samples.n - repeats, space)
+    notes = remarks_on_sides(samples.shape, train.spec.shape, real.space)
     protocol |= {"notes": notes + [repeated(samples.name, samples.n, repeats)] * (repeats > 0)}
     place = f"evaluations/{record['method']}"
     save_samples(next(samples.chunks(min(keep or samples.n, samples.n))), folder / place)
     write_atomically(folder / "samples.png", (folder / place / "samples.png").read_bytes())
-    values = measured(samples, real, run.evaluate, run.seed, "fresh")
+    values = scored_samples(samples, real, run.evaluate, run.seed, "fresh")
     origin = record["provenance"]
     evaluations = {"fresh": {"folder": place, "metrics": values, "protocol": protocol, "provenance": origin}}
     record |= {"status": "ok", "metrics": metrics(evaluations), "protocol": protocol, "evaluations": evaluations}

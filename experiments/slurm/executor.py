@@ -66,7 +66,7 @@ class Executor(slurm.SlurmExecutor):
         job = number_in(answer.text)
         if job and not answer.error:
             return f"it knows no trial (--test-only), and took job {job}, which does nothing: scancel {job}"
-        return words(answer.error)
+        return complaint(answer.error)
 
 
 def make_executor(folder: Path, resources: Resources, code: Path, options: SlurmOptions, name: str) -> Executor:
@@ -153,7 +153,7 @@ def cancel_named(name: str) -> None:
     ask("scancel", f"--name={name}")
 
 
-def words(said: str) -> str:
+def complaint(said: str) -> str:
     """What sbatch complains of, in one line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return " ".join(line.removeprefix("sbatch: ").removeprefix("error: ") for line in lines)

@@ -76,7 +76,7 @@ def launch(table: ToLaunch, sweep: Sweep | None = None) -> Sweep | None:
             fresh = sweep is None
             sweep = sweep or new_sweep(out, table.name, Path.cwd(), table.command, table.options, names)
             try:
-                submit(sweep, wanted, snapshot(sweep.folder / "code"), table.slurm, others)
+                submit_all(sweep, wanted, snapshot(sweep.folder / "code"), table.slurm, others)
             except BaseException:
                 if fresh and not sweep.arrays:
                     shutil.rmtree(sweep.folder, ignore_errors=True)
@@ -86,7 +86,9 @@ def launch(table: ToLaunch, sweep: Sweep | None = None) -> Sweep | None:
     return sweep
 
 
-def submit(sweep: Sweep, wanted: Sequence[JobArray], code: Path, options: SlurmOptions, others: Sequence[str]) -> None:
+def submit_all(
+    sweep: Sweep, wanted: Sequence[JobArray], code: Path, options: SlurmOptions, others: Sequence[str]
+) -> None:
     """Submit arrays and the job that collects; others: jobs of earlier sweeps that the table waits for as well."""
     from experiments.slurm.submit import submit_arrays, submit_collect  # submitit is only needed here
 
@@ -108,7 +110,7 @@ def unclaimed(cells: Sequence[Cell], out: Path, force: bool = False) -> tuple[li
     force: where Slurm cannot say, take a run's job for gone.
     """
     sweeps = all_sweeps(out)
-    found = verdicts(cells, out / "runs", latest_jobs(sweeps))
+    found = where_cells_stand(cells, out / "runs", latest_jobs(sweeps))
     free, jobs = [], list[str]()
     for cell in cells:
         job, verdict = found[cell.run_name]
@@ -127,7 +129,7 @@ def unclaimed(cells: Sequence[Cell], out: Path, force: bool = False) -> tuple[li
     return free, list(dict.fromkeys(jobs))
 
 
-def verdicts(
+def where_cells_stand(
     cells: Sequence[Cell], runs: Path, latest: Mapping[str, LatestJob]
 ) -> dict[str, tuple[LatestJob | None, RunState]]:
     """The latest job of each cell, and where the cell stands.

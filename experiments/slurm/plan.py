@@ -54,7 +54,7 @@ def amount(hours: float) -> str:
     return f"{hours:,.0f}" if hours >= 1000 else f"{hours:.4g}"
 
 
-def checked(
+def looked_at(
     cells: Sequence[Cell],
     pending: Sequence[Cell],
     runs: Path,
@@ -96,7 +96,7 @@ def checked(
     return ["as it is, the submission would be refused:", *dict.fromkeys(found)]
 
 
-def describe(cells: Sequence[Cell], runs: Path, options: SlurmOptions) -> str:
+def describe_arrays(cells: Sequence[Cell], runs: Path, options: SlurmOptions) -> str:
     """The arrays with their resources, a line a row of the table in each with its hours and their source, then sums."""
     needs, rows = load_needs(), by_row(cells)
     pending = [cell for cell in cells if not has_result(cell, runs)]
@@ -122,7 +122,7 @@ def describe(cells: Sequence[Cell], runs: Path, options: SlurmOptions) -> str:
     lines += [in_all(written, at_once, runs)] if written else []
     beyond = beyond_one_gpu(pending, options, needs)
     lines += ["", too_large(beyond, cells)] if beyond else []
-    lines += ["", *checked(cells, pending, runs, options, needs)]
+    lines += ["", *looked_at(cells, pending, runs, options, needs)]
     return "\n".join([*lines, f"runs would go to {runs}; nothing was submitted"])
 
 

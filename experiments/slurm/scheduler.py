@@ -19,7 +19,15 @@ from experiments.slurm.states import (
     from_squeue,
 )
 
-__all__ = ["JobState", "SchedulerError", "cancel", "check_partition", "job_states", "max_array_size", "require_slurm"]
+__all__ = [
+    "JobState",
+    "SchedulerError",
+    "cancel_jobs",
+    "check_partition",
+    "job_states",
+    "max_array_size",
+    "require_slurm",
+]
 
 CHUNK = 300
 """Ids in one call of a client."""
@@ -50,7 +58,7 @@ def job_states(ids: Sequence[str]) -> dict[str, JobState]:
     return {one: found[one] for one in ids}
 
 
-def cancel(ids: Sequence[str]) -> None:
+def cancel_jobs(ids: Sequence[str]) -> None:
     """Cancel jobs and array tasks; those that have ended, or that nobody knows, are passed over.
 
     Raises:

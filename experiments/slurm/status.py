@@ -57,7 +57,7 @@ class SweepStatus:
         )
 
 
-def report(sweep: Sweep, latest: Mapping[str, LatestJob], finished: Callable[[str], bool]) -> SweepStatus:
+def sweep_status(sweep: Sweep, latest: Mapping[str, LatestJob], finished: Callable[[str], bool]) -> SweepStatus:
     """Ask Slurm once, and look into every run's folder, in this order: a run may finish while Slurm is slow to answer.
 
     latest: the last job of each run, over all sweeps. finished: whether a run has the result that its table asks for.

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from clel.storage.provenance import utc_now
 from experiments.slurm.clients import SchedulerError
-from experiments.slurm.executor import Unread, cancel_named, make_executor, words
+from experiments.slurm.executor import Unread, cancel_named, complaint, make_executor
 from experiments.slurm.resources import JobArray, Resources
-from experiments.slurm.scheduler import cancel
+from experiments.slurm.scheduler import cancel_jobs
 from experiments.slurm.sweep import Sweep
 from experiments.slurm.task import CollectTask, Task
 from experiments.slurm.together import Together
@@ -129,11 +129,11 @@ def _undo(sweep: Sweep, jobs: Sequence[str]) -> str:
     with suppress(OSError):
         sweep.save()
     try:
-        cancel(jobs)
+        cancel_jobs(jobs)
     except SchedulerError as error:
         return f"Jobs {', '.join(jobs)} were submitted before and could not be cancelled ({error}): scancel them"
     return f"Jobs {', '.join(jobs)}, submitted before, were cancelled"
 
 
 def _words(error: BaseException) -> str:
-    return words(str(error)) or type(error).__name__
+    return complaint(str(error)) or type(error).__name__

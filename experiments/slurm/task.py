@@ -120,7 +120,7 @@ class Task:
             finally:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         # not Popen.wait, whose lock the signal's handler would meet
-        while not gone(self.child):
+        while not child_ended(self.child):
             time.sleep(0.2)
         status = process.wait()
         if status in (*STOPPED, -signal.SIGTERM, -signal.SIGUSR2) and not self.stopped:
@@ -146,16 +146,16 @@ class Task:
     def _stop(self, number: int, frame: Any) -> None:
         """SIGTERM: cancelled, or Slurm itself requeues. The child leaves, and this task after it."""
         self.stopped = self.stopped or "stopped by SIGTERM"
-        if self.child and not gone(self.child):
+        if self.child and not child_ended(self.child):
             os.kill(self.child, signal.SIGTERM)
 
     def ask_to_leave(self) -> str:
         """Let the child save and leave, or end it when its time is over; says which."""
-        if not self.child or gone(self.child):
+        if not self.child or child_ended(self.child):
             return "no process was at work"
         os.kill(self.child, signal.SIGTERM)
         deadline = time.monotonic() + self.patience
-        while not gone(self.child):
+        while not child_ended(self.child):
             if time.monotonic() > deadline:
                 os.kill(self.child, signal.SIGKILL)
                 return f"did not leave within {self.patience:.0f} s and was ended; its last checkpoint counts"
@@ -200,11 +200,11 @@ def job_id() -> str:
 
 def starts(folder: Path, job: str) -> int:
     """Times that this job has started, by its own notes or by Slurm's count; a full disk takes no notes."""
-    noted = sum(attempt.job == job for attempt in attempts.read(folder))
+    noted = sum(attempt.job == job for attempt in attempts.attempts_of(folder))
     return max(noted, int(os.environ.get("SLURM_RESTART_COUNT") or 0) + 1)
 
 
-def gone(pid: int) -> bool:
+def child_ended(pid: int) -> bool:
     """Whether a child has ended; leaves its exit status to be fetched."""
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.slurm import attempts
-from experiments.slurm.task import STOPS, RunFailed, Task, gone, job_id, starts
+from experiments.slurm.task import STOPS, RunFailed, Task, child_ended, job_id, starts
 from experiments.slurm.traces import FINAL, recorded
 
 LEAVING = 5.0
@@ -50,7 +50,7 @@ class Together:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         # not Popen.wait, whose lock the signal's handler would meet
-        while not all(map(gone, self.children)):
+        while not all(map(child_ended, self.children)):
             time.sleep(0.2)
         names = [Path(task.folder).name for task in self.tasks]
         statuses = [process.wait() for process in processes]
@@ -66,13 +66,13 @@ class Together:
         job = job_id()
         self._hand_on()
         deadline = time.monotonic() + max(task.patience for task in self.tasks) + LEAVING
-        while not all(map(gone, self.children)) and time.monotonic() < deadline:
+        while not all(map(child_ended, self.children)) and time.monotonic() < deadline:
             time.sleep(0.1)
         going_on = []
         for task in self.tasks:
             folder = Path(task.folder)
             if recorded(folder)[0] in FINAL:
-                if [attempt.how for attempt in attempts.read(folder)][-1:] != [attempts.FINISHED]:
+                if [attempt.how for attempt in attempts.attempts_of(folder)][-1:] != [attempts.FINISHED]:
                     attempts.ended(folder, job, attempts.FINISHED, "at the last moment")
             elif starts(folder, job) > task.requeues:
                 task.give_up(folder, job)
@@ -83,7 +83,7 @@ class Together:
 
     def _hand_on(self) -> None:
         for child in self.children:
-            if not gone(child):
+            if not child_ended(child):
                 os.kill(child, signal.SIGTERM)
 
 

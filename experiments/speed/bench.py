@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError, require
-from clel.machine.signals import launched
+from clel.machine.signals import child_environment
 from clel.runs.config import choose_device
 from clel.storage.atomic import refuse_unwritable, temporary_folder, write_atomically
 from clel.storage.log import plain
-from experiments.speed.baseline import in_words, loaded, merged, read_baseline, refuse_another_machine, rounds_of
+from experiments.speed.baseline import loaded, merged, others_in_words, read_baseline, refuse_another_machine, rounds_of
 from experiments.speed.brought import brought
 from experiments.speed.machine import LoadWatch, busy, machine
 from experiments.speed.process import provenance_of_measurements
@@ -92,7 +92,10 @@ def main(options: Bench) -> int:
     if old is not None:
         refuse_another_machine(old, about, path)
     if options.save and not options.force and (load := load_now()) and busy(load, about):
-        print(f"{path}: nothing measured {in_words(load)}; wait for a quiet machine, or give FORCE=1", file=sys.stderr)
+        print(
+            f"{path}: nothing measured {others_in_words(load)}; wait for a quiet machine, or give FORCE=1",
+            file=sys.stderr,
+        )
         return 1
     if options.save:
         refuse_unwritable(path)
@@ -109,7 +112,7 @@ def main(options: Bench) -> int:
         print(line)
     disturbed = busy(load, about)
     if disturbed:
-        print(f"warning: measured {in_words(load)}; times are too long", file=sys.stderr)
+        print(f"warning: measured {others_in_words(load)}; times are too long", file=sys.stderr)
     if options.save:
         if disturbed and not options.force:
             print(f"{path}: nothing kept; measure on a quiet machine, or keep it with FORCE=1", file=sys.stderr)
@@ -150,11 +153,10 @@ def run(options: Bench) -> BenchmarkRounds | None:
         elif options.rounds is not None:
             arguments.append(f"--rounds={options.rounds}")
         order = [sys.executable, "-m", "pytest", *arguments]
-        status = subprocess.run(order, cwd=ROOT, env=launched(), check=False).returncode
+        status = subprocess.run(order, cwd=ROOT, env=child_environment(), check=False).returncode
         if status == NOTHING:
-            raise ConfigError(
-                f"SELECT={options.select}: no benchmark matches; there are {', '.join(known(folders, options.device))}"
-            )
+            there = ", ".join(benchmark_names(folders, options.device))
+            raise ConfigError(f"SELECT={options.select}: no benchmark matches; there are {there}")
         if status != 0:
             return None
         benchmarks = json.loads(path.read_text())["benchmarks"]
@@ -163,7 +165,7 @@ def run(options: Bench) -> BenchmarkRounds | None:
     )
 
 
-def known(folders: Sequence[str], device: str = "cpu") -> list[str]:
+def benchmark_names(folders: Sequence[str], device: str = "cpu") -> list[str]:
     """Names of the device's benchmarks in these folders, without their parameters."""
     arguments = [*TUNED, *folders, f"--device={device}", "--benchmark-enable", "--collect-only", "-o", "addopts=-q"]
     listed = subprocess.run(

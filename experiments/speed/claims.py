@@ -173,10 +173,10 @@ def _ratio(claim: Claim, figures: Figures | None) -> tuple[float, str] | None:
         if figure is None:
             return None
         pair.append(figure)
-    estimated = any(estimate(figure) for figure in pair)
+    estimated = any(is_estimate(figure) for figure in pair)
     return pair[0].value / pair[1].value, " (from an estimate)" if estimated else ""
 
 
-def estimate(figure: Published) -> bool:
+def is_estimate(figure: Published) -> bool:
     """Whether its source estimated the figure and did not measure it."""
     return figure.notes.startswith("estimated")

@@ -15,7 +15,7 @@ from clel.config import choose, require
 from clel.runs.config import check_engine, choose_device, slug, with_engine
 from experiments.speed.frame import CEILING, job_key
 from experiments.speed.job import Job
-from experiments.speed.launch import measured
+from experiments.speed.launch import measured_jobs
 from experiments.speed.machine import LoadWatch, machine
 from experiments.speed.process import provenance_of_measurements
 from experiments.speed.profiles import EFFORTS, LEAST, Effort
@@ -26,7 +26,7 @@ from experiments.speed.scaling import Point, points, scaling_jobs
 from experiments.speed.side_by_side import Throughput, throughputs
 from experiments.speed.work import stages_of
 from experiments.sweep.meaning import Meaning
-from experiments.sweep.naming import OUT, Named, in_order, names, with_most_seeds
+from experiments.sweep.naming import OUT, Named, in_order, names_in, with_most_seeds
 
 KEPT = "speed_memory.partial.json"
 """In a table's folder until all is measured: what an interrupted command goes on from."""
@@ -77,7 +77,7 @@ def main(options: SpeedMemory) -> int:
         device, options = str(known_device(device)), asked
     elif (options.out / folder_name(asked) / NAME).exists():  # a report measures nothing and needs no such device
         options = asked
-    rows = speed_rows(options.profile, names(options.methods), device, options.batch)
+    rows = speed_rows(options.profile, names_in(options.methods), device, options.batch)
     found = points(options.profile, effort.spec, device) if options.scaling else []
     if options.engine is not None:
         check_engine([row.run for row in rows], options.engine)
@@ -89,13 +89,13 @@ def main(options: SpeedMemory) -> int:
         meaning(options).claim(folder)
     else:
         meaning(options).claim(folder)
-        records = measure(options, effort, device, rows, found, folder / KEPT)
+        records = measure_jobs(options, effort, device, rows, found, folder / KEPT)
         if options.side_by_side:
             records["side_by_side"] = [asdict(one) for one in together(effort, device, rows)]
         write_records(folder, records)
         (folder / KEPT).unlink(missing_ok=True)
     again = str(records["options"].get("command") or command(options))
-    for path in write_speed_report(folder, rows, found, effort.spec, records, again, runs_csv(options)):
+    for path in write_speed_report(folder, rows, found, effort.spec, records, again, runs_with_distances(options)):
         print(path)
     print((folder / "speed_summary.md").read_text())
     bad = {key: m["reason"] for key, m in records["measurements"].items() if m["status"] != "ok"}
@@ -140,7 +140,7 @@ def jobs_of(options: SpeedMemory, effort: Effort, device: str, rows: list[SpeedR
     return jobs + scaling_jobs(found, effort, device, options.threads)
 
 
-def measure(
+def measure_jobs(
     options: SpeedMemory, effort: Effort, device: str, rows: list[SpeedRow], found: list[Point], kept: Path
 ) -> dict[str, object]:
     """Carry out all jobs, those that the file `kept` has of an interrupted command left out; the records."""
@@ -150,7 +150,7 @@ def measure(
     # taken before anything is measured: what is committed meanwhile is not what runs
     origin, watch = provenance_of_measurements(place), LoadWatch()
     here = json.dumps([machine(place), origin.get("git_sha"), origin.get("git_dirty")])
-    measurements = measured(jobs_of(options, effort, device, rows, found), "speed-memory", kept=kept, origin=here)
+    measurements = measured_jobs(jobs_of(options, effort, device, rows, found), "speed-memory", kept=kept, origin=here)
     about = next((m["machine"] for m in measurements.values() if m["machine"]), machine(place))
     return {
         "options": {
@@ -194,7 +194,7 @@ def folder_name(options: SpeedMemory) -> str:
     return "-".join(parts)
 
 
-def runs_csv(options: SpeedMemory) -> Path:
+def runs_with_distances(options: SpeedMemory) -> Path:
     """Table 1's runs of the profile, trained with the engine that was asked for: those with most seeds."""
     return with_most_seeds(Named(profile=options.profile, engine=options.engine, out=options.out)) / "runs.csv"
 

@@ -14,7 +14,7 @@ MEASURED_WITH = ("pytest_benchmark", "pandas", "matplotlib", "scipy", "PIL")
 
 def main() -> int:
     """Print the device, or what was found in its place and what is needed."""
-    lacking = missing(CHECKED_WITH)
+    lacking = not_importable(CHECKED_WITH)
     if lacking:
         print(f"gpu-check: this Python lacks {', '.join(lacking)}; PY=... names another one", file=sys.stderr)
         return 2
@@ -29,12 +29,12 @@ def main() -> int:
         f"compute capability {properties.major}.{properties.minor}; torch {torch.__version__}",
         flush=True,
     )
-    if lacking := missing(MEASURED_WITH):
+    if lacking := not_importable(MEASURED_WITH):
         print(f"gpu-check: without {', '.join(lacking)} the tests run, and nothing is measured", file=sys.stderr)
     return 0
 
 
-def missing(modules: Sequence[str]) -> list[str]:
+def not_importable(modules: Sequence[str]) -> list[str]:
     """Those that this Python cannot import, without importing any."""
     return [name for name in modules if find_spec(name) is None]
 

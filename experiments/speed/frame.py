@@ -13,7 +13,7 @@ from clel.data import ImageSpec
 from clel.runs.config import Methods
 from experiments.reading import published
 from experiments.reading.published import Figures
-from experiments.speed.numbers import ceiling, other_sizes, schedule_hours, stage_numbers, together
+from experiments.speed.numbers import ceiling, combined, other_sizes, schedule_hours, stage_numbers
 from experiments.speed.rows import SpeedRow, schedule
 from experiments.speed.work import stages_of
 
@@ -89,7 +89,7 @@ def _values(
     good = [m for m in found if m is not None]
     stages = [stage_numbers(m) for m in good]
     result["rounds"] = min(len(m["rounds"]["iteration"]) for m in good)
-    result |= together(stages)
+    result |= combined(stages)
     if (hours := schedule_hours(stages, planned)) is not None:
         result |= {"hours": hours.median, "hours_q1": hours.low, "hours_q3": hours.high}
     result |= {f"schedule_{what}": change for what, change in other_sizes(stages, planned).items()}

@@ -50,10 +50,10 @@ def write_job(job: Job, path: Path) -> None:
 def read_job(path: Path, methods: Methods = METHODS) -> Job:
     """The job that a file holds."""
     values = json.loads(path.read_text())
-    return from_dict(Job, values | {"run": read_run(values["run"], methods)})
+    return from_dict(Job, values | {"run": run_from(values["run"], methods)})
 
 
-def read_run(values: Mapping[str, Any] | None, methods: Methods = METHODS) -> Run[Any] | None:
+def run_from(values: Mapping[str, Any] | None, methods: Methods = METHODS) -> Run[Any] | None:
     """The run that a dictionary describes."""
     if values is None:
         return None

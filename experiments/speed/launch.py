@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clel.config import ConfigError, to_dict
-from clel.machine.signals import launched
+from clel.machine.signals import child_environment
 from clel.storage.atomic import read_json, temporary_folder, write_atomically
 from clel.storage.log import plain, progress
 from experiments.speed.job import Job, write_job
@@ -21,7 +21,7 @@ LINES = 5
 OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "can't allocate", "not enough memory")
 
 
-def measured(
+def measured_jobs(
     jobs: Sequence[Job],
     name: str,
     run: Callable[[Job, Path], int] | None = None,
@@ -101,7 +101,7 @@ def _process(job: Job, folder: Path) -> int:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=launched(),
+            env=child_environment(),
             check=False,
         )
     text = (folder / "output.log").read_text(errors="replace")

@@ -124,7 +124,7 @@ def stage_numbers(measurement: Mapping[str, Any]) -> StageNumbers:
     )
 
 
-def together(stages: Sequence[StageNumbers]) -> dict[str, Any]:
+def combined(stages: Sequence[StageNumbers]) -> dict[str, Any]:
     """The row's numbers: iterations as its schedule mixes them, the last stage's chains, the largest stage's memory.
 
     The chains' share is that of the whole training, sum_s n_s K_s step_s / sum_s n_s t_s over the stages s.

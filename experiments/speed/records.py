@@ -24,7 +24,7 @@ def write_records(folder: Path, records: Mapping[str, Any]) -> Path:
         ValueError: records that `read_records` would refuse.
     """
     content = plain({"schema": SCHEMA, **records})
-    if wrong := fault(content):
+    if wrong := speed_fault(content):
         raise ValueError(f"not records of schema {SCHEMA}: {wrong}")
     write_atomically(folder / NAME, json.dumps(content, indent=1, allow_nan=False) + "\n")
     return folder / NAME
@@ -36,12 +36,12 @@ def read_records(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise ConfigError(f"{path}: not there; make speed-memory with the same variables measures and writes it")
     records: dict[str, Any] = read_json(path, "measure again")
-    if wrong := fault(records):
+    if wrong := speed_fault(records):
         raise ConfigError(f"{path}: {wrong}; measure again")
     return records
 
 
-def fault(records: Any) -> str | None:
+def speed_fault(records: Any) -> str | None:
     """What makes this object no records, in a few words, or None where it is one."""
     if not isinstance(records, Mapping) or records.get("schema") != SCHEMA:
         given = records.get("schema") if isinstance(records, Mapping) else records

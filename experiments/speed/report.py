@@ -24,7 +24,7 @@ from experiments.speed.numbers import ceiling
 from experiments.speed.profiles import EFFORTS
 from experiments.speed.records import NAME, read_records
 from experiments.speed.rows import SpeedRow, speed_rows
-from experiments.speed.scaling import Point, curves, exponents
+from experiments.speed.scaling import Point, exponents, scaling_points
 from experiments.speed.side_by_side import side_by_side_grid
 from experiments.speed.summary import summary
 from experiments.speed.table import most_common_engine, scaling_grid, speed_grid
@@ -53,16 +53,18 @@ def write_speed_report(
     measurements = records["measurements"]
     values = speed_frame(rows, measurements, spec)
     best = ceiling(measurements.get(CEILING))
-    curve = curves(points, measurements)
+    curve = scaling_points(points, measurements)
     fits = exponents(curve)
-    lines = about(records, spec, command, engines(values))
+    lines = about(records, spec, command, engines_in_words(values))
     asked = records["options"]
     measured = sizes(asked["profile"] == "paper", asked["batch"], _place(records, spec))
     alike = _size(spec) == PAPERS
     claims = [] if alike else matched_sentences(folder.parent / MATCHED)
     claims += sentences(values, load_claims(), measured, matched=alike)
     grid, growth = speed_grid(values, best), scaling_grid(fits)
-    distances, name = trained(runs_csv, {row.key: row.run for row in rows if values.loc[row.key, "status"] == "ok"})
+    distances, name = distances_of_runs(
+        runs_csv, {row.key: row.run for row in rows if values.loc[row.key, "status"] == "ok"}
+    )
     if not distances:
         lines.append(
             f"Distances: none, since no measured row has a trained run in {_short(runs_csv)}; so no figure has them."
@@ -111,7 +113,7 @@ def matched_sentences(folder: Path) -> list[str]:
     return [f"{text} (From {folder.name}.)" for text in found]
 
 
-def engines(values: pd.DataFrame) -> str:
+def engines_in_words(values: pd.DataFrame) -> str:
     """The engine that most rows have, and which rows have others: "fast (bfloat16) (VAE / DRL: float32)"."""
     most = most_common_engine(values)
     if most is None:
@@ -167,7 +169,7 @@ def about(records: Mapping[str, Any], spec: ImageSpec, command: str, engine: str
     return lines
 
 
-def trained(runs_csv: Path, rows: Mapping[str, Run[Any]]) -> tuple[dict[str, list[float]], str]:
+def distances_of_runs(runs_csv: Path, rows: Mapping[str, Run[Any]]) -> tuple[dict[str, list[float]], str]:
     """Distances of fresh chains of the file's runs that are a row's own, by row key, and the distance's name.
 
     A row's runs are those of its whole configuration, engine and batch included, whatever their seed: the name of a

@@ -72,14 +72,14 @@ def ladder(
         for line in csv.DictReader(file, strict=True):
             if line["profile"] == profile:
                 run = resolve(methods, line["method"], line["preset"], device=device)
-                run = replace(run, config=changed(run.config, json.loads(line["changes"])))
+                run = replace(run, config=with_fields(run.config, json.loads(line["changes"])))
                 row = SpeedRow(line["row"], line["title"], run, line["published"] or None, True)
                 row = row if batch is None else _resized(row, batch)
                 rows.append(replace(row, title=row.title.format_map(to_dict(row.run.config))))
     return rows
 
 
-def changed(config: Any, changes: Mapping[str, Any]) -> Any:
+def with_fields(config: Any, changes: Mapping[str, Any]) -> Any:
     """The configuration with fields, also those of tables within it, replaced; raises ConfigError for unknown ones."""
     return from_dict(type(config), _merged(to_dict(config), changes))
 
@@ -93,7 +93,7 @@ def with_batch(config: Any, batch: int) -> Any:
     changes |= {n: round(batch * getattr(config, n) / config.batch_size) for n in IN_PROPORTION if n in changes}
     buffer = getattr(config, "buffer", None)
     nested = {"buffer": {"size": batch}} if buffer is not None and buffer.size < batch else {}
-    return changed(config, changes | nested)
+    return with_fields(config, changes | nested)
 
 
 def schedule(row: SpeedRow, methods: Methods = METHODS) -> tuple[Run[Any], str]:

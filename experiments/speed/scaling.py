@@ -20,7 +20,7 @@ from clel.runs.config import Methods, Run, resolve
 from experiments.speed.job import Job
 from experiments.speed.numbers import stage_numbers
 from experiments.speed.profiles import LEAST, Effort
-from experiments.speed.rows import changed, with_batch
+from experiments.speed.rows import with_batch, with_fields
 from experiments.sweep.estimate import with_steps
 
 SCALING = Path(__file__).with_name("scaling.csv")
@@ -78,7 +78,7 @@ def varied(config: Any, axis: str, value: float) -> Any:
     widths = getattr(getattr(config, "network", None), "widths", None)
     if widths is None:
         raise ConfigError("scaling with width needs a configuration with network.widths")
-    return changed(config, {"network": {"widths": [round(value * width) for width in widths]}})
+    return with_fields(config, {"network": {"widths": [round(value * width) for width in widths]}})
 
 
 def scaling_jobs(found: Sequence[Point], effort: Effort, device: str, threads: int | None) -> list[Job]:
@@ -90,7 +90,7 @@ def scaling_jobs(found: Sequence[Point], effort: Effort, device: str, threads: i
     ]
 
 
-def curves(found: Sequence[Point], measurements: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def scaling_points(found: Sequence[Point], measurements: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A row for each point that was measured: method, title, axis, value, seconds an iteration, bytes at the peak."""
     rows = []
     for point in found:

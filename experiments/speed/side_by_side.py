@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from clel.machine.costs import now
-from clel.machine.signals import launched, leave_with_launcher
+from clel.machine.signals import child_environment, leave_with_launcher
 from clel.storage.atomic import temporary_folder, write_atomically
 from clel.storage.log import progress
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
@@ -51,12 +51,12 @@ def throughputs(jobs: Sequence[Job], device: torch.device) -> list[Throughput]:
         for job in jobs:
             for n in numbers:
                 shown.set_postfix_str(f"{n} of {job.key}")
-                found.append(measured(replace(job, threads=1 if device.type == "cpu" else job.threads), n))
+                found.append(throughput(replace(job, threads=1 if device.type == "cpu" else job.threads), n))
                 shown.update()
     return found
 
 
-def measured(job: Job, n: int) -> Throughput:
+def throughput(job: Job, n: int) -> Throughput:
     """n processes that iterate for `effort.seconds` from a common start; sum_i iterations_i / seconds_i."""
     with temporary_folder() as folder:
         write_job(job, folder / "job.json")
@@ -64,7 +64,7 @@ def measured(job: Job, n: int) -> Throughput:
             order = [sys.executable, "-m", "experiments.speed.side_by_side", str(folder)]
             processes = [
                 subprocess.Popen(
-                    [*order, str(k)], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=launched()
+                    [*order, str(k)], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=child_environment()
                 )
                 for k in range(n)
             ]

@@ -7,7 +7,7 @@ import pandas as pd
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.printing.numbers import number
 from experiments.reading.published import reported
-from experiments.speed.claims import estimate
+from experiments.speed.claims import is_estimate
 from experiments.speed.table import significant
 
 
@@ -34,7 +34,7 @@ def summary(values: pd.DataFrame) -> Grid:
         for name in ("hours", "memory"):
             key = row["published"]
             figure = reported(None if pd.isna(key) else str(key), name)
-            line.append(Text("" if figure is None else figure.text() + (" est." if estimate(figure) else "")))
+            line.append(Text("" if figure is None else figure.text() + (" est." if is_estimate(figure) else "")))
         lines.append(line)
     headers = [
         Header(("",)),

@@ -13,7 +13,7 @@ from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.printing.numbers import number
 from experiments.reading import published
 from experiments.reading.published import Figures
-from experiments.speed.claims import estimate, size_changes
+from experiments.speed.claims import is_estimate, size_changes
 from experiments.speed.scaling import AXES, QUANTITIES
 
 REASON = 200
@@ -57,7 +57,7 @@ def speed_grid(values: pd.DataFrame, best: Mapping[str, tuple[float, str]], figu
                 line.append(Text())
             else:
                 mark = notes.mark(f"Source: {figure.source}." + (f" Note: {figure.notes}." if figure.notes else ""))
-                line.append(Text(figure.text() + (" est." if estimate(figure) else ""), (mark,)))
+                line.append(Text(figure.text() + (" est." if is_estimate(figure) else ""), (mark,)))
         lines.append(line)
     return Grid([Header(("",)), *(column.header for column in columns), hours, memory], lines, notes.texts)
 

@@ -24,13 +24,13 @@ from experiments.runs.references import REFERENCES, ReferenceRun
 from experiments.sweep.variants import (
     Changes,
     Setting,
-    changed,
+    changes_in_words,
     combinations,
     keys,
     label,
     refuse_unknown,
-    value_of,
-    words,
+    setting_of,
+    with_changes,
 )
 
 MOST_SEEDS = 10_000
@@ -187,12 +187,17 @@ def table1_cells(
         if main and rates:
             rate = plain_rate(preset, methods)
             own += [changes for changes in variants(run, [Setting("lr", (rate,))]) if changes not in own]
-            if method != PLAIN and value_of(run, "lr") == rate:
+            if method != PLAIN and setting_of(run, "lr") == rate:
                 note = f"{title}: its learning rate is the plain EBM's, {rate:g}."
-        cells += seeded(Cell(row, title, profile, run, recipe.published, note), range(seeds))
+        cells += with_seeds(Cell(row, title, profile, run, recipe.published, note), range(seeds))
         for changes in own:
-            varied = Cell(f"{row}[{label(changes)}]", f"{title} ({words(changes)})", profile, changed(run, changes))
-            cells += seeded(varied, range(seeds))
+            varied = Cell(
+                f"{row}[{label(changes)}]",
+                f"{title} ({changes_in_words(changes)})",
+                profile,
+                with_changes(run, changes),
+            )
+            cells += with_seeds(varied, range(seeds))
     if engine is not None:
         check_engine([cell.run for cell in cells if isinstance(cell.run, Run)], engine)
         cells = [replace(c, run=with_engine(c.run, engine)) if isinstance(c.run, Run) else c for c in cells]
@@ -215,7 +220,7 @@ def plain_rate(preset: str, methods: Methods) -> float:
     return float(methods[PLAIN].recipe(preset).config.lr)
 
 
-def seeded(cell: Cell, seeds: Iterable[int]) -> list[Cell]:
+def with_seeds(cell: Cell, seeds: Iterable[int]) -> list[Cell]:
     """The cell once with each seed."""
     run: Any = cell.run
     return [replace(cell, run=replace(run, seed=seed)) for seed in seeds]
@@ -224,7 +229,7 @@ def seeded(cell: Cell, seeds: Iterable[int]) -> list[Cell]:
 def variants(run: Run[Any], settings: Sequence[Setting]) -> list[Changes]:
     """The combinations of values of the settings that the run's method has, but for those that it has anyway."""
     own = combinations([setting for setting in settings if setting.key in keys(run)])
-    return [changes for changes in own if identity(changed(run, changes)) != identity(run)]
+    return [changes for changes in own if identity(with_changes(run, changes)) != identity(run)]
 
 
 def asked_of(method: type[Method], config: Any, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from clel.storage.atomic import refuse_unwritable_folder
 from clel.storage.lock import Busy, look
 from clel.storage.log import counted
 from experiments.runs.cell import BUSY, STOPPED, main
-from experiments.runs.external import ExternalRun, changed
+from experiments.runs.external import ExternalRun, samples_changed
 from experiments.sweep.grid import Cell
 
 
@@ -74,7 +74,7 @@ def check_records(cells: Sequence[Cell], runs: Path, images: str, look_only: boo
                 f"{cell.dataset}: its training images are not those that {cell.run_name} was measured on; "
                 f"move {runs / cell.run_name} away, or give another OUT"
             )
-        if record and not look_only and isinstance(cell.run, ExternalRun) and changed(cell.run, record):
+        if record and not look_only and isinstance(cell.run, ExternalRun) and samples_changed(cell.run, record):
             print(f"{cell.run_name}: {cell.run.samples} has changed and is measured again", file=sys.stderr)
             (runs / cell.run_name / "record.json").unlink()
 

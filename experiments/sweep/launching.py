@@ -11,7 +11,7 @@ from clel.config import require
 from experiments.sweep.grid import Cell
 from experiments.sweep.launch import run_here
 from experiments.sweep.local import run_local
-from experiments.sweep.naming import names
+from experiments.sweep.naming import names_in
 from experiments.sweep.slurm_options import SlurmOptions
 
 CLUSTERS = ("local", "debug", "slurm")
@@ -50,7 +50,8 @@ def refuse(options: Any) -> None:
         require(value is None or value >= 1, f"{name} is {value}; expected at least 1")
     methods = getattr(options, "methods", "")
     require(
-        bool(names(methods)) or not methods.strip(), f"METHODS is {methods!r}, which names none; leave it out for all"
+        bool(names_in(methods)) or not methods.strip(),
+        f"METHODS is {methods!r}, which names none; leave it out for all",
     )
 
 

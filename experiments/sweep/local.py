@@ -15,7 +15,7 @@ from types import FrameType
 import torch
 
 from clel.config import require
-from clel.machine.signals import held_back, launched
+from clel.machine.signals import child_environment, held_back
 from clel.methods.settings import TrainConfig
 from clel.runs.config import choose_device, read_config, save_config
 from clel.runs.record import read_record
@@ -61,7 +61,7 @@ def run_local(
         print(f"finished already: {skipped} of {counted(len(cells), 'run')}", file=sys.stderr)
     if not pending:
         return 0
-    workers, gpus = places(choose_device(device), workers, runs_per_gpu)
+    workers, gpus = worker_places(choose_device(device), workers, runs_per_gpu)
     # by the whole grid, not by what is left of it: a rerun's sums keep their order
     workers, threads = shares(len(cells), workers, gpus)
     slots: list[Worker | None] = [None] * workers
@@ -112,7 +112,7 @@ def shares(cells: int, workers: int | None, gpus: Sequence[str]) -> tuple[int, i
     return side_by_side, max(1, available_cores() // side_by_side)
 
 
-def places(device: torch.device, workers: int | None, runs_per_gpu: int | None) -> tuple[int | None, list[str]]:
+def worker_places(device: torch.device, workers: int | None, runs_per_gpu: int | None) -> tuple[int | None, list[str]]:
     """The workers that were asked for, and the GPU of each place that one can have, each GPU `runs_per_gpu` times.
 
     Raises:
@@ -143,7 +143,7 @@ def available_cores() -> int:
 def _start(cell: Cell, runs: Path, threads: int, gpu: str | None) -> Worker:
     folder = runs / cell.run_name
     save_config(cell.run, folder)
-    environment = {**launched(), "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    environment = {**child_environment(), "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
     with held_back(), open(folder / "output.log", "ab") as output:

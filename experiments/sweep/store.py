@@ -21,7 +21,7 @@ from clel.config import ConfigError, essential, identity
 from clel.methods.settings import EvaluateConfig, TrainConfig
 from clel.runs.config import as_run, current
 from clel.runs.record import stands
-from clel.runs.schema import LABELS, WHOLE, fault
+from clel.runs.schema import LABELS, WHOLE, record_fault
 from clel.storage.lock import look
 
 
@@ -189,7 +189,7 @@ def _load(run_dir: Path) -> Stored:
         return Stored(name, status, reason, folder=run_dir)
     try:
         record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-        wrong = fault(record, name)
+        wrong = record_fault(record, name)
     except (ValueError, OSError, RecursionError) as error:
         wrong = f"not readable as JSON ({error})"
     if wrong:

@@ -30,7 +30,7 @@ class Setting:
     values: tuple[Any, ...]
 
 
-def parse(text: str) -> tuple[Setting, ...]:
+def parse_changes(text: str) -> tuple[Setting, ...]:
     """The settings of "key=value,value; key=value"; none of an empty text.
 
     Raises:
@@ -48,7 +48,7 @@ def parse(text: str) -> tuple[Setting, ...]:
 
 
 def typed(settings: Sequence[Setting]) -> str:
-    """The text that `parse` makes these of, however they were written."""
+    """The text that `parse_changes` makes these of, however they were written."""
     return "; ".join(f"{setting.key}={','.join(map(_text, setting.values))}" for setting in settings)
 
 
@@ -61,7 +61,7 @@ def combinations(settings: Sequence[Setting]) -> list[Changes]:
     ]
 
 
-def changed(run: Run[Any], changes: Changes) -> Run[Any]:
+def with_changes(run: Run[Any], changes: Changes) -> Run[Any]:
     """The run with these settings.
 
     Raises:
@@ -79,7 +79,7 @@ def keys(run: Run[Any]) -> list[str]:
     return [*_leaves(run.config), *_leaves(run.train, TRAIN)]
 
 
-def value_of(run: Run[Any], key: str) -> Any:
+def setting_of(run: Run[Any], key: str) -> Any:
     """The run's value of a key, as JSON has it."""
     held: Any = to_dict(run)
     for name in _path(key):
@@ -96,7 +96,7 @@ def refuse_unknown(runs: Mapping[str, Run[Any]], settings: Sequence[Setting]) ->
             raise ConfigError(f"SET: no setting {setting.key!r} of {methods}; {nearest(setting.key, known)}")
 
 
-def words(changes: Changes) -> str:
+def changes_in_words(changes: Changes) -> str:
     """The changes for people: "langevin.steps 10, beta 0.01"."""
     return ", ".join(f"{key} {_text(value)}" for key, value in changes)
 

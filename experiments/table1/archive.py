@@ -75,7 +75,7 @@ def _content(dataset: str, split: str) -> str:
     return replace(load(dataset, split), labels=None).content_hash()
 
 
-def to_do(cells: Sequence[Cell], kept: Mapping[str, Path]) -> list[Cell]:
+def not_kept(cells: Sequence[Cell], kept: Mapping[str, Path]) -> list[Cell]:
     """The cells that no kept run stands for."""
     return [cell for cell in cells if not (cell.run_name in kept and has_result(cell, kept[cell.run_name].parent))]
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from experiments.printing.headings import distance_lines, feature_spaces, further_spaces, is_fid
 from experiments.printing.markup import Footnotes, Header
-from experiments.printing.numbers import interval, number, spread
+from experiments.printing.numbers import interval, mean_and_std, number
 from experiments.speed.machine import IDLE
 from experiments.sweep.store import Stored
 
@@ -40,18 +40,18 @@ def _distances(notes: Footnotes, runs: Sequence[Stored]) -> list[Column]:
     space = " / ".join(features) or "no features yet"
     lines = distance_lines(features[0] if len(features) == 1 or inception else space)
     fresh = Header(lines, (notes.mark(_distance(runs, space, inception)),))
-    found = [Column(fresh, lambda row: spread(row, "fid_fresh") + interval(row, "fresh") + _sampling(row))]
+    found = [Column(fresh, lambda row: mean_and_std(row, "fid_fresh") + interval(row, "fresh") + _sampling(row))]
     if _measured(runs, "fid_paper"):
         paper = notes.mark(
             "Chains disturbed before each round of steps, as the authors of the method do in their code; the line on "
             "the protocol says how. A method whose authors do no such thing has an empty cell."
         )
         header = Header(("distance ↓", "paper protocol"), (paper,))
-        found.append(Column(header, lambda row: spread(row, "fid_paper") + interval(row, "paper")))
+        found.append(Column(header, lambda row: mean_and_std(row, "fid_paper") + interval(row, "paper")))
     if _measured(runs, "fid_infinity_fresh"):
         infinity = notes.mark("Extrapolated to infinitely many samples (Chong & Forsyth, CVPR 2020).")
         found.append(
-            Column(Header(("distance ↓", "n → ∞"), (infinity,)), lambda row: spread(row, "fid_infinity_fresh"))
+            Column(Header(("distance ↓", "n → ∞"), (infinity,)), lambda row: mean_and_std(row, "fid_infinity_fresh"))
         )
     sizes = sorted({int(n) for run in runs if (n := run.part("metrics").get("n_buffer")) is not None})
     number_of = f" ({' / '.join(f'{n:,}' for n in sizes)} of them)" if sizes else ""
@@ -60,16 +60,19 @@ def _distances(notes: Footnotes, runs: Sequence[Stored]) -> list[Column]:
         "not from the one that is measured, so it is another quantity than the distance of fresh chains, "
         "which start from noise."
     )
-    return [*found, Column(Header(("distance ↓", "replay buffer"), (buffer,)), lambda row: spread(row, "fid_buffer"))]
+    return [
+        *found,
+        Column(Header(("distance ↓", "replay buffer"), (buffer,)), lambda row: mean_and_std(row, "fid_buffer")),
+    ]
 
 
 def _quality(notes: Footnotes, runs: Sequence[Stored]) -> list[Column]:
     inception = is_fid(feature_spaces(runs))
     scale = 1000.0 if inception else 1.0  # as the papers print it; elsewhere it is larger
     kid = Header(("KID ↓", "×1000") if inception else ("KID ↓",))
-    found = [Column(kid, lambda row: spread(row, "kid_fresh", scale))]
+    found = [Column(kid, lambda row: mean_and_std(row, "kid_fresh", scale))]
     if _measured(runs, "inception_score_fresh"):
-        found.append(Column(Header(("Inception", "Score ↑")), lambda row: spread(row, "inception_score_fresh")))
+        found.append(Column(Header(("Inception", "Score ↑")), lambda row: mean_and_std(row, "inception_score_fresh")))
     for pair, key in ((("precision", "recall"), "neighbours"), (("density", "coverage"), "density_neighbours")):
         if _measured(runs, f"{pair[0]}_fresh"):
             k = sorted({str(value) for run in runs if (value := run.part("protocol").get(key)) is not None})
@@ -96,11 +99,11 @@ def _further(notes: Footnotes, runs: Sequence[Stored]) -> list[Column]:
 
 
 def _further_distance(prefix: str, header: Header) -> Column:
-    return Column(header, lambda row: spread(row, f"{prefix}fid_fresh") + interval(row, "fresh", prefix))
+    return Column(header, lambda row: mean_and_std(row, f"{prefix}fid_fresh") + interval(row, "fresh", prefix))
 
 
 def _spread_of(metric: str, scale: float, row: pd.Series) -> str:
-    return spread(row, metric, scale)
+    return mean_and_std(row, metric, scale)
 
 
 def _costs(notes: Footnotes, runs: Sequence[Stored]) -> list[Column]:

@@ -13,7 +13,7 @@ import pandas as pd
 from clel.config import ConfigError, choose, from_dict, require, to_dict
 from clel.evaluation.feature_choice import asked
 from clel.runs.record import FINAL, read_record
-from experiments.plan.plan import describe
+from experiments.plan.plan import describe_plan
 from experiments.printing.chosen import write_columns
 from experiments.runs.external import EXTERNAL, load_external
 from experiments.slurm import plan
@@ -21,11 +21,11 @@ from experiments.slurm.launch import ToLaunch, launch
 from experiments.sweep.grid import Cell, table1_cells
 from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
-from experiments.sweep.naming import PROJECT, Named, in_order, names, table1_meaning, table_name
+from experiments.sweep.naming import PROJECT, Named, in_order, names_in, table1_meaning, table_name
 from experiments.sweep.store import Stored, load_cells
-from experiments.sweep.variants import parse
-from experiments.table1.archive import FOLDER, RECORDS, archive, archived, to_do
-from experiments.table1.comparisons.compare import compare
+from experiments.sweep.variants import parse_changes
+from experiments.table1.archive import FOLDER, RECORDS, archive, archived, not_kept
+from experiments.table1.comparisons.compare import compare_rows
 from experiments.table1.comparisons.table import closing
 from experiments.table1.report import write_report
 from experiments.table1.tables import table1
@@ -56,19 +56,19 @@ def main(options: Table1) -> int:
     meaning = table1_meaning(options, command(options))
     meaning.refuse_another(folder)
     kept = archived(cells, runs) if options.project else {}
-    cells, all_cells = to_do(cells, kept), cells
+    cells, all_cells = not_kept(cells, kept), cells
     if options.project:
         print(f"{len(all_cells) - len(cells)} of {len(all_cells)} runs are the project's: {RECORDS}", file=sys.stderr)
     if options.cluster == "slurm" and not options.report:
         if options.plan:
-            print(plan.describe(cells, runs, options.slurm))
+            print(plan.describe_arrays(cells, runs, options.slurm))
             return 0
         sweep = launch(launched(options, cells))
         meaning.claim(folder)
         if sweep is not None or not all(has_result(cell, runs) for cell in cells):
             return 0  # the job that collects makes the table
     elif options.plan:
-        print(describe(cells, runs, options.workers, options.device, options.runs_per_gpu))
+        print(describe_plan(cells, runs, options.workers, options.device, options.runs_per_gpu))
         return 0
     elif options.report:
         if not kept:
@@ -93,13 +93,13 @@ def cells_of(options: Table1) -> list[Cell]:
     return table1_cells(
         options.profile,
         options.seeds,
-        names(options.methods),
+        names_in(options.methods),
         options.dataset,
         options.device,
         evaluate=evaluate_changes(options),
         external=load_external(options.external or EXTERNAL),
         engine=options.engine,
-        settings=parse(options.set),
+        settings=parse_changes(options.set),
         rates=options.rates,
         minutes=options.minutes,
     )
@@ -160,12 +160,12 @@ def evaluate_changes(options: Table1) -> dict[str, Any]:
 
 
 def summary(options: Table1) -> str:
-    """The outcome for a terminal; see `in_words`."""
+    """The outcome for a terminal; see `distances_in_words`."""
     cells, runs = cells_of(options), options.out / "runs"
-    return in_words(cells, load_cells(runs, cells, archived(cells, runs) if options.project else {}))
+    return distances_in_words(cells, load_cells(runs, cells, archived(cells, runs) if options.project else {}))
 
 
-def in_words(cells: Sequence[Cell], records: Mapping[str, Stored]) -> str:
+def distances_in_words(cells: Sequence[Cell], records: Mapping[str, Stored]) -> str:
     """A line a row: the distance of fresh chains, mean and standard deviation over the seeds.
 
     Then, of rows that can be compared with the subject's, the outcome.
@@ -176,7 +176,7 @@ def in_words(cells: Sequence[Cell], records: Mapping[str, Stored]) -> str:
         spread = "" if pd.isna(row["fid_fresh_std"]) else f" +- {row['fid_fresh_std']:.2f}"
         value = f"{row['fid_fresh_mean']:.2f}{spread}" if row["n"] else "-"
         lines.append(f"  {row['title']:<24}{value:>16}  ({row['n']} of {row['runs']} runs)")
-    return "\n".join([*lines, *closing(compare(cells, records))])
+    return "\n".join([*lines, *closing(compare_rows(cells, records))])
 
 
 def command(options: Table1) -> str:

@@ -48,7 +48,7 @@ def steps_curve(evaluations: Mapping[str, Any], source: str) -> Curve:
     return np.array([float(p[0]) for p in points]), np.array([float(p[1]) for p in points])
 
 
-def over_seeds(curves: Sequence[Curve], logarithmic: bool = False) -> tuple[Array, Array, Array, Array]:
+def band_over_seeds(curves: Sequence[Curve], logarithmic: bool = False) -> tuple[Array, Array, Array, Array]:
     """(x, minimum, mean, maximum) over curves, where all of them are defined, on POINTS equally spaced x.
 
     Between its points a curve is a straight line, of its logarithm where `logarithmic`.

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from clel.storage.log import read_log
 from experiments.sweep.store import Declared, Stored
-from experiments.table1.curves import Curve, over_seeds, values_curve
+from experiments.table1.curves import Curve, band_over_seeds, values_curve
 from experiments.table1.drawn import row_label, styled
 
 DASHES = {"h": "-", "u": "--", "f": ":"}
@@ -36,12 +36,12 @@ def learned(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> Figure:
         colour = style.colour
         for name, dash in DASHES.items():
             if good := curves(members, f"knn_{name}"):
-                x, low, mean, high = over_seeds(good)
+                x, low, mean, high = band_over_seeds(good)
                 accuracy.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
                 accuracy.plot(x, mean, dash, color=colour, label=f"{row_label(members, good)}: {name}")
         both = zip(curves(members, "gradient_guidance"), curves(members, "gradient_divergence"), strict=True)
         if pulls := [(x, guidance / divergence) for (x, guidance), (_, divergence) in both]:
-            x, low, mean, high = over_seeds(pulls)
+            x, low, mean, high = band_over_seeds(pulls)
             ratio.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
             ratio.plot(x, mean, color=colour, label=row_label(members, pulls))
     accuracy.set_ylabel("kNN accuracy on held-out images")

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from clel.storage.log import read_log
 from experiments.printing.drawing import REFERENCE, log_distances, log_steps, new_figure, with_legend
-from experiments.printing.headings import distance_name
+from experiments.printing.headings import distance_axis
 from experiments.sweep.store import Declared, Stored
-from experiments.table1.curves import Array, Curve, distance_curve, gap_curve, over_seeds, steps_curve
+from experiments.table1.curves import Array, Curve, band_over_seeds, distance_curve, gap_curve, steps_curve
 from experiments.table1.drawn import draw_references, row_label, styled
 
 MARKED = 8
@@ -64,7 +64,7 @@ def _distance_over(
         failed = [curves[c.run_name] for c in members if not runs[c.run_name].ok and len(curves[c.run_name][0])]
         _failed(axes, [(x / scale, y) for x, y in failed], colour, dash, None if good else row_label(members, good))
         if good:
-            x, low, mean, high = over_seeds(good, logarithmic=True)
+            x, low, mean, high = band_over_seeds(good, logarithmic=True)
             axes.fill_between(x / scale, low, high, color=colour, alpha=0.18, linewidth=0)
             label = row_label(members, good)
             axes.plot(
@@ -83,7 +83,7 @@ def _distance_over(
     log_distances(axes)
     axes.set_xlim(0, 1.02 * end / scale)
     axes.set_xlabel(name)
-    axes.set_ylabel(distance_name(runs))
+    axes.set_ylabel(distance_axis(runs))
     axes.set_title(KEY + _sample_counts(runs), fontsize=8, loc="left")
     return with_legend(figure, axes)
 
@@ -104,7 +104,7 @@ def energy_gap(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> Figure:
         shown += [curve[1] for curve in good + failed]
         _failed(axes, failed, colour, dash, None if good else row_label(members, good))
         if good:
-            x, low, mean, high = over_seeds(good)
+            x, low, mean, high = band_over_seeds(good)
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
             marker = "o" if len(set(x)) == 1 else None  # a single point makes no line
             label = row_label(members, good)
@@ -178,7 +178,7 @@ def distance_over_steps(cells: Sequence[Declared], runs: Mapping[str, Stored]) -
     log_distances(axes)
     log_steps(axes)
     axes.set_xlabel("Langevin steps of a fresh chain")
-    axes.set_ylabel(distance_name(runs))
+    axes.set_ylabel(distance_axis(runs))
     key = "line: mean over seeds, band: minimum to maximum, ring: the table's number, dotted: replay buffer"
     if any(run.part("metrics").get("fid_paper") is not None for run in runs.values()):
         key += ",\ndashed with crosses: the paper protocol"

@@ -71,7 +71,7 @@ def write_report(
     """
     runs = load_cells(runs_dir, cells, kept)
     table = table1(cells, runs)
-    about = describe(cells, runs, command)
+    about = describe_table(cells, runs, command)
     contents: dict[str, str | bytes] = {
         "summary.md": f"{titled(about[0])}\n\n{to_markdown(summary(table.values, list(runs.values())))}",
         "table1.md": "\n\n".join([*(titled(line) for line in about), table.to_markdown()]),
@@ -99,7 +99,7 @@ def runs_csv(cells: Sequence[Declared], runs: pd.DataFrame) -> str:
     return table.to_csv(lineterminator="\n")
 
 
-def describe(cells: Sequence[Declared], runs: Mapping[str, Stored], command: str | None = None) -> list[str]:
+def describe_table(cells: Sequence[Declared], runs: Mapping[str, Stored], command: str | None = None) -> list[str]:
     """The lines above a table, "Name: text": what, protocol, seeds, command, commit and machine.
 
     The last one is a warning where runs of one table were not measured alike.

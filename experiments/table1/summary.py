@@ -8,7 +8,7 @@ import pandas as pd
 
 from experiments.printing.headings import data_title, distance_lines, feature_spaces, is_fid
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
-from experiments.printing.numbers import counted_runs, interval, number, spread
+from experiments.printing.numbers import counted_runs, interval, mean_and_std, number
 from experiments.sweep.store import Stored
 from experiments.table1.columns import several_machines
 
@@ -30,7 +30,7 @@ def summary(values: pd.DataFrame, runs: Sequence[Stored]) -> Grid:
     lines = []
     for _, row in values.iterrows():
         count = counted_runs(int(row["n"]), int(row["runs"]))
-        distance = spread(row, "fid_fresh") + interval(row, "fresh")
+        distance = mean_and_std(row, "fid_fresh") + interval(row, "fresh")
         pair = [number(row[f"{name}_fresh_mean"], 2) for name in ("precision", "recall")]
         lines.append(
             [

@@ -11,7 +11,7 @@ from clel.config import choose, from_dict, require, to_dict
 from clel.runs.config import slug
 from clel.storage.atomic import refuse_unwritable, write_atomically
 from experiments.measured.artefact import LEFT_OUT
-from experiments.plan.plan import describe
+from experiments.plan.plan import describe_plan
 from experiments.printing.drawing import drawn
 from experiments.printing.files import write_files
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
@@ -22,7 +22,7 @@ from experiments.sweep.grid import Cell
 from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
 from experiments.sweep.meaning import Meaning
-from experiments.sweep.naming import OUT, in_order, names
+from experiments.sweep.naming import OUT, in_order, names_in
 from experiments.sweep.store import load_cells
 from experiments.tune.figures import trials_figure
 from experiments.tune.grids import trial_cells
@@ -71,12 +71,12 @@ def main(options: Tune) -> int:
     meaning(options).refuse_another(options.out / folder_name(options))
     if options.cluster == "slurm" and not options.report:
         if options.plan:
-            print(plan.describe(cells, runs, options.slurm))
+            print(plan.describe_arrays(cells, runs, options.slurm))
             return 0
         if launch(launched(options, cells)) is not None:
             return 0  # the job that collects makes the table
     elif options.plan:
-        print(describe(cells, runs, options.workers, options.device, options.runs_per_gpu))
+        print(describe_plan(cells, runs, options.workers, options.device, options.runs_per_gpu))
         return 0
     elif cells and not options.report:
         prepare(cells, runs, options.device, options.out / folder_name(options))
@@ -89,7 +89,7 @@ def main(options: Tune) -> int:
 
 def cells_of(options: Tune) -> list[Cell]:
     """Every declared trial that the options name."""
-    return trial_cells(options.profile, names(options.methods), options.device, dataset=options.dataset)
+    return trial_cells(options.profile, names_in(options.methods), options.device, dataset=options.dataset)
 
 
 def to_do(options: Tune) -> list[Cell]:
@@ -156,7 +156,9 @@ def meaning(options: Tune) -> Meaning:
 def folder_name(options: Tune) -> str:
     """Folder of the table."""
     data = [folder_part(options.dataset)] if options.dataset else []
-    return "-".join(["tune", options.profile, *data, *names(options.methods), *(["afresh"] if options.afresh else [])])
+    return "-".join(
+        ["tune", options.profile, *data, *names_in(options.methods), *(["afresh"] if options.afresh else [])]
+    )
 
 
 def launched(options: Tune, cells: list[Cell]) -> ToLaunch:

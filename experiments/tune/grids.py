@@ -18,8 +18,8 @@ from clel.data.side import at_side
 from clel.evaluation.feature_choice import settled
 from clel.runs.config import Methods, resolve
 from clel.training.length import scaled
-from experiments.sweep.grid import PROFILES, Cell, seeded
-from experiments.sweep.variants import Changes, Setting, changed, combinations, label, words
+from experiments.sweep.grid import PROFILES, Cell, with_seeds
+from experiments.sweep.variants import Changes, Setting, changes_in_words, combinations, label, with_changes
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Choice:
     @property
     def words(self) -> str:
         """For people."""
-        return f"preset {self.preset}" if self.preset else words(self.changes)
+        return f"preset {self.preset}" if self.preset else changes_in_words(self.changes)
 
     @property
     def label(self) -> str:
@@ -159,12 +159,12 @@ def trial_cells(
             # looks during training are not needed, and cost a tenth of it
             train = replace(run.train, **{**dict(size.cut_train), "evaluate_every": 0, "sample_every": 0})
             measured = {**dict(size.cut_evaluate), "rounds": 1, "beyond": 1.0, "bootstrap": 0, "reference": "test"}
-            run = changed(
+            run = with_changes(
                 replace(run, train=train, evaluate=settled(replace(run.evaluate, **measured), dataset)), trial.changes
             )
             run = scaled(run, trying.length.numerator, trying.length.denominator)
             title = f"{known[method].title} ({trial.words})"
-            cells += seeded(Cell(method + trial.label, title, profile, run), trying.seeds)
+            cells += with_seeds(Cell(method + trial.label, title, profile, run), trying.seeds)
     return cells
 
 
@@ -172,4 +172,4 @@ def at_trial(profile: str, method: str, trial: Choice, known: Methods = METHODS)
     """Whether the method's preset has the settings of the trial."""
     preset = PROFILES[profile].presets[0]
     run: Any = resolve(known, method, preset)
-    return replace(changed(resolve(known, method, trial.preset or preset), trial.changes), preset=preset) == run
+    return replace(with_changes(resolve(known, method, trial.preset or preset), trial.changes), preset=preset) == run

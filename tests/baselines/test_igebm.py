@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from baselines.igebm import IGEBM, IGEBMConfig, IGEBMNetwork, ResidualBlock
+from baselines.igebm import IGEBM, BiasedBlock, IGEBMConfig, IGEBMNetwork
 from clel.chains.langevin import BufferConfig, LangevinConfig
 from clel.config import ConfigError
 from clel.data import ImageSpec
@@ -52,7 +52,7 @@ def energy_by_hand(network: IGEBMNetwork, image: np.ndarray) -> float:
     x = leaky(conv_loop(image, network.body[0]))
     # the first block of each of the two stages halves the image
     for position, block in enumerate(network.body[2:]):
-        assert isinstance(block, ResidualBlock)
+        assert isinstance(block, BiasedBlock)
         a, b = block.bias1.detach().numpy(), block.bias2.detach().numpy()
         y = conv_loop(leaky(conv_loop(x + a, block.conv1)) + b, block.conv2)
         bypass = x if isinstance(block.bypass, nn.Identity) else conv_loop(x, block.bypass)
@@ -70,7 +70,7 @@ def test_energy_by_hand() -> None:
     network = IGEBMNetwork(SMALL, RGB8).double().eval()
     with torch.no_grad():
         for block in network.body[2:]:
-            assert isinstance(block, ResidualBlock)
+            assert isinstance(block, BiasedBlock)
             raw(block.conv2).normal_(std=0.1)
             block.scale.uniform_(0.5, 1.5)
             block.bias1.uniform_(-0.5, 0.5)
@@ -127,7 +127,7 @@ def test_published_parameters() -> None:
 def test_blocks_start_as_their_bypass() -> None:
     """conv2's kernel is near 0 and its scale 1; all biases are 0."""
     torch.manual_seed(0)
-    block = ResidualBlock(SMALL, 8, 8, False).eval()
+    block = BiasedBlock(SMALL, 8, 8, False).eval()
     x = torch.randn(2, 8, 6, 6)
     torch.testing.assert_close(block(x), F.leaky_relu(x, 0.2), rtol=0, atol=1e-6)
     assert 0 < float(raw(block.conv2).detach().std()) < 2e-10

@@ -16,8 +16,8 @@ from clel.storage.log import shown_notices
 from experiments.ablations import measure
 from experiments.ablations.command import Ablations, AblationsOptions
 from experiments.ablations.results import aurocs_of, beside_default, results
-from experiments.ablations.rows import BETAS, STUDIES, cells_of, chosen, studies
-from experiments.ablations.table import about, study_grid, words
+from experiments.ablations.rows import BETAS, STUDIES, cells_of, studies, studies_of
+from experiments.ablations.table import about, outcome_lines, study_grid
 from experiments.cli import main
 from experiments.commands.artefacts import artefact_of
 from experiments.measured.artefact import Found
@@ -83,10 +83,10 @@ def test_what_the_rows_change() -> None:
 
 
 def test_studies_are_chosen_by_name() -> None:
-    assert chosen("") == ALL
-    assert chosen(" ladder, beta") == ("beta", "ladder")
+    assert studies_of("") == ALL
+    assert studies_of(" ladder, beta") == ("beta", "ladder")
     with pytest.raises(ConfigError, match="did you mean 'ladder'"):
-        chosen("laddre")
+        studies_of("laddre")
     assert {c.row for c in cells_of("quick", ["energy"], 1, None, "cpu")} == {"clel", "clel[network.energy=head]"}
 
 
@@ -156,7 +156,7 @@ def test_the_tables_are_for_reading() -> None:
     assert [line[3].text for line in by_name["ladder"].rows] == ["100"] * 5
     lines = about(frame, found, "CLEL", "svhn")
     assert any(line.startswith("Too few seeds: p cannot be below 0.100 here, 1.000 after") for line in lines)
-    assert sum(line.startswith(f"  {row.title} ") for line in words(own, frame) for row in own[0].rows) == 5
+    assert sum(line.startswith(f"  {row.title} ") for line in outcome_lines(own, frame) for row in own[0].rows) == 5
 
 
 def test_the_ladder_has_what_speed_memory_measured(tmp_path: Path) -> None:

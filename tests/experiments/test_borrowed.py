@@ -46,12 +46,12 @@ def test_a_pack_has_equally_many_samples_of_each_and_keeps_to_its_size(tmp_path:
     assert pack.pack(folder, runs, {"minutes": 8.0}, 60_000_000) == {"a": 2500, "b": 2500, "nothing": 0}
     assert max(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 15_000_000
     whole = pack.images_of(runs[0])
-    assert np.array_equal(pack.read_samples(folder / "runs/a").numpy(), whole[:2500])
+    assert np.array_equal(pack.packed_samples(folder / "runs/a").numpy(), whole[:2500])
     assert json.loads((folder / "runs/a/drawn.json").read_text())["packed"] == 2500
     assert json.loads((folder / "pack.json").read_text())["minutes"] == 8.0
     few = pack.pack(folder, runs, {}, 30_000_000)
     assert few["a"] == few["b"] and 0 < few["a"] < 2500 and pack.bytes_in(folder) < 30_001_000
-    assert len(pack.read_samples(folder / "runs/b")) == few["b"]
+    assert len(pack.packed_samples(folder / "runs/b")) == few["b"]
     weights: dict[str, Any] = {}
     for path in (folder / "runs/a").glob("weights-*.pt"):
         weights |= torch.load(path, weights_only=True)
@@ -115,7 +115,7 @@ def test_from_the_card_to_the_table(cache: Path, tmp_path: Path, monkeypatch: py
         training = json.loads((place / "training.json").read_text())["training"]
         assert training["iterations"] == run.train.measured_iterations
         assert {"buffer.png", "drawn.json", "weights-0.pt", "samples-00.npz"} <= {p.name for p in place.iterdir()}
-        assert pack.read_samples(place).shape == (100, 1, 8, 8)
+        assert pack.packed_samples(place).shape == (100, 1, 8, 8)
     # on another machine, which has the pack alone
     monkeypatch.setenv("CLEL_CACHE", str(cache))
     other = tmp_path / "other"

@@ -25,7 +25,7 @@ from experiments import cli as program
 from experiments.chains.command import Chains, chains_cells
 from experiments.chains.figures import chains_figure
 from experiments.chains.rows import load_rows
-from experiments.chains.table import chains_table, spread
+from experiments.chains.table import chains_table, mean_and_range
 from experiments.printing.drawing import png
 from experiments.runs import cell
 from experiments.runs.chains import measure, settings
@@ -130,12 +130,12 @@ def test_describe_by_hand() -> None:
     features, _ = brightness_space(images.pixels)
     gaussian = Moments.of(features).gaussian
     real = measure.Real(Reference("x", 64, "x", gaussian, None, brightness_space), images)  # type: ignore[arg-type]
-    own = measure.describe((images.pixels.float() + 0.5) / 256, real)
+    own = measure.describe_images((images.pixels.float() + 0.5) / 256, real)
     assert own["distance"] == pytest.approx(0, abs=1e-6) and own["n"] == 64
     assert own["intensity"] == own["intensity_data"] == pytest.approx(float(images.pixels.double().mean()) / 255)
     x = torch.rand(8, 1, 8, 8)
     x[:6, 0, 0, 0], x[6:, 0, 0, 0] = 0.1, 0.9
-    found = measure.describe(x, real)
+    found = measure.describe_images(x, real)
     assert found["classes"] == 2 and found["confident"] == 1 and found["top_share"] == 0.75
     assert found["effective_classes"] == pytest.approx(0.75**-0.75 * 0.25**-0.25)
 
@@ -165,7 +165,7 @@ def test_the_table_says_what_the_rows_say() -> None:
     assert average[6:10] == ["3.50", "203.50", "2.00", "2.00"]
     noisy = next(line for line in lines if line[1].endswith("noise 0.1") and line[0] == "1 %")
     assert noisy[2:] == ["77.00 (77.00 to 77.00)"] * 2
-    assert spread(pd.Series([1.0])) == "1.00"
+    assert mean_and_range(pd.Series([1.0])) == "1.00"
 
 
 def test_the_figure_draws_every_restart_rate() -> None:

@@ -22,14 +22,14 @@ from clel.data.sets.shapes import ATTRIBUTES
 from clel.features import classifier, spaces
 from clel.sampling.attributes import shown
 from experiments.commands.artefacts import artefact_of
-from experiments.compositional.asked import DATA, SHAPES, composed_of, conditions, read, subsets, triples_of
+from experiments.compositional.asked import DATA, SHAPES, composed_of, conditions, conjunction_of, subsets, triples_of
 from experiments.compositional.command import ARTEFACT
 from experiments.compositional.judge import attribute_judge
-from experiments.compositional.measure import shares
+from experiments.compositional.measure import shares_shown
 from experiments.compositional.options import Compositional, drawing_of
 from experiments.compositional.rows import as_csv, bars, drop, rows_of, share
 from experiments.compositional.settings import MARGIN, Composing, Drawing, best, scores_of, tried
-from experiments.compositional.settings import read as read_kept
+from experiments.compositional.settings import read_sweep as read_kept
 from experiments.compositional.table import by_attribute, by_number, figure_4b, probed_values
 from experiments.measured.artefact import Found
 from experiments.reading.published import reported
@@ -79,11 +79,11 @@ def made_up(shares_of: dict[tuple[str, ...], Sequence[float]], chance: float = 0
 def test_every_declared_triple_can_be_had() -> None:
     images = real(20)
     for triple in SHAPES.triples:
-        assert len(read(triple, images)) == 3
-        assert len({a.attribute for a in read(triple, images)}) == 3
+        assert len(conjunction_of(triple, images)) == 3
+        assert len({a.attribute for a in conjunction_of(triple, images)}) == 3
     values = {value for triple in SHAPES.triples for value in triple}
     assert values == {*ATTRIBUTES["colour"], *ATTRIBUTES["size"], *ATTRIBUTES["background"]}
-    assert not values & set(SHAPES.alone) and read(SHAPES.alone[:1], images)
+    assert not values & set(SHAPES.alone) and conjunction_of(SHAPES.alone[:1], images)
 
 
 def test_all_subsets_are_asked_for_once_and_each_value_negated() -> None:
@@ -145,9 +145,9 @@ def test_real_images_show_what_they_have() -> None:
     images = real()
     judge = attribute_judge(images, images, ["colour", "shape"])
     assert judge.accuracy == {"colour": 1.0, "shape": 1.0}
-    asked = read(("red", "circle"), images)
+    asked = conjunction_of(("red", "circle"), images)
     having = images.pixels[shown(asked, images.attributes, images.values).all(1)]
-    values = shares(asked, having, judge, images)
+    values = shares_shown(asked, having, judge, images)
     assert values["each"] == [1, 1] and values["all"] == 1 and values["legible"] == 1
     assert values["words"] == ["red", "circle"] and values["values"]["blue"] == 0
 

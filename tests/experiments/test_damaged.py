@@ -15,7 +15,7 @@ from clel.config import ConfigError
 from clel.machine.signals import LAUNCHER
 from experiments import variables
 from experiments.chains.rows import load_rows
-from experiments.conditional.settings import GuidedLine, read
+from experiments.conditional.settings import GuidedLine, read_sweep
 from experiments.engines.runs import read_runs
 from experiments.reading.csv_rows import csv_rows
 from experiments.slurm.sweep import FILE, load_sweep
@@ -52,9 +52,9 @@ def test_cells_that_are_no_numbers(tmp_path: Path) -> None:
     path = tmp_path / "sweep.csv"
     path.write_text(",".join(names) + "\nquick,digits,clel,0,much,5,True,1.0,8,0.5,0.5,now\n")
     with pytest.raises(ConfigError, match=r"sweep\.csv, line 2: .*much.*make conditional-sweep KEEP=1"):
-        read(path)
+        read_sweep(path)
     path.write_text(path.read_text().replace("much", "0.1"))
-    assert read(path) == [GuidedLine("quick", "digits", "clel", 0, 0.1, 5, True, 1.0, 8, 0.5, 0.5, "now")]
+    assert read_sweep(path) == [GuidedLine("quick", "digits", "clel", 0, 0.1, 5, True, 1.0, 8, 0.5, 0.5, "now")]
     trial = dict.fromkeys(COLUMNS, "x") | {"status": "ok", "distance": "far"}
     path.write_text(",".join(COLUMNS) + "\n" + ",".join(trial.values()) + "\n")
     with pytest.raises(ConfigError, match=r"sweep\.csv, line 2: distance: .*far.*make tune"):

@@ -13,7 +13,7 @@ from scipy import stats
 from clel.config import ConfigError
 from clel.runs.config import with_engine
 from experiments.cli import main
-from experiments.engines.compare import AGREE, DIFFER, UNDECIDED, compare, outcome
+from experiments.engines.compare import AGREE, DIFFER, UNDECIDED, compare_engines, outcome
 from experiments.engines.runs import read_runs
 from experiments.printing.markup import standalone
 from experiments.sweep.grid import table1_cells
@@ -58,7 +58,7 @@ def folders(place: Path, a: pd.DataFrame, b: pd.DataFrame) -> tuple[Path, Path]:
 
 def test_means_deviations_and_agreement(tmp_path: Path) -> None:
     a, b = folders(tmp_path, runs_of("fast"), runs_of("exact"))
-    found = compare(read_runs(a), read_runs(b))
+    found = compare_engines(read_runs(a), read_runs(b))
     assert found.engines == ("fast", "exact") and found.left_out == ("VAE",)
     # means 0.3 and 0.35 of deviations 0.10 and 0.13, and 0.6 and 1.0 of 0.1
     assert list(found.table.index) == [CLEL, PLAIN] and list(found.table["outcome"]) == ["undecided", "differ"]
@@ -156,7 +156,7 @@ def test_tables_that_differ_in_more_are_refused(
 ) -> None:
     a, b = folders(tmp_path, runs_of("fast"), changed(runs_of("exact"), column, value, where))
     with pytest.raises(ConfigError, match=message):
-        compare(read_runs(a), read_runs(b))
+        compare_engines(read_runs(a), read_runs(b))
 
 
 def test_other_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

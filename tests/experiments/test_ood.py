@@ -33,11 +33,11 @@ from experiments.ood.constructions import (
     mirrored,
     mixed,
     neighbours,
-    noise,
     reshuffled,
     rotated,
     shifted,
     shuffled,
+    uniform_noise,
 )
 from experiments.ood.figures import betas_figure, between, blurs_figure, energies_figure
 from experiments.ood.measure import (
@@ -122,21 +122,21 @@ def test_shuffled_patches_are_whole_and_never_all_in_place(channels: int, side: 
 
 def test_noise_and_constants() -> None:
     pixels = pictures(400, 3)
-    values = noise(pixels).float()
+    values = uniform_noise(pixels).float()
     assert values.shape == pixels.shape and abs(values.mean() - 127.5) < 1 and values.min() == 0 and values.max() == 255
     flat = constant(pixels)
     assert (flat == flat[:, :, :1, :1]).all() and flat[:, :, 0, 0].unique(dim=0).shape[0] > 390
 
 
 def test_a_blur_keeps_the_mean_and_takes_the_variance() -> None:
-    pixels = noise(torch.zeros(20, 1, 16, 16))
+    pixels = uniform_noise(torch.zeros(20, 1, 16, 16))
     assert (blurred(pixels, 0) == pixels).all() and (blurred(constant(pixels), 1.0) == constant(pixels)).all()
     spreads = [blurred(pixels, sigma).float().std() for sigma in (0, 0.5, 1.0, 2.0)]
     assert spreads == sorted(spreads, reverse=True) and spreads[-1] < spreads[0] / 4
     assert abs(blurred(pixels, 1.0).float().mean() - pixels.float().mean()) < 1
 
 
-@pytest.mark.parametrize("make", [neighbours, reshuffled, shuffled, noise, constant])
+@pytest.mark.parametrize("make", [neighbours, reshuffled, shuffled, uniform_noise, constant])
 def test_what_is_random_is_the_same_every_time(make: Any) -> None:
     pixels = pictures()
     first, again = make(pixels), make(pixels)

@@ -15,7 +15,7 @@ from baselines import METHODS
 from clel import Trainer
 from clel.methods.settings import EvaluateConfig
 from clel.runs.config import engines, resolve
-from clel.sampling.fresh import draw
+from clel.sampling.fresh import draw_fresh
 from clel.storage import checkpoint
 from tests.gpu.small import CPU, on_gpu, seeded, trainer
 
@@ -114,7 +114,7 @@ def test_sampling_protocols(name: str, protocol: str, device: torch.device, tmp_
     config = EvaluateConfig(samples=12, steps=22, rounds=2, batch=8)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        x, same, other = (draw(method, 12, config, seed, protocol=protocol) for seed in (0, 0, 1))
+        x, same, other = (draw_fresh(method, 12, config, seed, protocol=protocol) for seed in (0, 0, 1))
     assert x.dtype == torch.uint8 and x.device == CPU and x.shape == (12, 3, 16, 16)
     near = (x.float() - same.float()).abs().mean()
     assert float(near) < 2 < float((x.float() - other.float()).abs().mean())

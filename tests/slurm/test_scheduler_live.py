@@ -10,7 +10,7 @@ import pytest
 
 from experiments.slurm.scheduler import (
     SchedulerError,
-    cancel,
+    cancel_jobs,
     check_partition,
     job_states,
     max_array_size,
@@ -50,9 +50,9 @@ def test_an_array_is_followed_task_by_task() -> None:
     assert states[ids[0]].node and states[ids[0]].restarts == 0
     subprocess.run(["scontrol", "requeue", ids[0]], check=True)
     until(lambda: job_states(ids)[ids[0]].restarts == 1)
-    cancel(ids)
+    cancel_jobs(ids)
     until(lambda: not {state.state for state in job_states(ids).values()} & {"PENDING", "RUNNING"})
-    cancel(ids)  # once more changes nothing
+    cancel_jobs(ids)  # once more changes nothing
 
 
 def test_what_the_node_cannot_take_is_refused() -> None:

@@ -40,7 +40,7 @@ class Real:
     images: Images
 
 
-def measure(run: ChainsRun, trainer: StudyTrainer, real: Real, held_out: Images) -> Iterator[Row]:
+def measure_run(run: ChainsRun, trainer: StudyTrainer, real: Real, held_out: Images) -> Iterator[Row]:
     """All rows of a trained run; the same noise starts and drives the chains of every set of weights."""
     own, buffer = trainer.method.config.langevin.noise, trainer.method.chains()
     assert buffer is not None  # chains_run takes methods with a buffer only
@@ -50,7 +50,7 @@ def measure(run: ChainsRun, trainer: StudyTrainer, real: Real, held_out: Images)
     yield from fresh(run, trainer, real, LIVE, own, buffer[: run.chains])
     for noise in run.noises:
         yield from fresh(run, trainer, real, LIVE, noise)
-    yield from mixture(run, trainer, real)
+    yield from rows_over_steps(run, trainer, real)
 
 
 def still(trainer: StudyTrainer, real: Real, images: Mapping[str, Tensor]) -> Iterator[Row]:
@@ -60,7 +60,7 @@ def still(trainer: StudyTrainer, real: Real, images: Mapping[str, Tensor]) -> It
         data = mean_energy(method, to_float(real.images.pixels[:SEEN], None))
         for kind, x in images.items():
             labels = {"kind": kind, "half_life": LIVE, "noise": method.config.langevin.noise, "steps": 0}
-            yield labels | describe(x, real) | {"energy": mean_energy(method, x), "energy_data": data}
+            yield labels | describe_images(x, real) | {"energy": mean_energy(method, x), "energy_data": data}
 
 
 def fresh(
@@ -79,10 +79,15 @@ def fresh(
     with trainer.averages[half_life].swapped_in(method), sampler_noise(method, noise):
         data = mean_energy(method, to_float(real.images.pixels[:SEEN], None))
         for k, x in trace(method, run.chains, steps, stream(trainer.device, run.seed, "study"), start):
-            yield labels | {"steps": k} | describe(x, real) | {"energy": mean_energy(method, x), "energy_data": data}
+            yield (
+                labels
+                | {"steps": k}
+                | describe_images(x, real)
+                | {"energy": mean_energy(method, x), "energy_data": data}
+            )
 
 
-def mixture(run: ChainsRun, trainer: StudyTrainer, real: Real) -> Iterator[Row]:
+def rows_over_steps(run: ChainsRun, trainer: StudyTrainer, real: Real) -> Iterator[Row]:
     """A row for each number of steps of as many chains of each snapshot; energies are under the chain's own weights."""
     method, data = trainer.method, to_float(real.images.pixels[:SEEN], None)
     each = -(-run.chains // len(trainer.snapshots))
@@ -98,7 +103,7 @@ def mixture(run: ChainsRun, trainer: StudyTrainer, real: Real) -> Iterator[Row]:
     for k, parts in images.items():
         labels = {"kind": "mixture", "half_life": LIVE, "noise": method.config.langevin.noise, "steps": k}
         numbers = {"energy": _mean(energies[k]), "energy_data": _mean(levels)}
-        yield labels | describe(torch.cat(parts), real) | numbers
+        yield labels | describe_images(torch.cat(parts), real) | numbers
 
 
 def trace(
@@ -128,7 +133,7 @@ def mean_energy(method: Method, x: Tensor) -> float:
     return float(torch.cat([method.energy(part).double() for part in x.split(1000)]).mean())
 
 
-def describe(x: Tensor, real: Real) -> Row:
+def describe_images(x: Tensor, real: Real) -> Row:
     """Numbers of images [N, C, H, W] in [0, 1].
 
     distance: Frechet, to the training split. intensity, intensity_data: mean pixel value of the images and of the

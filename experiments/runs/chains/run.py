@@ -23,7 +23,7 @@ from clel.storage.lock import locked
 from clel.storage.log import plain, progress
 from clel.storage.provenance import provenance
 from clel.training.costs import training_costs
-from experiments.runs.chains.measure import Real, measure
+from experiments.runs.chains.measure import Real, measure_run
 from experiments.runs.chains.settings import ChainsRun
 from experiments.runs.chains.trainer import StudyTrainer
 
@@ -68,7 +68,7 @@ def _train_and_measure(run: ChainsRun, folder: Path) -> dict[str, Any]:
     record["training"] = training_costs(trainer.method, outcome, device)
     began, rows = now(device), []
     with progress(f"{folder.name} measuring", _measurements(run)) as shown:
-        for row in measure(run, trainer, real, held_out):
+        for row in measure_run(run, trainer, real, held_out):
             rows.append({"restart": run.restart, "seed": run.seed} | row)
             shown.update()
     record["protocol"] = common_protocol(real.reference, run.run.evaluate, run.seed) | {

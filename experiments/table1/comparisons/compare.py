@@ -25,14 +25,14 @@ class Compared:
     Attributes:
         subject: numbers of the row that the others are compared with, the first of its method: title, distance_mean and
             _std (sample standard deviation), n (runs that ended well), runs.
-        table: a row for each other one with trained runs, indexed by its key; see `compare`.
+        table: a row for each other one with trained runs, indexed by its key; see `compare_rows`.
     """
 
     subject: pd.Series
     table: pd.DataFrame
 
 
-def compare(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> Compared | None:
+def compare_rows(cells: Sequence[Declared], runs: Mapping[str, Stored]) -> Compared | None:
     """Every row with training against the subject's; None without that, or without another one to compare.
 
     Both need two runs that count: those that ended well, by their distance of fresh chains, and those that diverged,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from experiments.printing.drawing import drawn
-from experiments.printing.headings import distance_name
+from experiments.printing.headings import distance_axis
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.sweep.store import Declared, Stored
-from experiments.table1.comparisons.compare import compare
+from experiments.table1.comparisons.compare import compare_rows
 from experiments.table1.comparisons.figures import comparisons_figure
 from experiments.table1.comparisons.table import about, comparisons_grid
 
@@ -22,10 +22,10 @@ def comparison_files(
     cells: Sequence[Declared], runs: Mapping[str, Stored], above: Sequence[str]
 ) -> dict[str, str | bytes]:
     """Contents by name, of FILES; none where there is nothing to compare; `above` are the lines above Table 1."""
-    found = compare(cells, runs)
+    found = compare_rows(cells, runs)
     if found is None:
         return {}
-    name = distance_name(runs)
+    name = distance_axis(runs)
     lines, grid = about(found, above), comparisons_grid(found, " ".join(name.split()))
     contents = (
         "\n\n".join([*map(titled, lines), to_markdown(grid)]),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
-from experiments.printing.numbers import number, spread, with_interval
+from experiments.printing.numbers import mean_and_std, number, with_interval
 from experiments.table1.comparisons.compare import Compared
 from experiments.table1.differences import LEVEL
 
@@ -87,7 +87,7 @@ def _family(found: Compared) -> int:
 
 def _distance(row: pd.Series) -> str:
     n, runs = int(row["n"]), int(row["runs"])
-    return f"{spread(row, 'distance') or DASH} (n={n if n == runs else f'{n}/{runs}'})"
+    return f"{mean_and_std(row, 'distance') or DASH} (n={n if n == runs else f'{n}/{runs}'})"
 
 
 def _p(value: float) -> str:

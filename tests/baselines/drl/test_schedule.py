@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baselines.drl.schedule import NoiseLevels, per_image, places, spread
+from baselines.drl.schedule import NoiseLevels, even_parts, per_image, state_steps
 
 PUBLISHED = {
     "a": (0.94617, 0.85629, 0.7748, 0.70092, 0.63396, 0.02278),
@@ -36,7 +36,7 @@ def test_again_in_a_loop(levels: int) -> None:
     """Products of 1 - beta between the states' places, one fine step at a time."""
     apart = 500 // (levels - 1)
     states = [k * apart for k in range(levels)] + [999]
-    assert places(levels) == states
+    assert state_steps(levels) == states
     remaining, before, found = 1.0, 1.0, []
     for fine in range(1000):
         remaining *= 1 - (1e-4 + (0.02 - 1e-4) * fine / 999)
@@ -67,9 +67,9 @@ def test_per_image() -> None:
 
 @given(steps=st.integers(0, 500), levels=st.integers(1, 40))
 def test_spread(steps: int, levels: int) -> None:
-    parts = spread(steps, levels)
+    parts = even_parts(steps, levels)
     assert len(parts) == levels and sum(parts) == steps and max(parts) - min(parts) <= 1
 
 
 def test_published_number_of_steps() -> None:
-    assert spread(180, 6) == [30] * 6
+    assert even_parts(180, 6) == [30] * 6

@@ -13,7 +13,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal, kl_dive
 
 from baselines.spectral import convolutions, remember_singular_vectors, scale_sum, spectral_sum
 from baselines.vae.config import VAEConfig
-from baselines.vae.decoder import DecoderConfig, gaussian, image_mean, image_sample, log_bin, log_likelihood
+from baselines.vae.decoder import DecoderConfig, image_mean, image_sample, log_bin, log_likelihood, pixel_gaussian
 from baselines.vae.latents import absolute_posterior, prior, residual_posterior, soft_clamp
 from baselines.vae.network import HierarchicalVAE, VAENetworkConfig
 from baselines.vae.objective import balanced_kl, cosine_factor, group_sizes, kl_coefficient
@@ -167,7 +167,7 @@ def test_gaussian_decoder_against_torch_distributions(sigma: float | None) -> No
     generator = torch.Generator().manual_seed(2)
     output = 3 * torch.randn(4, config.outputs(1), 3, 3, generator=generator, dtype=torch.float64)
     x = torch.rand(4, 1, 3, 3, generator=generator, dtype=torch.float64)
-    mean, std = gaussian(output, config)
+    mean, std = pixel_gaussian(output, config)
     expected = Independent(Normal(mean, std), 3).log_prob(x)
     torch.testing.assert_close(log_likelihood(output, x, config), expected)
     noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)

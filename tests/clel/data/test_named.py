@@ -137,7 +137,7 @@ def test_idx(tmp_path: Path, hashes: Publish, name: str, place: str, gzipped: bo
 
 
 def test_fashion_mnist_in_debians_place(tmp_path: Path, hashes: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Path("/usr/share/datasets/fashion-mnist") in sources.places("fashion_mnist", tmp_path)
+    assert Path("/usr/share/datasets/fashion-mnist") in sources.folders_of("fashion_mnist", tmp_path)
     debian = tmp_path / "usr"
     monkeypatch.setitem(sources._FOLDERS, "fashion_mnist", ("fashion_mnist", str(debian)))
     files = idx_files()
@@ -400,7 +400,7 @@ def test_a_missing_data_set_says_where_it_was_looked_for_and_how_to_get_it(
     with pytest.raises(DataError) as caught:
         load(name, split, tmp_path)
     message = str(caught.value)
-    assert all(str(place) in message for place in sources.places(name, tmp_path))
+    assert all(str(place) in message for place in sources.folders_of(name, tmp_path))
     assert "CLEL_DATA" in message and "http" in message
     assert (f"make data DATASET={name}" in message) == (name not in ("celeba64", "celeba32", "imagenet32"))
 

@@ -22,7 +22,7 @@ from clel.methods.method import Method
 from clel.methods.settings import EvaluateConfig
 from clel.random import stream
 from clel.sampling import fresh
-from clel.sampling.fresh import draw, draw_into, further_steps, own_protocols, refuse_rounds, rounds
+from clel.sampling.fresh import draw_fresh, draw_into, further_steps, own_protocols, refuse_rounds, rounds
 from tests.clel.training.trainer_process import small_config, small_images
 
 
@@ -35,7 +35,7 @@ def method() -> Any:
 
 
 def test_one_round_is_one_chain_from_noise(method: Any) -> None:
-    pixels = draw(method, 5, EvaluateConfig(samples=5, steps=4), seed=1)
+    pixels = draw_fresh(method, 5, EvaluateConfig(samples=5, steps=4), seed=1)
     generator = stream("cpu", 1, "sample", 0)
     x = torch.rand(5, 1, 8, 8, generator=generator)
     x = langevin(Energy(method.energy), x, method.config.langevin, generator, 4)
@@ -44,7 +44,7 @@ def test_one_round_is_one_chain_from_noise(method: Any) -> None:
 
 def test_quiet_rounds_equal_one_long_chain(method: Any) -> None:
     """The clean protocol: in how many rounds a chain is measured changes nothing."""
-    one, three, uneven = (draw(method, 4, EvaluateConfig(4, steps=7, rounds=r), seed=2) for r in (1, 3, 50))
+    one, three, uneven = (draw_fresh(method, 4, EvaluateConfig(4, steps=7, rounds=r), seed=2) for r in (1, 3, 50))
     assert torch.equal(one, three) and torch.equal(one, uneven)
 
 
@@ -119,7 +119,7 @@ def test_a_method_has_its_own_disturbed_protocol_or_none(method: Any) -> None:
     with pytest.raises(ConfigError, match="Undisturbed has no protocol 'paper' of its own"):
         refuse_rounds(Undisturbed, method.config, EvaluateConfig(4, steps=4, protocols=("clean", "paper")))
     with pytest.raises(ConfigError, match="unknown protocol of Undisturbed 'paper'"):
-        draw(Undisturbed(method.config, method.spec), 2, EvaluateConfig(2, steps=1), 0, protocol="paper")
+        draw_fresh(Undisturbed(method.config, method.spec), 2, EvaluateConfig(2, steps=1), 0, protocol="paper")
     for name in ("clel", "plain"):
         for preset, style in (("quick", "simclr"), ("small", "kornia"), ("paper", "kornia")):
             own = own_protocols(METHODS[name], METHODS[name].recipe(preset).config)
@@ -134,7 +134,7 @@ def test_restart_rate() -> None:
 
 def test_batches_are_independent_of_how_many_follow(method: Any) -> None:
     config = EvaluateConfig(4, steps=2, batch=3)
-    assert torch.equal(draw(method, 6, config, seed=3)[:3], draw(method, 3, config, seed=3))
+    assert torch.equal(draw_fresh(method, 6, config, seed=3)[:3], draw_fresh(method, 3, config, seed=3))
 
 
 CONFIG = EvaluateConfig(samples=7, steps=4, rounds=2, batch=3)
@@ -147,8 +147,8 @@ def stored(folder: Path, method: Any, config: EvaluateConfig = CONFIG) -> fresh.
 def test_stored_samples_are_the_drawn_ones_with_every_round(method: Any, tmp_path: Path) -> None:
     s = stored(tmp_path / "parts", method)
     last = torch.cat(list(s.pixels()))
-    assert torch.equal(last, draw(method, 7, CONFIG, seed=3))
-    assert torch.equal(torch.cat(list(s.pixels(0))), draw(method, 7, replace(CONFIG, steps=2, rounds=1), seed=3))
+    assert torch.equal(last, draw_fresh(method, 7, CONFIG, seed=3))
+    assert torch.equal(torch.cat(list(s.pixels(0))), draw_fresh(method, 7, replace(CONFIG, steps=2, rounds=1), seed=3))
     s.gather(tmp_path / "samples.npy")
     assert np.array_equal(np.load(tmp_path / "samples.npy"), last.numpy())
 
@@ -182,7 +182,7 @@ def test_batch_is_halved_where_memory_ends(method: Any, tmp_path: Path, monkeypa
     monkeypatch.setattr(fresh, "_batch", small_gpu)
     s = stored(tmp_path / "parts", method, replace(CONFIG, batch=5))
     assert s.batch == 2 and sum(len(p) for p in s.pixels()) == 7
-    assert torch.equal(torch.cat(list(s.pixels())), draw(method, 7, replace(CONFIG, batch=2), seed=3))
+    assert torch.equal(torch.cat(list(s.pixels())), draw_fresh(method, 7, replace(CONFIG, batch=2), seed=3))
 
     def no_memory(*_: Any) -> list[Tensor]:
         raise torch.cuda.OutOfMemoryError("out of memory")

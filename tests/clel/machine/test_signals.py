@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from clel.machine.signals import LAUNCHER, Signals, held_back, launched, leave_with_launcher
+from clel.machine.signals import LAUNCHER, Signals, child_environment, held_back, leave_with_launcher
 
 FORK = multiprocessing.get_context("fork")
 
@@ -30,7 +30,7 @@ def test_a_worker_leaves_after_its_launcher_was_killed() -> None:
     ready, left = FORK.Event(), FORK.Event()
 
     def launch() -> None:
-        os.environ.update(launched())
+        os.environ.update(child_environment())
         if os.fork() == 0:
             leaves(ready, left)
             os._exit(0)
@@ -63,7 +63,7 @@ def test_who_was_not_launched_watches_nobody(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv(LAUNCHER, raising=False)
     monkeypatch.setattr("threading.Thread.start", None)
     leave_with_launcher()
-    assert launched({"A": "b"}) == {"A": "b", LAUNCHER: str(os.getpid())}
+    assert child_environment({"A": "b"}) == {"A": "b", LAUNCHER: str(os.getpid())}
 
 
 def test_signals_are_held_back_while_a_process_starts() -> None:

@@ -18,7 +18,7 @@ from clel.config import ConfigError, essential, from_dict, identity, to_dict
 from clel.methods.clel import CLEL, CLELConfig, nt_xent
 from clel.methods.ebm import contrastive_divergence
 from clel.methods.spherical_energy import direction, image_energy, joint_energy, norm_energy
-from clel.methods.von_mises_fisher import draw
+from clel.methods.von_mises_fisher import draw_latents
 from clel.networks.encoder import EncoderConfig
 from clel.networks.energy_network import EnergyNetwork, NetworkConfig
 from clel.networks.frozen import FrozenView
@@ -173,7 +173,7 @@ def test_a_drawn_negative_is_one_of_p_z_given_x() -> None:
     f = torch.randn(5, 6, generator=torch.Generator().manual_seed(8))
     own = method.latent_negatives(f, torch.Generator().manual_seed(5))
     assert own is not None and not own.requires_grad
-    expected = draw(direction(method.network, f), 2.0, torch.Generator().manual_seed(5))
+    expected = draw_latents(direction(method.network, f), 2.0, torch.Generator().manual_seed(5))
     assert torch.equal(own, expected)
     torch.testing.assert_close(own.norm(dim=1), torch.ones(5))
     modes = build(Scripted, beta=2.0).latent_negatives(f, torch.Generator())

@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from scipy import special, stats
 from torch import Tensor
 
-from clel.methods.von_mises_fisher import draw
+from clel.methods.von_mises_fisher import draw_latents
 
 
 def towards(n: int, d: int, kappa: float, seed: int = 0) -> Tensor:
     """u.z of n draws around as many directions."""
     generator = torch.Generator().manual_seed(seed)
     u = F.normalize(torch.randn(n, d, dtype=torch.float64, generator=generator), dim=1)
-    z = draw(u, kappa, generator)
+    z = draw_latents(u, kappa, generator)
     torch.testing.assert_close(z.norm(dim=1), torch.ones(n, dtype=torch.float64))
     return (u * z).sum(1)
 
@@ -42,7 +42,7 @@ def test_no_direction_across_is_preferred() -> None:
     n, d = 40_000, 4
     u = torch.zeros(n, d, dtype=torch.float64)
     u[:, 0] = 1
-    across = F.normalize(draw(u, 5.0, torch.Generator().manual_seed(2))[:, 1:], dim=1)
+    across = F.normalize(draw_latents(u, 5.0, torch.Generator().manual_seed(2))[:, 1:], dim=1)
     assert float(across.mean(0).abs().max()) < 5 / n**0.5
     torch.testing.assert_close(across.T @ across / n, torch.eye(3, dtype=torch.float64) / 3, atol=0.02, rtol=0)
 

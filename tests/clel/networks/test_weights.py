@@ -1,6 +1,6 @@
 """The Inception weights: found, checked before they are opened, and downloaded.
 
-Processes that get one file at once are in tests/clel/data/test_download.py: `get` downloads by its `fetch`.
+Processes that get one file at once are in tests/clel/data/test_download.py: `get_weights` downloads by its `fetch`.
 """
 
 import dataclasses
@@ -16,7 +16,16 @@ import pytest
 from clel.config import ConfigError
 from clel.features import __main__ as program
 from clel.features.inception import MODES
-from clel.networks.weights import PUBLISHED, STATE_DICT, TORCHSCRIPT, Weights, WeightsError, get, locate, weights_folder
+from clel.networks.weights import (
+    PUBLISHED,
+    STATE_DICT,
+    TORCHSCRIPT,
+    Weights,
+    WeightsError,
+    get_weights,
+    locate,
+    weights_folder,
+)
 from tests.server import served
 
 CONTENT = b"weights " * 40_000
@@ -95,7 +104,7 @@ def test_unreadable_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     put(tmp_path / "b", CONTENT)
     monkeypatch.setattr(Path, "open", refuse)
-    for action in (locate, get):
+    for action in (locate, get_weights):
         with pytest.raises(WeightsError, match=r"w\.pt cannot be read \(Permission denied\)"):
             action(described(), tmp_path / "b")
 
@@ -105,7 +114,7 @@ def test_a_cache_that_is_a_file(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="are not in"):
         locate(described(), tmp_path / "cache")
     with pytest.raises(WeightsError, match=r"cannot be written(.|\n)*set CLEL_CACHE to another folder"):
-        get(described(), tmp_path / "cache")
+        get_weights(described(), tmp_path / "cache")
 
 
 def test_a_file_replaced_by_one_of_the_same_size_and_time_is_noticed(tmp_path: Path) -> None:
@@ -119,17 +128,17 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_noticed(tmp_path: P
 
 
 def test_download(server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = get(described(f"{server}/ok"), tmp_path)
+    path = get_weights(described(f"{server}/ok"), tmp_path)
     assert path == tmp_path / "inception/w.pt" and path.read_bytes() == CONTENT
-    assert get(described(), tmp_path) == path and "already there" in capsys.readouterr().err
+    assert get_weights(described(), tmp_path) == path and "already there" in capsys.readouterr().err
     path.write_bytes(CONTENT[:-1])
-    assert get(described(f"{server}/ok"), tmp_path).read_bytes() == CONTENT
+    assert get_weights(described(f"{server}/ok"), tmp_path).read_bytes() == CONTENT
     assert [p.name for p in path.parent.iterdir()] == ["w.pt"]
 
 
 def test_the_other_name_needs_no_download(tmp_path: Path) -> None:
     other = put(tmp_path, CONTENT, "other-name.pt")
-    assert get(described(), tmp_path) == other
+    assert get_weights(described(), tmp_path) == other
 
 
 @pytest.mark.parametrize(
@@ -141,7 +150,7 @@ def test_the_other_name_needs_no_download(tmp_path: Path) -> None:
 )
 def test_a_failed_download_leaves_nothing(server: str, tmp_path: Path, path: str, content: bytes, reason: str) -> None:
     with pytest.raises(WeightsError, match=reason) as caught:
-        get(described(server + path, content), tmp_path)
+        get_weights(described(server + path, content), tmp_path)
     assert str(tmp_path / "inception/w.pt") in str(caught.value) and server + path in str(caught.value)
     assert list((tmp_path / "inception").iterdir()) == []
 

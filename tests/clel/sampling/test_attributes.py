@@ -12,13 +12,13 @@ from clel.data.sets.shapes import ATTRIBUTES
 from clel.sampling.attributes import (
     Asked,
     alternatives,
+    asked_in_words,
     attribute_latents,
     conjunction,
     require_attributes,
     shown,
     target,
     value_of,
-    words,
 )
 from clel.sampling.conditional import latents
 from tests.clel.training.trainer_process import small_config, small_images
@@ -38,7 +38,9 @@ def test_names_are_read(images: Images) -> None:
     assert value_of(" Red ", images) == RED
     assert value_of("not  top left", images) == Asked("position", "top left", True)
     assert conjunction(["red", "circle"], images, ["large"]) == (RED, CIRCLE, Asked("size", "large", True))
-    assert words(conjunction(["red"], images, ["large"])) == "red, not large" and words(()) == "nothing"
+    assert (
+        asked_in_words(conjunction(["red"], images, ["large"])) == "red, not large" and asked_in_words(()) == "nothing"
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_images_without_attributes_are_refused() -> None:
 
 def test_or_is_a_choice_for_each_chain(images: Images) -> None:
     either = alternatives("red/blue,circle", "large", images)
-    assert [words(one) for one in either] == ["red, circle, not large", "blue, circle, not large"]
+    assert [asked_in_words(one) for one in either] == ["red, circle, not large", "blue, circle, not large"]
     assert alternatives("", "large", images) == [(Asked("size", "large", True),)]
 
 

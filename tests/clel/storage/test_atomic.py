@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from clel.config import ConfigError
-from clel.machine.process import machine
+from clel.machine.process import machine_id
 from clel.storage import atomic
 from clel.storage.atomic import drop_unfinished, read_json, refuse_unwritable, replacing, write_atomically
 from clel.storage.lock import locked
@@ -63,7 +63,7 @@ def gone() -> int:
 
 
 def test_what_killed_processes_left_is_swept_by_the_next_that_writes_it(tmp_path: Path, gone: int) -> None:
-    here, day = machine(), atomic.FORSAKEN + 60
+    here, day = machine_id(), atomic.FORSAKEN + 60
     stays = [
         left(tmp_path, f".x.npy.{os.getppid()}-{here}.tmp"),  # lives
         left(tmp_path, f".x.npy.{gone}-01234567.tmp"),  # of another machine, which cannot be asked
@@ -166,7 +166,11 @@ def test_a_temporary_folder_goes_even_where_its_process_was_killed(
     child.wait()
     dead, living, foreign = (
         tmp_path / f"clel-{pid}-{where}-abc"
-        for pid, where in ((child.pid, atomic.machine()), (os.getpid(), atomic.machine()), (child.pid, "00000000"))
+        for pid, where in (
+            (child.pid, atomic.machine_id()),
+            (os.getpid(), atomic.machine_id()),
+            (child.pid, "00000000"),
+        )
     )
     for folder in (dead, living, foreign):
         folder.mkdir()

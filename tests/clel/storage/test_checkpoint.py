@@ -42,7 +42,7 @@ def test_going_back_drops_the_abandoned_future(tmp_path: Path) -> None:
 def test_saving_an_iteration_again_replaces_it(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 10, {"n": 1}, every=10)
     checkpoint.save(tmp_path, 10, {"n": 2}, every=10)
-    assert [checkpoint.load(p)["n"] for _, p in checkpoint.listed(tmp_path)] == [2]
+    assert [checkpoint.load_checkpoint(p)["n"] for _, p in checkpoint.listed(tmp_path)] == [2]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "one bit", "empty"])
@@ -53,7 +53,7 @@ def test_damage_is_noticed_and_passed_over(tmp_path: Path, damage: str) -> None:
     data[len(data) // 2] ^= 1
     path.write_bytes({"truncated": bytes(data[:-1]), "one bit": bytes(data), "empty": b""}[damage])
     with pytest.raises(CheckpointError, match=path.name):
-        checkpoint.load(path)
+        checkpoint.load_checkpoint(path)
     with pytest.warns(UserWarning, match="the checkpoint before it"):
         assert checkpoint.latest(tmp_path) == (1, {"n": 1})
 
@@ -65,7 +65,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
 
     path = checkpoint.save(tmp_path, 1, {"evil": Evil()})
     with pytest.raises(Exception, match=r"weights_only|Weights only"):
-        checkpoint.load(path)
+        checkpoint.load_checkpoint(path)
     assert not (tmp_path / "owned").exists()
 
 

@@ -18,7 +18,7 @@ from clel.methods.ebm import contrastive_divergence
 from clel.methods.spherical_energy import norm_energy
 from clel.metrics.probes import knn_accuracy, linear_accuracy
 from clel.random import stream
-from clel.training.representations import known, pulls, represented
+from clel.training.representations import probe_accuracies, pulls, represented
 from tests.clel.training.trainer_process import small_config, small_images
 
 
@@ -63,9 +63,9 @@ def test_representations_are_h_and_u_on_the_sphere() -> None:
         assert torch.allclose(f.norm(dim=1), torch.ones(len(f)), atol=1e-5)
     x = to_float(labelled().pixels[:4], None)
     assert torch.allclose(found["h"][:4], F.normalize(method.encoder(x), dim=1), atol=1e-5)
-    values = known(method, labelled(), labelled(), 40, 0)
+    values = probe_accuracies(method, labelled(), labelled(), 40, 0)
     assert set(values) == {"knn_h", "linear_h", "knn_u", "linear_u"} and all(0 <= v <= 1 for v in values.values())
-    assert known(method, replace(labelled(), labels=None, classes=()), labelled(), 40, 0) == {}
+    assert probe_accuracies(method, replace(labelled(), labels=None, classes=()), labelled(), 40, 0) == {}
 
 
 def test_pulls_are_the_gradients_of_the_two_terms_and_leave_the_method_alone() -> None:

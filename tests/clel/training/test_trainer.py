@@ -142,7 +142,7 @@ def test_too_many_divergences_end_the_run_with_the_last_good_weights_and_chains(
     # two scheduled ones are kept, and the older is the last to be gone back to
     assert outcome.iterations == 15
     (calm,) = [path for i, path in checkpoint.listed(tmp_path / "calm" / "checkpoints") if i == 15]
-    state, chains = checkpoint.load(calm), trainer.method.chains()
+    state, chains = checkpoint.load_checkpoint(calm), trainer.method.chains()
     assert equal(dict(state["average"]), dict(trainer.average.shadow))
     assert chains is not None and torch.equal(state["method"]["buffer.chains"], chains)
 

@@ -11,7 +11,7 @@ from clel.config import to_dict
 from clel.runs.config import save_config
 from clel.storage.lock import locked
 from experiments.cli import main
-from experiments.commands.coverage import coverage
+from experiments.commands.coverage import tables_coverage
 from experiments.sweep.grid import table1_cells
 from experiments.sweep.naming import Named, table1_meaning
 from tests.experiments.conftest import FakeStore
@@ -36,13 +36,13 @@ def out(tmp_path: Path) -> Path:
 def test_every_run_is_counted(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder,) = (out / "runs").glob("clel-digits-s0-*")
     with locked(folder):
-        (table,) = coverage(out)
+        (table,) = tables_coverage(out)
         assert table.counts == {"ok": 1, "diverged": 1, "running": 1, "missing": 4} and table.at_work
         assert main(["status", "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "quick-plain-clel-2-seeds, table1: 7 runs: 4 missing" in said
     assert "200/900  left 5 min 50 s" in said and "diverged" in said and "E left" in said
-    (table,) = coverage(out)
+    (table,) = tables_coverage(out)
     assert table.counts["unfinished"] == 1 and not table.at_work and "no record yet" in str(table)
     assert main(["status", "--out", str(out), "--every", "60"]) == 0  # nothing is at work: said once
 
@@ -55,7 +55,7 @@ def test_what_this_version_does_not_know_is_left_out(out: Path, capsys: pytest.C
             tables | {"ood": {"artefact": "ood", "unheard": 1}, "chains": {"seeds": 3}, "tune": "x", "conditional": [1]}
         )
     )
-    assert [table.kind for table in coverage(out)] == ["table1"]
+    assert [table.kind for table in tables_coverage(out)] == ["table1"]
     assert "ood: not known to this version (unknown key 'unheard'" in capsys.readouterr().err
 
 

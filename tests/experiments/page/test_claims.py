@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.page.claims import CONTRADICTED, JUDGES, SUPPORTED, UNDECIDED, UNMEASURED, counted, verdicts
+from experiments.page.claims import CONTRADICTED, JUDGES, SUPPORTED, UNDECIDED, UNMEASURED, counts_in_words, verdicts
 
 
 def word(folder: Path, claim: str) -> str:
@@ -18,12 +18,12 @@ def word(folder: Path, claim: str) -> str:
 def test_without_tables_nothing_is_measured(tmp_path: Path) -> None:
     found = verdicts(tmp_path)
     assert len(found) == len(JUDGES) and {one.word for one in found} == {UNMEASURED}
-    assert counted(found) == f"{len(found)} not measured"
+    assert counts_in_words(found) == f"{len(found)} not measured"
 
 
 def comparisons(folder: Path, outcomes: dict[str, str]) -> None:
     table = pd.DataFrame({"row": list(outcomes), "title": list(outcomes), "outcome": list(outcomes.values())})
-    table = table.assign(n=9, counted=10, difference=0.5, low=0.2, high=0.8)
+    table = table.assign(n=9, counts_in_words=10, difference=0.5, low=0.2, high=0.8)
     table.to_csv(folder / "comparisons.csv", index=False)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clel.config import ConfigError
 from experiments.cli import main
-from experiments.printing.chosen import lines_above, read_grid, select, words, write_columns
+from experiments.printing.chosen import heading_words, lines_above, read_grid, select, write_columns
 from experiments.printing.markup import Grid, Header, Text, titled, to_markdown
 
 GRID = Grid(
@@ -45,13 +45,15 @@ def test_any_text_is_read_back(cells: list[tuple[str, str]]) -> None:
 
 
 def test_names_are_words_of_the_heading_and_what_units_are_of() -> None:
-    assert words(GRID.headers[0]) == ["method"] and {"training", "s", "time"} <= set(words(GRID.headers[2]))
+    assert heading_words(GRID.headers[0]) == ["method"] and {"training", "s", "time"} <= set(
+        heading_words(GRID.headers[2])
+    )
     chosen = select(GRID, ["time", "method", "reported memory"])
     assert [h.lines[0] for h in chosen.headers] == ["training", "", "memory, GB"]
     # what a column is not is no name of it
     fid = Grid([Header(("distance ↓", "not Inception FID")), Header(("FID ↓",), (), "reported")], [])
     assert select(fid, ["fid"]).headers[0].group == "reported"
-    assert "time" not in words(Header(("over the buffer's",)))
+    assert "time" not in heading_words(Header(("over the buffer's",)))
     # footnotes of what is left, in the order of their first use
     assert chosen.footnotes == ["By others.", "A|B: diverged.", "Source: a paper."]
     assert chosen.rows[0][1].marks == (1,) and chosen.rows[0][2].marks == (2,)

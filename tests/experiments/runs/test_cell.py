@@ -62,9 +62,9 @@ def test_a_folder_says_what_kind_of_run_it_is_of(kind: str, tmp_path: Path) -> N
     save_config(KINDS[kind], tmp_path)
     path = tmp_path / "config.json"
     values = json.loads(path.read_text())
-    assert values.pop("kind") == kind and cells.read(tmp_path) == KINDS[kind]
+    assert values.pop("kind") == kind and cells.read_any_run(tmp_path) == KINDS[kind]
     path.write_text(json.dumps(values))
-    assert cells.read(tmp_path) == KINDS[kind]
+    assert cells.read_any_run(tmp_path) == KINDS[kind]
 
 
 def test_giving_up_is_a_record_that_is_taken_up_again(smoke: Cell, tmp_path: Path) -> None:

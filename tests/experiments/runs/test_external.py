@@ -14,7 +14,7 @@ from clel.config import ConfigError
 from clel.data import load, open_samples
 from clel.runs.config import save_config
 from clel.runs.record import read_record, stands
-from experiments.plan.plan import describe
+from experiments.plan.plan import describe_plan
 from experiments.runs import cell as worker
 from experiments.runs.external import COLUMNS, External, ExternalRun, load_external
 from experiments.sweep import launch
@@ -22,7 +22,7 @@ from experiments.sweep.grid import Cell, table1_cells
 from experiments.sweep.naming import table_name
 from experiments.sweep.store import load_records
 from experiments.table1.command import Table1, command
-from experiments.table1.report import describe as above
+from experiments.table1.report import describe_table as above
 from experiments.table1.report import write_report
 from experiments.table1.samples import sample_grids
 from experiments.table1.tables import table1
@@ -124,7 +124,7 @@ def test_a_row_for_each_of_the_data_set_and_its_name_has_all_that_it_depends_on(
 def test_it_costs_nothing_to_train_and_is_planned(tmp_path: Path) -> None:
     one = cell("a.npy")
     assert launch.cost(one) == 0
-    (line,) = [line for line in describe([one], tmp_path, 1).splitlines() if line.startswith("external")]
+    (line,) = [line for line in describe_plan([one], tmp_path, 1).splitlines() if line.startswith("external")]
     assert line.split() == ["external-theirs-co", "1", "0"]
 
 

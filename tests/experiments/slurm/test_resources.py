@@ -141,7 +141,7 @@ def space(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("space")
 def test_plan_counts_arrays_and_hours_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    text = plan.describe(cells("paper", seeds=2), tmp_path / "runs", SlurmOptions(partition="gpu"))
+    text = plan.describe_arrays(cells("paper", seeds=2), tmp_path / "runs", SlurmOptions(partition="gpu"))
     assert "partition gpu, 1 GPU, 4 CPUs, 32 GB, 1440 min" in text
     (line,) = [line for line in text.splitlines() if line.split()[:1] == ["clel:large"]]
     takes = "2 runs of 133 h, 7 GB on the GPU, 3.0 GB on disk, each about 6 jobs one after the other; "
@@ -154,7 +154,9 @@ def test_plan_counts_arrays_and_hours_without_slurm(tmp_path: Path, monkeypatch:
     assert [plan.amount(hours) for hours in (0.25, 163.0, 10_398.0)] == ["0.25", "163", "10,398"]
     assert "nothing was submitted" in text and "cannot ask" in text
     assert "more than REQUEUES=20 allows" in text
-    patient = plan.describe(cells("paper", seeds=2), tmp_path / "runs", SlurmOptions(partition="gpu", requeues=50))
+    patient = plan.describe_arrays(
+        cells("paper", seeds=2), tmp_path / "runs", SlurmOptions(partition="gpu", requeues=50)
+    )
     assert "allows" not in patient
     assert set(METHODS) <= {line.split()[0] for line in text.splitlines() if line.startswith("    ")}
     assert "were not checked: no sbatch on PATH" in text
@@ -182,7 +184,7 @@ def test_hours_are_what_runs_of_a_row_took_here(tmp_path: Path) -> None:
     assert hours() == Hours(2.0, "measured: training of 1 run here on a GPU")
     timed = replace(pending, run=replace(pending.run, train=replace(pending.run.train, minutes=90.0)))
     assert hours(timed) == Hours(1.5, "its minutes of training")
-    text = plan.describe(row, tmp_path, SlurmOptions(gpus=1, cpus=2))
+    text = plan.describe_arrays(row, tmp_path, SlurmOptions(gpus=1, cpus=2))
     assert "2 runs of 2 h, " in text and "; hours: measured: training of 1 run here on a GPU" in text
     assert "4 GPU hours, 8 core hours, the longest run 2 h" in text
 
@@ -192,17 +194,17 @@ def test_the_plan_says_which_rows_do_not_fit_one_gpu(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PATH", str(tmp_path))
     large = {key: replace(n, gpu_memory_gb=261) if key[1] in ("vae", "vaebm") else n for key, n in NEEDS.items()}
     monkeypatch.setattr(plan, "load_needs", lambda: large)
-    text = plan.describe(cells("paper", seeds=5), tmp_path / "runs", SlurmOptions())
+    text = plan.describe_arrays(cells("paper", seeds=5), tmp_path / "runs", SlurmOptions())
     marked = [line.split()[0] for line in text.splitlines() if "DOES NOT FIT one of 80 GB" in line]
     assert sorted(marked) == ["vae", "vaebm"] and text.count("261 GB on the GPU") == 2
     assert "10 of 56 runs (" in text and "METHODS=igebm,plain,drl,clel leaves them out" in text
-    assert "FIT" not in plan.describe(cells("paper", seeds=5), tmp_path / "runs", SlurmOptions(gpus=0))
+    assert "FIT" not in plan.describe_arrays(cells("paper", seeds=5), tmp_path / "runs", SlurmOptions(gpus=0))
 
 
 @pytest.mark.usefixtures("space")
 def test_every_run_of_paper_fits_one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    text = plan.describe(cells("paper", seeds=5), tmp_path / "runs", SlurmOptions())
+    text = plan.describe_arrays(cells("paper", seeds=5), tmp_path / "runs", SlurmOptions())
     assert "FIT" not in text and "oom" not in text
     # as the page of commands, that on Slurm and the method's own page have it
     gb = f"{NEEDS['paper', 'vae'].gpu_memory_gb:g} GB"
@@ -225,16 +227,16 @@ def test_the_plan_makes_the_checks_of_the_submission_and_changes_nothing(
     sbatch = FakeSlurm(tmp_path / "bin")
     monkeypatch.setenv("PATH", f"{sbatch.folder}:{os.environ['PATH']}")
     out = tmp_path / "out"
-    fine = plan.describe(cells("quick"), out / "runs", SlurmOptions())
+    fine = plan.describe_arrays(cells("quick"), out / "runs", SlurmOptions())
     assert fine.count("checked, as the submission will") == 1 and not out.exists()
     many = table1_cells("small", 1, ("plain",), device="cpu", evaluate={"features": "inception-clean"})
-    text = plan.describe(many, out / "runs", SlurmOptions(partition="gpu"))
+    text = plan.describe_arrays(many, out / "runs", SlurmOptions(partition="gpu"))
     assert "small" not in text.split("refused:")[0] and "plain" in text.split("refused:")[0]
     found = text.split("refused:\n")[1]
     for problem in ("no node with 16 GB", "give GPUS=0 as well", "make weights", "make data DATASET=cifar10"):
         assert problem in found
     # what only sbatch itself can tell
-    wrong = plan.describe(cells("quick"), out / "runs", SlurmOptions(sbatch="gres=wrong"))
+    wrong = plan.describe_arrays(cells("quick"), out / "runs", SlurmOptions(sbatch="gres=wrong"))
     assert "as it is, the submission would be refused:\n  - sbatch, asked on trial for default partition" in wrong
     assert "GB, 120 min: Invalid generic resource (gres)" in wrong and "checked, as" not in wrong
     assert not out.exists() and not sbatch.scripts()

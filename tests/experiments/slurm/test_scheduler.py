@@ -13,7 +13,7 @@ from experiments.slurm import clients
 from experiments.slurm.scheduler import (
     JobState,
     SchedulerError,
-    cancel,
+    cancel_jobs,
     check_partition,
     job_states,
     max_array_size,
@@ -210,12 +210,12 @@ def test_compressed_ranges_are_written_out(job: str, meant: list[str]) -> None:
 
 def test_cancelling_passes_over_jobs_that_are_gone(fake: Fake) -> None:
     fake("scancel", error="scancel: error: Kill job error on job id 99: Invalid job id specified")
-    cancel(["123_4", "99"])
-    cancel([])
+    cancel_jobs(["123_4", "99"])
+    cancel_jobs([])
     assert calls() == ["scancel 123_4 99"]
     fake("scancel", error="scancel: error: Kill job error on job id 1: Unable to contact slurm controller")
     with pytest.raises(SchedulerError, match="not all cancelled"):
-        cancel(["1"])
+        cancel_jobs(["1"])
 
 
 def test_array_size(fake: Fake) -> None:

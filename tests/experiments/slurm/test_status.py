@@ -18,7 +18,7 @@ from experiments.slurm.attempts import Attempt
 from experiments.slurm.evidence import Evidence, gather, judge
 from experiments.slurm.snapshot import snapshot
 from experiments.slurm.states import JobState
-from experiments.slurm.status import report
+from experiments.slurm.status import sweep_status
 from experiments.slurm.sweep import LatestJob, all_sweeps, choose_sweep, latest_jobs, load_sweep, new_sweep
 from tests.experiments.slurm.fakes import FakeSlurm
 
@@ -148,7 +148,7 @@ def test_the_report_joins_slurm_and_the_runs_folders(fake: FakeSlurm, tmp_path: 
     sweep.jobs = {"done": ["1_0"], "going": ["1_1"], "waits": ["1_2"], "died": ["1_3"]}
     going, died = tmp_path / "runs/going", tmp_path / "runs/died"
     died.mkdir(parents=True)
-    attempts.write(died, event="start", job="1_3", node="n9", time="2026-01-01T00:00:00+00:00")
+    attempts.append(died, event="start", job="1_3", node="n9", time="2026-01-01T00:00:00+00:00")
     (died / "output.log").write_text("its last word\n")
     going.mkdir()
     (going / "config.json").write_text(json.dumps({"train": {"iterations": 900}}))
@@ -160,9 +160,9 @@ def test_the_report_joins_slurm_and_the_runs_folders(fake: FakeSlurm, tmp_path: 
     fake.states = {"1_1": "RUNNING", "1_2": "PENDING"}
     done = dict.fromkeys(sweep.runs, False) | {"done": True}
     with locked(going):
-        text = str(report(sweep, latest_jobs([sweep]), done.__getitem__))
+        text = str(sweep_status(sweep, latest_jobs([sweep]), done.__getitem__))
         fake.dead = True
-        blind = report(sweep, latest_jobs([sweep]), done.__getitem__)
+        blind = sweep_status(sweep, latest_jobs([sweep]), done.__getitem__)
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines()}
     assert rows["done"][:2] == ["finished", "1_0"]
     # 600 iterations at half a second each are left
@@ -184,7 +184,7 @@ def test_what_slurm_said_of_a_jobs_end_outlives_its_controller(fake: FakeSlurm, 
     before = dict.fromkeys(("1_0", "1_1"), "CANCELLED") | dict.fromkeys(("1_2", "1_4"), "FAILED") | {"1_3": "PENDING"}
 
     def stand() -> dict[str, tuple[str, str]]:
-        said = report(sweep, latest_jobs([sweep]), lambda run: False)
+        said = sweep_status(sweep, latest_jobs([sweep]), lambda run: False)
         return {s.run: (s.verdict.state, s.verdict.why) for s in said.standings}
 
     fake.states = dict(before)
@@ -209,7 +209,7 @@ def test_a_job_that_has_not_spoken_is_not_given_the_last_ones_words(fake: FakeSl
     attempts.started(folder, "1_0", "n1")
 
     def text() -> str:
-        return str(report(sweep, latest_jobs([sweep]), lambda run: False))
+        return str(sweep_status(sweep, latest_jobs([sweep]), lambda run: False))
 
     for fake.states["2_0"] in ("PENDING", "RUNNING"):
         assert "last word" not in text()

@@ -348,7 +348,7 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.slow
 def test_the_benchmarks_are_found_by_name() -> None:
-    assert {"frechet_term", "training_iteration", "chain"} <= set(bench.known(bench.FOLDERS))
+    assert {"frechet_term", "training_iteration", "chain"} <= set(bench.benchmark_names(bench.FOLDERS))
 
 
 def test_benchmarks_have_the_settings_of_a_training(monkeypatch: pytest.MonkeyPatch, pytestconfig: Any) -> None:

@@ -14,7 +14,7 @@ from experiments.speed.command import SpeedMemory, command, together
 from experiments.speed.job import Job
 from experiments.speed.profiles import EFFORTS
 from experiments.speed.rows import speed_rows
-from experiments.speed.side_by_side import Throughput, gains, measured, side_by_side_grid
+from experiments.speed.side_by_side import Throughput, gains, side_by_side_grid, throughput
 
 SMOKE = replace(EFFORTS["smoke"], seconds=0.5)
 ROWS = speed_rows("smoke", ["plain", "clel"], "cpu", None)
@@ -56,16 +56,16 @@ def test_it_is_measured_where_it_is_asked_for() -> None:
 @pytest.mark.slow
 def test_processes_begin_together_and_are_counted() -> None:
     job = Job("plain", "cpu", SMOKE, ROWS[0].run, threads=1)
-    found = measured(job, 2)
+    found = throughput(job, 2)
     assert found.runs == 2 and found.rate is not None and found.rate > 0 and found.reason == ""
     small = replace(ROWS[0].run.config.network, widths=(4,) * 9)
     wrong = replace(ROWS[0].run, config=replace(ROWS[0].run.config, network=small))
-    failed = measured(replace(job, run=wrong), 1)
+    failed = throughput(replace(job, run=wrong), 1)
     assert failed.rate is None and "cannot be pooled" in failed.reason
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.gpu
 def test_processes_share_a_gpu() -> None:
-    found = measured(Job("plain", "cuda", SMOKE, ROWS[0].run), 2)
+    found = throughput(Job("plain", "cuda", SMOKE, ROWS[0].run), 2)
     assert found.rate is not None and found.rate > 0

@@ -28,19 +28,19 @@ from experiments.speed.command import (
     folder_name,
     jobs_of,
     known_device,
-    runs_csv,
+    runs_with_distances,
     with_threads,
 )
 from experiments.speed.figures import growth
 from experiments.speed.frame import CEILING, job_key, speed_frame
 from experiments.speed.job import Job, read_job, write_job
-from experiments.speed.launch import measured
+from experiments.speed.launch import measured_jobs
 from experiments.speed.machine import busy
 from experiments.speed.measure import Session
-from experiments.speed.numbers import ceiling, other_sizes, schedule_hours, stage_numbers, together
+from experiments.speed.numbers import ceiling, combined, other_sizes, schedule_hours, stage_numbers
 from experiments.speed.profiles import COLOUR32, DIGITS, EFFORTS
 from experiments.speed.records import read_records, write_records
-from experiments.speed.report import trained, write_speed_report
+from experiments.speed.report import distances_of_runs, write_speed_report
 from experiments.speed.rows import ladder, schedule, speed_rows, with_batch
 from experiments.speed.scaling import exponents, points, scaling_jobs
 from experiments.speed.table import significant
@@ -94,7 +94,7 @@ def test_a_whole_iteration_and_one_composed_of_shorter_ones_agree() -> None:
 
 
 def test_numbers_of_a_row() -> None:
-    row = together([stage_numbers(measurement())])
+    row = combined([stage_numbers(measurement())])
     assert row["iteration_ms"] == pytest.approx(390) and row["images_per_s"] == pytest.approx(64 / 0.39)
     assert row["iteration_ms_q3"] - row["iteration_ms_q1"] == pytest.approx(39)
     assert row["steps_per_s"] == pytest.approx(100) and row["chain_share"] == pytest.approx(0.3 / 0.39)
@@ -108,7 +108,7 @@ def test_stages_mix_as_the_schedule_does() -> None:
     second = measurement(stage="energy", stage_iterations=100, images=32)
     del first["rounds"]["sampling"]
     stages = [stage_numbers(m) for m in (first, second)]
-    row = together(stages)
+    row = combined(stages)
     assert row["iteration_ms"] == pytest.approx(0.75 * 200 + 0.25 * 390) and row["images"] == 56
     assert row["peak_memory_bytes"] == 90_000_000 and row["langevin_steps"] == 30
     # 300 iterations without chains, 100 of which 30 steps of 10 ms are part
@@ -335,9 +335,9 @@ def test_distances_are_those_of_the_rows_own_runs(tmp_path: Path) -> None:
     runs = {"name": names, "method": ["clel"] * 4, "preset": ["quick"] * 4, "seed": [0, 2, 0, 0]}
     runs |= {"status": ["ok", "ok", "ok", "diverged"], "fid_fresh": [0.1, 0.2, 0.3, None]}
     pd.DataFrame(runs).to_csv(tmp_path / "runs.csv", index=False)
-    found, _ = trained(tmp_path / "runs.csv", {"own": row.run, "batch": larger.run, "exact": exact})
+    found, _ = distances_of_runs(tmp_path / "runs.csv", {"own": row.run, "batch": larger.run, "exact": exact})
     assert found == {"own": [0.1, 0.2], "exact": [0.3]}
-    assert trained(tmp_path / "none.csv", {"own": row.run})[0] == {}
+    assert distances_of_runs(tmp_path / "none.csv", {"own": row.run})[0] == {}
 
 
 def test_what_failed_and_who_disturbed(tmp_path: Path) -> None:
@@ -378,7 +378,7 @@ def test_a_process_that_came_to_nothing(tmp_path: Path) -> None:
         (folder / "output.log").write_text("one\ntwo\n")
         return -9
 
-    result = measured([job], "x", killed)["a"]
+    result = measured_jobs([job], "x", killed)["a"]
     assert result["status"] == "error" and "signal 9" in result["reason"] and "one | two" in result["reason"]
 
     def full(job: Job, folder: Path) -> int:
@@ -386,7 +386,7 @@ def test_a_process_that_came_to_nothing(tmp_path: Path) -> None:
         (folder / "found.json").write_text(json.dumps(found))
         return 0
 
-    assert measured([job], "x", full)["a"]["status"] == "oom"
+    assert measured_jobs([job], "x", full)["a"]["status"] == "oom"
     assert launch._name({"name": "test_product[matrix-512-float32]"}) == "matrix-512-float32"
 
 
@@ -424,9 +424,9 @@ def test_options() -> None:
         effort_of(replace(options, rounds=1))
     assert effort_of(options).spec == COLOUR32
     assert folder_name(SpeedMemory(engine="bfloat16")) == "quick-bfloat16"
-    assert runs_csv(options) == Path("results/small/runs.csv")
+    assert runs_with_distances(options) == Path("results/small/runs.csv")
     of_engine = SpeedMemory(engine="bfloat16", batch=8)
-    assert runs_csv(of_engine) == Path("results", table_name(Table1(engine="bfloat16")), "runs.csv")
+    assert runs_with_distances(of_engine) == Path("results", table_name(Table1(engine="bfloat16")), "runs.csv")
 
 
 def test_threads_of_the_environment_are_in_folder_and_command(
@@ -491,18 +491,18 @@ def test_an_interrupted_command_goes_on_with_what_is_missing(tmp_path: Path) -> 
 
     kept = tmp_path / "kept.json"
     with pytest.raises(KeyboardInterrupt):
-        measured([first, second], "x", run, kept, "here")
+        measured_jobs([first, second], "x", run, kept, "here")
     broken.clear()
-    result = measured([first, second], "x", run, kept, "here")
+    result = measured_jobs([first, second], "x", run, kept, "here")
     assert asked == ["a", "b", "b"] and [result[key]["found"]["n"] for key in "ab"] == [1, 3]
-    measured([first, second], "x", run, kept, "elsewhere")
+    measured_jobs([first, second], "x", run, kept, "elsewhere")
     assert asked[3:] == ["a", "b"]
-    measured([replace(first, threads=1), second], "x", run, kept, "elsewhere")
+    measured_jobs([replace(first, threads=1), second], "x", run, kept, "elsewhere")
     assert asked[5:] == ["a"]
     content = json.loads(kept.read_text())
     content["jobs"]["b"]["measurement"]["status"] = "error"
     kept.write_text(json.dumps(content))
-    measured([second], "x", run, kept, "elsewhere")
+    measured_jobs([second], "x", run, kept, "elsewhere")
     assert asked[6:] == ["b"]
 
 

@@ -54,13 +54,13 @@ def test_runs_that_share_a_gpu_each_have_a_place_on_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     gpu, one = torch.device("cuda"), torch.device("cuda:1")
-    assert local.places(gpu, None, None) == (None, ["0", "1"])
-    workers, gpus = local.places(gpu, None, 3)
+    assert local.worker_places(gpu, None, None) == (None, ["0", "1"])
+    workers, gpus = local.worker_places(gpu, None, 3)
     # the first two runs have a GPU each, and twelve runs are six at a time
     assert gpus == ["0", "1"] * 3 and local.shares(12, workers, gpus)[0] == 6
-    assert local.places(one, None, 3) == (3, []) and local.places(one, 2, 3) == (2, [])
+    assert local.worker_places(one, None, 3) == (3, []) and local.worker_places(one, 2, 3) == (2, [])
     with pytest.raises(ConfigError, match="the device is cpu; WORKERS says"):
-        local.places(torch.device("cpu"), None, 2)
+        local.worker_places(torch.device("cpu"), None, 2)
 
 
 def test_a_plan_knows_what_runs_side_by_side_get_done(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_plan_is_measured_with_the_threads_of_a_run(
     )
     before = torch.get_num_threads()
     cells = [cell for cell in table1_cells("smoke", 3, rows=["plain"]) if cell.row.startswith("plain")]
-    text = plan.describe(cells, tmp_path, asked)
+    text = plan.describe_plan(cells, tmp_path, asked)
     assert len(cells) == 3
     assert seen == [threads] and torch.get_num_threads() == before
     assert f"on {threads} threads, as each run will have" in text
@@ -245,12 +245,12 @@ def test_the_plan_of_this_machine_says_what_does_not_fit_it(tmp_path: Path, monk
     cells = table1_cells("smoke", rows=["plain"])
     for there, fits in ((4_000_000_000, False), (6_000_000_000, True)):
         monkeypatch.setattr(plan, "memory_of", lambda device, there=there: there)
-        (line,) = [row for row in plan.describe(cells, tmp_path, 1).splitlines() if row.startswith("plain")]
+        (line,) = [row for row in plan.describe_plan(cells, tmp_path, 1).splitlines() if row.startswith("plain")]
         assert ("DOES NOT FIT: 4 GB are there" in line) != fits
 
 
 def test_a_plan_says_which_data_set_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "estimate", lambda run, spec: Estimate(1.0, 5_000_000, 4))
-    text = plan.describe(table1_cells("smoke", rows=["plain"], dataset=str(tmp_path / "no.npz")), tmp_path, 1)
+    text = plan.describe_plan(table1_cells("smoke", rows=["plain"], dataset=str(tmp_path / "no.npz")), tmp_path, 1)
     assert f"MISSING: no such data set: looked for {tmp_path}/no.npz" in text and "planned as images in colour" in text
-    assert "MISSING" not in plan.describe(table1_cells("smoke", rows=["plain"]), tmp_path, 1)
+    assert "MISSING" not in plan.describe_plan(table1_cells("smoke", rows=["plain"]), tmp_path, 1)

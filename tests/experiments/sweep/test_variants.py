@@ -12,35 +12,45 @@ from clel.runs.config import Run, resolve
 from experiments.slurm.resources import load_needs, needs_of
 from experiments.sweep.grid import table1_cells
 from experiments.sweep.naming import Named, table1_meaning, table_name
-from experiments.sweep.variants import changed, combinations, keys, label, parse, value_of, words
+from experiments.sweep.variants import (
+    changes_in_words,
+    combinations,
+    keys,
+    label,
+    parse_changes,
+    setting_of,
+    with_changes,
+)
 
 
 def test_what_is_typed() -> None:
-    settings = parse("langevin.steps=10, 30; views.crop_scale=[0.5,1],[0.2,1] ;langevin.gradient_clip=none")
+    settings = parse_changes("langevin.steps=10, 30; views.crop_scale=[0.5,1],[0.2,1] ;langevin.gradient_clip=none")
     assert [(s.key, s.values) for s in settings] == [
         ("langevin.steps", (10, 30)),
         ("views.crop_scale", ([0.5, 1], [0.2, 1])),
         ("langevin.gradient_clip", (None,)),
     ]
-    assert parse("") == parse(" ; ") == ()
-    found = combinations(parse("a=1,2; b=x,y"))
+    assert parse_changes("") == parse_changes(" ; ") == ()
+    found = combinations(parse_changes("a=1,2; b=x,y"))
     assert [dict(c) for c in found] == [{"a": a, "b": b} for a in (1, 2) for b in ("x", "y")]
-    assert label(found[1]) == "a=1,b=y" and words(found[1]) == "a 1, b y"
+    assert label(found[1]) == "a=1,b=y" and changes_in_words(found[1]) == "a 1, b y"
 
 
 @pytest.mark.parametrize("text", ["lr", "lr=", "=1", "lr=1,,2", "lr=1; lr=2", "lr=0.001,1e-3"])
 def test_what_is_no_setting_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="SET: "):
-        parse(text)
+        parse_changes(text)
 
 
 def test_settings_reach_the_run_and_change_its_name() -> None:
     run = resolve(METHODS, "clel", "quick")
-    other = changed(run, (("langevin.steps", 10), ("train.iterations", 5), ("views.crop_scale", [0.2, 1]), ("lr", 1)))
+    other = with_changes(
+        run, (("langevin.steps", 10), ("train.iterations", 5), ("views.crop_scale", [0.2, 1]), ("lr", 1))
+    )
     assert (other.config.langevin.steps, other.train.iterations, other.config.lr) == (10, 5, 1.0)
     assert other.config.views.crop_scale == (0.2, 1.0)
     assert other.name != run.name and other.evaluate == run.evaluate
-    assert value_of(other, "langevin.steps") == 10 and value_of(other, "train.iterations") == 5
+    assert setting_of(other, "langevin.steps") == 10 and setting_of(other, "train.iterations") == 5
     # what changes no result is no setting
     assert "train.log_every" not in keys(run) and "train.iterations" in keys(run)
 
@@ -54,13 +64,13 @@ def test_values_are_checked_like_any_configuration() -> None:
         ("langevin.stpes", 3, r"clel has no setting 'langevin.stpes'; did you mean 'langevin.steps'"),
     ]:
         with pytest.raises(ConfigError, match=message):
-            changed(run, ((key, value),))
+            with_changes(run, ((key, value),))
 
 
 def test_a_row_for_each_value_beside_the_default() -> None:
     cells = [
         c
-        for c in table1_cells("smoke", 2, ["plain", "clel"], settings=parse("langevin.steps=10,30; beta=0.1"))
+        for c in table1_cells("smoke", 2, ["plain", "clel"], settings=parse_changes("langevin.steps=10,30; beta=0.1"))
         if isinstance(c.run, Run)
     ]
     rows = list(dict.fromkeys((cell.row, cell.title) for cell in cells))
@@ -80,7 +90,7 @@ def test_a_row_for_each_value_beside_the_default() -> None:
 
 def test_a_setting_of_no_method_is_refused_before_anything_runs() -> None:
     with pytest.raises(ConfigError, match=r"no setting 'betta' of clel; did you mean 'beta'"):
-        table1_cells("smoke", 1, ["clel"], settings=parse("betta=1"))
+        table1_cells("smoke", 1, ["clel"], settings=parse_changes("betta=1"))
 
 
 def test_variants_have_a_folder_of_their_own() -> None:
@@ -93,12 +103,14 @@ def test_the_same_settings_are_one_run_and_one_folder_however_they_are_typed() -
     one, other = Named(methods="clel", set="lr=0.1, 0.2"), Named(methods="clel", set="lr=1e-1,0.2;")
     assert table_name(one) == table_name(other)
     assert table1_meaning(one, "").given == table1_meaning(other, "").given
-    cells = table1_cells("smoke", 2, ["clel"], settings=parse("engine=exact,float32"), engine="exact")
+    cells = table1_cells("smoke", 2, ["clel"], settings=parse_changes("engine=exact,float32"), engine="exact")
     names = [cell.run_name for cell in cells]
     assert len(set(names)) == len(names)
 
 
 def test_a_variant_asks_a_cluster_for_what_its_row_asks() -> None:
     needs = load_needs()
-    cells = {c.row: c for c in table1_cells("paper", 1, ["clel:large"], dataset="digits", settings=parse("lr=0.5"))}
+    cells = {
+        c.row: c for c in table1_cells("paper", 1, ["clel:large"], dataset="digits", settings=parse_changes("lr=0.5"))
+    }
     assert needs_of(cells["clel:large[lr=0.5]"], needs) == needs_of(cells["clel:large"], needs)

@@ -20,7 +20,7 @@ from experiments.slurm.sweep import new_sweep
 from experiments.sweep.grid import table1_cells
 from experiments.sweep.store import load_cells
 from experiments.table1 import command as table1
-from experiments.table1.archive import LINES, RECORDS, _content, archive, archived, thinned, to_do
+from experiments.table1.archive import LINES, RECORDS, _content, archive, archived, not_kept, thinned
 from experiments.table1.command import Table1, command
 from experiments.table1.curves import distance_curve, gap_curve
 
@@ -154,7 +154,10 @@ def test_they_stand_only_where_settings_and_measures_are_those_asked_for(here: P
         assert main([*ASKED, "--out", "mine", "--project", *more]) == 1
         assert "plain" in trained()
     cells = table1_cells("smoke", 2, ["plain"], device="cpu")
-    assert [(c.row, c.seed) for c in to_do(cells, archived(cells, Path("mine/runs")))] == [("noise", 1), ("plain", 1)]
+    assert [(c.row, c.seed) for c in not_kept(cells, archived(cells, Path("mine/runs")))] == [
+        ("noise", 1),
+        ("plain", 1),
+    ]
 
 
 @pytest.mark.slow

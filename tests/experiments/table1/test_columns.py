@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from experiments.sweep.store import frame, load_records
-from experiments.table1.report import describe, runs_csv
+from experiments.table1.report import describe_table, runs_csv
 from experiments.table1.tables import Table, table1
 
 
@@ -157,7 +157,7 @@ def test_the_page_says_what_else_samples_were_measured_in(fake: Any) -> None:
         protocol = {**fake.record(cell)["protocol"], **FURTHER, "lite0_features_identity": identity * 64}
         fake.write(cell, protocol=protocol)
     runs = load_records(fake.runs_dir, [cell.run_name for cell in cells])
-    lines = describe(cells, runs)
+    lines = describe_table(cells, runs)
     assert "also in features EfficientNet-Lite0" in lines[1] and "resizing for EfficientNet-Lite0 to 96x96" in lines[1]
     assert "rows differ in identity of EfficientNet-Lite0" in lines[-1]
     assert "protocol_lite0_features" in runs_csv(cells, frame(runs))
@@ -184,5 +184,5 @@ def test_figures_in_dinov2_stand_above_tables_in_dinov2_alone(fake: Any) -> None
     (cell,) = fake.cells("a", "A", dataset="cifar10")
     for features, shown in (("dinov2-vitl14", True), ("dinov2-vits14", False), ("inception-clean", False)):
         write(fake, cell, 3.0, features)
-        lines = " ".join(describe([cell], load_records(fake.runs_dir, [cell.run_name])))
+        lines = " ".join(describe_table([cell], load_records(fake.runs_dir, [cell.run_name])))
         assert ("Real test set 31.07" in lines and "dgm-eval" in lines) == shown

@@ -15,8 +15,8 @@ from scipy import stats
 from baselines import SUBJECT
 from experiments.printing.markup import standalone
 from experiments.sweep.store import load_cells, load_records
-from experiments.table1.command import in_words
-from experiments.table1.comparisons.compare import compare
+from experiments.table1.command import distances_in_words
+from experiments.table1.comparisons.compare import compare_rows
 from experiments.table1.comparisons.figures import comparisons_figure
 from experiments.table1.comparisons.files import FILES, comparison_files
 from experiments.table1.comparisons.table import closing
@@ -37,7 +37,7 @@ def row(fake: Any, name: str, distances: tuple[float | None, ...], status: str =
 
 
 def compared(fake: Any, cells: list) -> Any:
-    return compare(cells, load_records(fake.runs_dir, [cell.run_name for cell in cells]))
+    return compare_rows(cells, load_records(fake.runs_dir, [cell.run_name for cell in cells]))
 
 
 def test_numbers_and_words(fake: Any) -> None:
@@ -143,8 +143,8 @@ def test_the_figure_has_an_interval_a_row(fake: Any) -> None:
 
 def test_the_summary_ends_with_the_words(fake: Any) -> None:
     cells = row(fake, SUBJECT, OWN) + row(fake, "w", WORSE)
-    text = in_words(cells, load_cells(fake.runs_dir, cells))
+    text = distances_in_words(cells, load_cells(fake.runs_dir, cells))
     assert f"Compared with {SUBJECT.upper()} (comparisons.md):" in text and text.splitlines()[-1].split() == [
         "W", "higher", "(p", "0.002)",
     ]  # fmt: skip
-    assert "Compared with" not in in_words(cells[:7], load_cells(fake.runs_dir, cells[:7]))
+    assert "Compared with" not in distances_in_words(cells[:7], load_cells(fake.runs_dir, cells[:7]))

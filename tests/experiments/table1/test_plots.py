@@ -14,7 +14,7 @@ from experiments.printing.drawing import png
 from experiments.printing.styles import MARKERS
 from experiments.sweep.store import load_records
 from experiments.table1 import plots, samples
-from experiments.table1.curves import distance_curve, gap_curve, over_seeds
+from experiments.table1.curves import band_over_seeds, distance_curve, gap_curve
 from experiments.table1.learned import has_learned, learned
 from experiments.table1.plots import distance_over_gradients, distance_over_steps, distance_over_time, energy_gap
 from experiments.table1.samples import GAP, read_samples, sample_grids, sheet
@@ -238,9 +238,9 @@ def test_running_mean_keeps_a_constant() -> None:
 def test_seeds_are_averaged_on_common_time() -> None:
     a = np.array([0.0, 10.0]), np.array([1.0, 100.0])
     b = np.array([2.0, 20.0]), np.array([10.0, 10.0])
-    x, low, mean, high = over_seeds([a, b], logarithmic=True)
+    x, low, mean, high = band_over_seeds([a, b], logarithmic=True)
     assert (x[0], x[-1]) == (2.0, 10.0)
     assert (low[-1], mean[-1], high[-1]) == pytest.approx((10.0, 55.0, 100.0))
     middle = np.interp(5.0, x, mean)
     assert middle == pytest.approx((10.0 + 10.0) / 2, rel=1e-3)  # a is 10 half-way between 1 and 100
-    assert over_seeds([a])[2][-1] == 100.0
+    assert band_over_seeds([a])[2][-1] == 100.0

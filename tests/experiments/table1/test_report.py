@@ -14,7 +14,7 @@ from clel.config import to_dict
 from clel.data.augment import AugmentConfig
 from clel.methods.settings import TrainConfig
 from experiments.sweep.store import load_records
-from experiments.table1.report import _rounds, describe, refresh_section, write_report
+from experiments.table1.report import _rounds, describe_table, refresh_section, write_report
 from tests.experiments.conftest import FakeCell, is_short
 
 
@@ -75,7 +75,7 @@ def test_protocol_names_rows_that_differ(fake: Any) -> None:
     for cell in cells[:3]:
         fake.write(cell, protocol=protocol)
     fake.write(cells[3], trained=False, protocol={**protocol, "n_fake": 450, "steps": None})
-    lines = describe(cells, load_records(fake.runs_dir, [cell.run_name for cell in cells]))
+    lines = describe_table(cells, load_records(fake.runs_dir, [cell.run_name for cell in cells]))
     protocol_line = "Protocol: features classifier-v1 (digits); accuracy 0.9812; generated images 1000 (Real: 450); "
     assert protocol_line + "sampling steps in all 40; weights averaged." in lines
     assert not any(line.startswith("Warning") for line in lines)
@@ -90,7 +90,7 @@ def test_protocol_says_what_each_rows_own_does_to_chains(fake: Any) -> None:
 
     def line() -> str:
         runs = load_records(fake.runs_dir, [cell.run_name for cell in cells])
-        return next(text for text in describe(cells, runs) if text.startswith("Protocol"))
+        return next(text for text in describe_table(cells, runs) if text.startswith("Protocol"))
 
     assert line() == "Protocol: generated images 5."
     paper = {"protocol": {"restart": 0.001, "augmentation": strong}}
@@ -104,7 +104,7 @@ def test_mixed_features_are_warned_of(fake: Any) -> None:
     cells = fake.cells("a", "A", 2)
     fake.write(cells[0], protocol={"features": "x", "features_identity": "1"})
     fake.write(cells[1], protocol={"features": "x", "features_identity": "2"})
-    lines = describe(cells, load_records(fake.runs_dir, [cell.run_name for cell in cells]))
+    lines = describe_table(cells, load_records(fake.runs_dir, [cell.run_name for cell in cells]))
     assert lines[-1] == "Warning: rows differ in identity; their distances must not be compared."
 
 
@@ -112,7 +112,7 @@ def test_uncommitted_changes_and_several_commits_are_said(fake: Any) -> None:
     cells = fake.cells("a", "A", 2)
     fake.write(cells[0], provenance={"git_sha": "a" * 40, "git_dirty": True, "device": "cpu", "torch": "2.9"})
     fake.write(cells[1], provenance={"git_sha": "b" * 40, "git_dirty": False})
-    lines = describe(cells, load_records(fake.runs_dir, [cell.run_name for cell in cells]))
+    lines = describe_table(cells, load_records(fake.runs_dir, [cell.run_name for cell in cells]))
     expected = f"Commit: {'a' * 12} with uncommitted changes; {'b' * 12}. Machine: cpu, torch 2.9."
     assert expected in lines
     assert "Command: not recorded" in lines
@@ -147,7 +147,7 @@ class Timed(FakeCell):
 def test_equal_time_is_said_with_the_device(fake: Any) -> None:
     cell = Timed("a", "Method A", run=SimpleNamespace(train=TrainConfig(minutes=9.0)))
     fake.write(cell)
-    first = describe([cell], load_records(fake.runs_dir, [cell.run_name]))[0]
+    first = describe_table([cell], load_records(fake.runs_dir, [cell.run_name]))[0]
     assert first.endswith("profile quick, every run trained for 9 minutes on cpu.")
 
 
