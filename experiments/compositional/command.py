@@ -131,8 +131,8 @@ class CompositionalArtefact(Artefact[Compositional]):
         lines = [
             "Composed attributes: CLEL trained without labels, data set "
             f"{data_title(composed_dataset(options))}, profile {options.profile}; "
-            "chains on E(x) - w sum_a s_a u(x).z_a, z_a the normalised sum of the encodings of all training images with a (CLEL "
-            "Section 3.4); s_a is -1 for NOT.",
+            "chains on E(x) - w sum_a s_a u(x).z_a, z_a the normalised sum of the encodings of all training "
+            "images with a (CLEL Section 3.4); s_a is -1 for NOT.",
             f"Drawn: {drawing.words}; {options.samples} samples of each thing asked. "
             f"These were {why if drawing == chosen else 'given'}.",
         ]
