@@ -74,9 +74,9 @@ def energies_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
             # what lies beyond the axis is counted at its ends
             counts = np.histogram(points.clip(start, end), edges)[0] / len(points)
             if name == TEST:
-                axes.stairs(counts, edges, fill=True, color=IN, axis_label=title_of(name))
+                axes.stairs(counts, edges, fill=True, color=IN, label=title_of(name))
             else:
-                axes.stairs(counts, edges, axis_label=title_of(name), **line_style(number - 1))
+                axes.stairs(counts, edges, label=title_of(name), **line_style(number - 1))
         axes.set_title(title, fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel("E(x)", fontsize=8)
@@ -128,7 +128,7 @@ def line_with_band(axes: Axes, x: np.ndarray, runs: Sequence[Sequence[float]], n
     """The mean of several runs as a line, and the range over them as a band."""
     values = np.array(runs)
     style = line_style(number)
-    axes.plot(x, values.mean(0), axis_label=name, marker="o", markersize=3, linewidth=1.2, **style)
+    axes.plot(x, values.mean(0), label=name, marker="o", markersize=3, linewidth=1.2, **style)
     if len(values) > 1:
         axes.fill_between(x, values.min(0), values.max(0), color=style["color"], alpha=0.15, linewidth=0)
 

@@ -23,7 +23,7 @@ def test_without_tables_nothing_is_measured(tmp_path: Path) -> None:
 
 def comparisons(folder: Path, outcomes: dict[str, str]) -> None:
     table = pd.DataFrame({"row": list(outcomes), "title": list(outcomes), "outcome": list(outcomes.values())})
-    table = table.assign(n=9, counts_in_words=10, difference=0.5, low=0.2, high=0.8)
+    table = table.assign(n=9, counted=10, difference=0.5, low=0.2, high=0.8)
     table.to_csv(folder / "comparisons.csv", index=False)
 
 

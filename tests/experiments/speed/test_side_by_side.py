@@ -38,7 +38,7 @@ def test_a_cpu_has_as_many_runs_as_cores_and_each_one_thread(monkeypatch: pytest
     monkeypatch.setattr(side_by_side, "available_cores", lambda: 5)
     monkeypatch.setattr(
         side_by_side,
-        "measured",
+        "throughput",
         lambda job, n: (asked.append((job.key, n, job.threads)), Throughput(job.key, n, 1.0))[1],
     )
     assert len(together(SMOKE, "cpu", ROWS)) == 6

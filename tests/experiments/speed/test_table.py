@@ -439,7 +439,7 @@ def test_threads_of_the_environment_are_in_folder_and_command(
     assert with_threads(SpeedMemory(), {}) == with_threads(SpeedMemory(), {"OMP_NUM_THREADS": ""}) == SpeedMemory()
     # main looks at the environment; the records of a report are those of the command that it is given
     monkeypatch.setenv("OMP_NUM_THREADS", str(n))
-    monkeypatch.setattr(speed_command, "measure", lambda options, *more: pytest.fail(folder_name(options)))
+    monkeypatch.setattr(speed_command, "measure_jobs", lambda options, *more: pytest.fail(folder_name(options)))
     with pytest.raises(pytest.fail.Exception, match=f"smoke-plain-{n}-threads"):
         main(["speed-memory", "--profile", "smoke", "--methods", "plain", "--out", str(tmp_path)])
     assert main(["speed-memory", "--report", "--out", str(tmp_path)]) == 2

@@ -179,7 +179,7 @@ def test_other_commands_refuse_likewise(
         raise Measuring
 
     monkeypatch.setattr(chains, "prepare", lambda *given: None)
-    for module, name in ((chains, "run_local"), (speed, "measure")):
+    for module, name in ((chains, "run_local"), (speed, "measure_jobs")):
         monkeypatch.setattr(module, name, stop)
     wanted = dataclasses.replace(wanted, out=tmp_path)
     for _ in range(2):
