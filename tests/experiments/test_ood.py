@@ -525,7 +525,7 @@ def test_a_walk_to_the_finished_table(
     (run,) = Path("results/runs").iterdir()
     protocol = Detecting(("interpolated", "noise", "constant"))
     assert path_of(run, "ood", protocol).exists()
-    monkeypatch.setattr("experiments.ood.measure.measure", None)
+    monkeypatch.setattr("experiments.ood.measure.measure_run", None)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert main([*ASKED, "--report"]) == 0
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
