@@ -300,7 +300,7 @@ def test_inception_of_colour_pngs_and_of_other_sizes(
         write(Path(f"pets/{row}.png"), encode(random.integers(0, 256, (6, 6, 3), dtype=np.uint8)))
     np.save("grey.npy", random.integers(0, 256, (10, 16, 12), dtype=np.uint8))
     found = called("fid", "grey.npy", "pets", options=options)
-    assert found["metrics"]["fid"] > 1e-6 * 2048
+    assert found["metrics"]["fid"] > 1
     assert found["metrics"]["inception_score"] >= 1 and "confident" not in found["metrics"]
     assert found["protocol"]["features"] == "inception-clean" and found["protocol"]["reference"] == "pets"
     text = "\n".join(found["notes"])

@@ -46,7 +46,7 @@ def sinusoids(t: Tensor, dimension: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-class PowerIterationCap(nn.Module):
+class TwoSidedCap(nn.Module):
     """W -> W / max(1, sigma), sigma the largest singular value by power iteration, one in each training evaluation.
 
     Other than spectral norm it leaves a small weight small, so that a branch can start near zero.
@@ -96,7 +96,7 @@ def closed_convolution(inputs: int, outputs: int) -> nn.Module:
     """A 3x3 same-size convolution with weights near zero, its singular values held below 1."""
     layer = nn.Conv2d(inputs, outputs, 3, padding=1)
     uniform_init(layer, 1e-10)
-    register_parametrization(layer, "weight", PowerIterationCap(layer.weight))
+    register_parametrization(layer, "weight", TwoSidedCap(layer.weight))
     return layer
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from clel.commands.evaluate import evaluate_command
-from clel.commands.fid import fid
+from clel.commands.fid import fid_command
 from clel.commands.sample import sample_command
-from clel.commands.stats import stats
+from clel.commands.stats import stats_command
 from clel.commands.submit import submit_command
 from clel.commands.train import train_command
 from clel.config import ConfigError, choose
@@ -27,8 +27,8 @@ COMMANDS: dict[str, Callable[[list[str], Methods], int]] = {
     "train": train_command,
     "sample": sample_command,
     "evaluate": evaluate_command,
-    "fid": fid,
-    "stats": stats,
+    "fid": fid_command,
+    "stats": stats_command,
     "submit": submit_command,
 }
 

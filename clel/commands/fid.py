@@ -42,7 +42,7 @@ class FidOptions:
     """Order of the axes of A's array, where it is not plain. For B write :CHW or :HWC after the file's name."""
 
 
-def fid(arguments: list[str], methods: Methods) -> int:
+def fid_command(arguments: list[str], methods: Methods) -> int:
     """Prints, as JSON, metrics with their protocol and notes."""
     o = parse(FidOptions, None, arguments, "clel fid", "Measure the images A against the images or statistics B.")
     config = EvaluateConfig(features=o.features, bootstrap=o.bootstrap, infinity=o.infinity)

@@ -38,7 +38,7 @@ class StatsOptions:
     """Order of the axes of an array, where it is not plain."""
 
 
-def stats(arguments: list[str], methods: Methods) -> int:
+def stats_command(arguments: list[str], methods: Methods) -> int:
     """Prints, as JSON, the file, what it is of and what it was made by."""
     o = parse(StatsOptions, None, arguments, "clel stats", "Make, or find in the cache, the statistics of images.")
     require(o.out is None or o.out.suffix == ".npz", f"--out is {o.out}; expected a name that ends in .npz")

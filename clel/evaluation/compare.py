@@ -60,7 +60,7 @@ def remarks_on_sides(a: Shape, b: Shape | None, space: FeatureSpace) -> list[str
     return found
 
 
-def scored_samples(
+def score_samples(
     samples: Samples, real: Reference, config: EvaluateConfig, seed: int, source: str, force: bool = False
 ) -> dict[str, Any]:
     """`evaluate.score` of samples of any number: beyond 10,000 their features wait in a temporary folder."""
@@ -122,7 +122,7 @@ def compare(
     notes += [repeated(name, n, repeats) for name, n, repeats in sides if repeats]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SingularCovariance)
-        metrics = scored_samples(a, real, config, seed, "fid", force)
+        metrics = score_samples(a, real, config, seed, "fid", force)
     for warning in caught:
         if not issubclass(warning.category, SingularCovariance):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

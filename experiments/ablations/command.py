@@ -12,7 +12,7 @@ from clel.runs.config import Run as Configured
 from experiments.ablations import measure
 from experiments.ablations.figures import ablations_figure
 from experiments.ablations.results import by_run, results
-from experiments.ablations.rows import STUDIES, cells_of, studies, studies_of
+from experiments.ablations.rows import STUDIES, cells_of, studies, study_names
 from experiments.ablations.table import about, outcome_lines, study_grid
 from experiments.measured.artefact import Artefact, Found, Measuring, sections
 from experiments.ood.sets import available
@@ -38,7 +38,7 @@ class Ablations(Artefact[AblationsOptions]):
     options = AblationsOptions
 
     def completed(self, options: AblationsOptions) -> AblationsOptions:
-        wanted = studies_of(options.studies)
+        wanted = study_names(options.studies)
         options = replace(options, studies="" if len(wanted) == len(STUDIES) else ",".join(wanted))
         cells = self.cells_of(options)
         for run in {cell.row: cell.run for cell in cells}.values():
@@ -50,7 +50,7 @@ class Ablations(Artefact[AblationsOptions]):
         return options
 
     def cells_of(self, options: AblationsOptions) -> list[Cell]:
-        wanted = studies_of(options.studies)
+        wanted = study_names(options.studies)
         return cells_of(options.profile, wanted, options.seeds, options.dataset, options.device)
 
     def protocols(self, options: AblationsOptions, cell: Cell) -> Sequence[measure.AblatedDetection]:
@@ -71,7 +71,7 @@ class Ablations(Artefact[AblationsOptions]):
     def contents(
         self, options: AblationsOptions, found: Sequence[Found], above: Sequence[str]
     ) -> dict[str, str | bytes]:
-        own = studies(options.profile, studies_of(options.studies))
+        own = studies(options.profile, study_names(options.studies))
         frame = results(own, found, self.speed(options))
         lines = [*about(frame, found, found[0].cell.title, against_of(options)), *above]
         grids = {study.question: study_grid(study, frame, found) for study in own}
@@ -86,7 +86,7 @@ class Ablations(Artefact[AblationsOptions]):
         }
 
     def words(self, options: AblationsOptions, found: Sequence[Found]) -> list[str]:
-        own = studies(options.profile, studies_of(options.studies))
+        own = studies(options.profile, study_names(options.studies))
         return outcome_lines(own, results(own, found, self.speed(options)))
 
     def speed(self, options: AblationsOptions) -> Path:

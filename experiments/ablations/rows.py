@@ -71,7 +71,7 @@ STUDIES = {
 """By the name that STUDIES=... takes, in the order of the table."""
 
 
-def studies_of(text: str) -> tuple[str, ...]:
+def study_names(text: str) -> tuple[str, ...]:
     """The names of a list with commas, in the table's order; all of an empty one. ConfigError for an unknown name."""
     asked = [name.strip() for name in text.split(",") if name.strip()]
     for name in asked:

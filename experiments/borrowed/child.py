@@ -100,7 +100,7 @@ def main(folder: Path, until: float) -> int:
         float32_means_float32()
         origin = provenance(device)
         images = load(run.dataset, "train").to(device)
-        ended, leave = train_for_minutes(run, folder, images, origin, until - SAMPLING * (until - began))
+        ended, leave = train_until(run, folder, images, origin, until - SAMPLING * (until - began))
         drawn = Drawn(ended, images.content_hash(), provenance=origin)
         drawn.write(folder / FOLDER)
         if drawn.ended["training"]["iterations"] == 0:
@@ -110,11 +110,11 @@ def main(folder: Path, until: float) -> int:
         save_model(trained.method, folder / FOLDER)
         drawn.write(folder / FOLDER)
         if not leave:
-            sample_for_time(trained.method, run, drawn, folder, until)
+            sample_until(trained.method, run, drawn, folder, until)
         return 0 if ended["status"] == "ok" and not leave else 1
 
 
-def train_for_minutes(
+def train_until(
     run: Run[Any], folder: Path, images: Images, origin: dict[str, Any], until: float
 ) -> tuple[dict[str, Any], bool]:
     """How training ended, as training.json has it, which is written where it came to its end; and whether to leave."""
@@ -169,7 +169,7 @@ def halved(tensor: Tensor) -> Tensor:
     return tensor.half() if tensor.is_floating_point() else tensor
 
 
-def sample_for_time(method: Method, run: Run[Any], drawn: Drawn, folder: Path, until: float) -> None:
+def sample_until(method: Method, run: Run[Any], drawn: Drawn, folder: Path, until: float) -> None:
     """Draw fresh chains of the averaged weights, those that make table1 would, as many as the time allows."""
     place, config = folder / FOLDER, run.evaluate
     drawn.asked, drawn.steps, drawn.batch = config.samples, config.steps, config.batch

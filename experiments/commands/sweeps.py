@@ -12,8 +12,7 @@ from experiments.commands.again import sweep_report
 from experiments.commands.coverage import watch
 from experiments.slurm import attempts
 from experiments.slurm.clients import SchedulerError
-from experiments.slurm.scheduler import cancel_jobs as cancel_jobs
-from experiments.slurm.scheduler import job_states
+from experiments.slurm.scheduler import cancel_jobs, job_states
 from experiments.slurm.states import ENDED
 from experiments.slurm.sweep import all_sweeps, choose_sweep, job_log, latest_jobs
 from experiments.slurm.traces import FINAL, recorded, tail
@@ -83,7 +82,7 @@ def logs(options: Logs) -> int:
     sweep = choose_sweep(options.out, options.sweep)
     run = one_run(sweep.runs, options.run)
     folder = sweep.run_folders / run
-    for attempt in attempts.attempts_of(folder):
+    for attempt in attempts.all_of(folder):
         how = f"{attempt.how}: {attempt.why}" if attempt.how else "no word of its end"
         print(f"{attempt.started}  job {attempt.job} on {attempt.node}: {how}")
     shown = tail(folder / "output.log", options.lines)

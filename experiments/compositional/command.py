@@ -19,11 +19,11 @@ from experiments.compositional import sweep
 from experiments.compositional.asked import Triple, composed_of, triples_of
 from experiments.compositional.figures import heat_maps, sample_sheets
 from experiments.compositional.measure import measure_run
-from experiments.compositional.options import Compositional, chosen_of, composed_dataset, drawing_of, with_known_names
-from experiments.compositional.rows import as_csv, bars, rows_of, with_values
+from experiments.compositional.options import Compositional, checked_options, chosen_of, composed_dataset, drawing_of
+from experiments.compositional.rows import as_csv, bars, rows_of
 from experiments.compositional.settings import TUNING_SEEDS, Composing, tried
 from experiments.compositional.table import by_attribute, by_number, figure_4b, probed_values
-from experiments.measured.artefact import Artefact, Found
+from experiments.measured.artefact import Artefact, Found, values_of
 from experiments.measured.kept import path_of
 from experiments.printing.drawing import drawn
 from experiments.printing.headings import data_title
@@ -42,7 +42,7 @@ class CompositionalArtefact(Artefact[Compositional]):
     options = Compositional
 
     def completed(self, options: Compositional) -> Compositional:
-        return with_known_names(options)
+        return checked_options(options)
 
     def cells_of(self, options: Compositional) -> list[Cell]:
         dataset = composed_dataset(options)
@@ -116,7 +116,7 @@ class CompositionalArtefact(Artefact[Compositional]):
 
     def tables(self, options: Compositional, found: Sequence[Found]) -> list[Grid]:
         """The tables of what was measured; none before anything was."""
-        held, triples = with_values(found), self.triples(options)
+        held, triples = values_of(found), self.triples(options)
         if not held:
             return []
         rows = rows_of(found)
@@ -126,7 +126,7 @@ class CompositionalArtefact(Artefact[Compositional]):
 
     def about(self, options: Compositional, found: Sequence[Found], above: Sequence[str]) -> list[str]:
         """The lines above the tables."""
-        held, triples, drawing = with_values(found), self.triples(options), drawing_of(options)
+        held, triples, drawing = values_of(found), self.triples(options), drawing_of(options)
         chosen, why = chosen_of(options)
         lines = [
             "Composed attributes: CLEL trained without labels, data set "

@@ -44,7 +44,7 @@ SETTINGS = ("weight", "steps", "start", "centred", "restarts")
 """Options that are fields of Drawing."""
 
 
-def with_known_names(options: Compositional) -> Compositional:
+def checked_options(options: Compositional) -> Compositional:
     """The options with names as the data have them; raises ConfigError or DataError for what cannot be."""
     require(
         options.profile in DATASETS or options.dataset is not None,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from clel.sampling.attributes import NOT
 from experiments.compositional.asked import Triple, subsets
-from experiments.measured.artefact import Found
+from experiments.measured.artefact import Found, values_of
 
 TIMES, ENOUGH = 3.0, 0.8
 """One attribute alone reaches TIMES its base rate, or ENOUGH."""
@@ -45,15 +45,10 @@ class Condition:
 Rows = Mapping[tuple[str, ...], Condition]
 
 
-def with_values(found: Iterable[Found]) -> list[Mapping[str, Any]]:
-    """What was measured, of the runs that were."""
-    return [one.values for one in found if one.values is not None]
-
-
 def rows_of(found: Sequence[Found]) -> Rows:
     """A row for each condition that was measured, by its words and in the order that they were asked in."""
     every: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-    for values in with_values(found):
+    for values in values_of(found):
         for condition in values["asked"]:
             every.setdefault(tuple(condition["words"]), []).append(condition)
     return {words: _row(words, own) for words, own in every.items()}

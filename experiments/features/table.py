@@ -47,7 +47,7 @@ def by_side(rows: pd.DataFrame) -> dict[int, pd.DataFrame]:
     return {int(side): rows[rows["side"] == side] for side in sorted(rows["side"].unique())}
 
 
-def smallest_right_side(rows: pd.DataFrame) -> int | None:
+def smallest_side_in_order(rows: pd.DataFrame) -> int | None:
     """The smallest side at which every ladder is in order, in both distances and in each draw; None where none is.
 
     The right order is known, so it and not that of the largest side is asked for: where two rungs are nearly as far
@@ -115,8 +115,9 @@ def about(
     return [
         f"Ladders: corruptions of images of {title} (content {content[:12]}), seen in {space} features; {n:,} images a "
         f"rung, compared with {n:,} others of the same split; draws: {draws}; another data set: {other}.",
-        "Rule: the smallest side to which images may be resized at which every ladder is in order, in both distances "
-        f"and in each draw. It is {smallest_right_side(rows) or 'none of these'}; the default of lite0 is {default}.",
+        "Rule: the smallest side to which images may be resized at which every ladder is in order, in both "
+        f"distances and in each draw. It is {smallest_side_in_order(rows) or 'none of these'}; "
+        f"the default of lite0 is {default}.",
         f"Command: {again}",
         f"Commit: {'; '.join(commits)}. Machine: {'; '.join(machines)}.",
     ]

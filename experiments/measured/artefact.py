@@ -22,7 +22,7 @@ from experiments.printing.files import write_files
 from experiments.printing.markup import Grid, latex_comment, titled, to_latex, to_markdown
 from experiments.reading.paths import absolute, folder_part
 from experiments.slurm import plan
-from experiments.slurm.launch import ToLaunch, launch
+from experiments.slurm.launch import Launch, launch
 from experiments.sweep.grid import PROFILES, Cell
 from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
@@ -172,10 +172,10 @@ class Artefact(ABC, Generic[Options]):
         given["dataset"] = absolute(options.dataset)
         return Meaning(self.name, given, f"{self.name}.md", f"`{self.command(options)}`")
 
-    def launched(self, options: Options, cells: list[Cell]) -> ToLaunch:
+    def launched(self, options: Options, cells: list[Cell]) -> Launch:
         """The runs as Slurm's launcher takes them."""
         name = f"{self.folder(options).name}-{self.name}"
-        return ToLaunch(name, cells, options.out, options.slurm, self.command(options), self.stored(options))
+        return Launch(name, cells, options.out, options.slurm, self.command(options), self.stored(options))
 
     def stored(self, options: Options) -> dict[str, Any]:
         """Plain values that `restored` makes the options from again; where results go is not among them."""
@@ -193,11 +193,11 @@ class Artefact(ABC, Generic[Options]):
         for f in fields(options):
             value = getattr(options, f.name)
             if f.name not in (*LEFT_OUT, "slurm", "device") and value != f.default:
-                given.append(f"{f.name.upper()}={make_value(value)}")
+                given.append(f"{f.name.upper()}={as_make_takes(value)}")
         return " ".join(given)
 
 
-def make_value(value: Any) -> str:
+def as_make_takes(value: Any) -> str:
     """An option's value as make takes it."""
     if isinstance(value, bool):
         return "1" if value else "0"
@@ -216,6 +216,11 @@ def found_by_row(found: Iterable[Found]) -> dict[str, list[Found]]:
     for one in found:
         rows.setdefault(one.cell.row, []).append(one)
     return rows
+
+
+def values_of(found: Iterable[Found]) -> list[Mapping[str, Any]]:
+    """What was measured, of the runs that were."""
+    return [one.values for one in found if one.values is not None]
 
 
 def origin(found: Sequence[Found], command: str) -> list[str]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments.measured.artefact import Found
+from experiments.measured.artefact import Found, values_of
 from experiments.ood.measure import BETA, LEVELS, TEST
 from experiments.ood.sets import SETS
 from experiments.printing.drawing import COLOURS, DASHES
@@ -61,7 +61,7 @@ def title_of(name: str) -> str:
 
 def energies_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
     """Densities of E(x), a panel a row (its first measured seed): the test images filled, a line a set."""
-    first = {members[0].cell.title: done[0] for members in rows.values() if (done := values_of_row(members))}
+    first = {members[0].cell.title: done[0] for members in rows.values() if (done := values_of(members))}
     figure, every = panels(len(first))
     for axes, (title, values) in zip(every, first.items(), strict=True):
         kept = {name: between(points) for name, points in values["quantiles"].items()}
@@ -86,12 +86,12 @@ def energies_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
 
 def betas_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
     """AUROC of E(x, h(x)) over beta, a panel a row with an encoder, a line a set: mean and range over seeds."""
-    with_encoder = {row: done for row, members in rows.items() if (done := values_of_row(members)) and done[0]["betas"]}
+    with_encoder = {row: done for row, members in rows.items() if (done := values_of(members)) and done[0]["betas"]}
     figure, every = panels(len(with_encoder), 5.0, 3.4)
     for axes, (row, done) in zip(every, with_encoder.items(), strict=True):
         betas = np.array(rows[row][0].protocol.betas)
         for number, name in enumerate(done[0]["betas"]):
-            line_with_band(axes, betas, [values["betas"][name] for values in done], title_of(name), number)
+            draw_band(axes, betas, [values["betas"][name] for values in done], title_of(name), number)
         cell = rows[row][0].cell
         training = getattr(getattr(cell.run, "config", None), "beta", None)
         axes.axvline(BETA, color="#666666", linewidth=0.8, linestyle=":")
@@ -101,30 +101,25 @@ def betas_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
         axes.set_xlim(0, betas.max())
         words = f"; dashed: training's {training:g}" if training else ""
         axes.set_title(f"{cell.title}; dotted: the authors' {BETA:g}{words}", fontsize=9)
-        axis_label(axes, "β of E(x, h(x))")
+        finish_axes(axes, "β of E(x, h(x))")
     return panels_with_legend(figure, every)
 
 
 def blurs_figure(rows: Mapping[str, Sequence[Found]]) -> Figure:
     """AUROC of E(x) over the blur of the other side, a panel a blurred set, a line a row."""
-    runs = {row: done for row, members in rows.items() if (done := values_of_row(members))}
+    runs = {row: done for row, members in rows.items() if (done := values_of(members))}
     names = list(dict.fromkeys(name for done in runs.values() for name in done[0]["blurs"]))
     figure, every = panels(len(names))
     for axes, name in zip(every, names, strict=True):
         for number, (row, done) in enumerate(runs.items()):
             blurs = np.array(rows[row][0].protocol.blurs)
-            line_with_band(axes, blurs, [values["blurs"][name] for values in done], rows[row][0].cell.title, number)
+            draw_band(axes, blurs, [values["blurs"][name] for values in done], rows[row][0].cell.title, number)
         axes.set_title(f"{title_of(name)}, blurred", fontsize=9)
-        axis_label(axes, "standard deviation of the blur in pixels")
+        finish_axes(axes, "standard deviation of the blur in pixels")
     return panels_with_legend(figure, every)
 
 
-def values_of_row(members: Sequence[Found]) -> list[Mapping[str, Any]]:
-    """The values of the runs of a row that have some."""
-    return [one.values for one in members if one.values is not None]
-
-
-def line_with_band(axes: Axes, x: np.ndarray, runs: Sequence[Sequence[float]], name: str, number: int) -> None:
+def draw_band(axes: Axes, x: np.ndarray, runs: Sequence[Sequence[float]], name: str, number: int) -> None:
     """The mean of several runs as a line, and the range over them as a band."""
     values = np.array(runs)
     style = line_style(number)
@@ -133,7 +128,7 @@ def line_with_band(axes: Axes, x: np.ndarray, runs: Sequence[Sequence[float]], n
         axes.fill_between(x, values.min(0), values.max(0), color=style["color"], alpha=0.15, linewidth=0)
 
 
-def axis_label(axes: Axes, across: str) -> None:
+def finish_axes(axes: Axes, across: str) -> None:
     """What an axis of AUROCs shows; it begins below the lowest."""
     axes.axhline(0.5, color="#666666", linewidth=0.8)
     least = min([0.5, *(float(np.min(line.get_ydata())) for line in axes.lines if line.get_marker() == "o")])

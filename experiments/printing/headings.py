@@ -84,7 +84,7 @@ def _papers(dataset: str, source: str, inception: bool) -> str:
     return f"As reported by the papers for {name}, FID in Inception features.{apart} {hardware}"
 
 
-def distance_axis(runs: Mapping[str, Stored]) -> str:
+def distance_title(runs: Mapping[str, Stored]) -> str:
     """The name of an axis of distances."""
     spaces = feature_spaces([run for run in runs.values() if run.ok])
     if is_fid(spaces):

@@ -18,7 +18,7 @@ from clel.evaluation.compare import (
     refuse_other_shape,
     remarks_on_sides,
     repeated,
-    scored_samples,
+    score_samples,
 )
 from clel.evaluation.evaluate import metrics, save_samples
 from clel.evaluation.score import common_protocol
@@ -131,7 +131,7 @@ def record_given(
     place = f"evaluations/{record['method']}"
     save_samples(next(samples.chunks(min(keep or samples.n, samples.n))), folder / place)
     write_atomically(folder / "samples.png", (folder / place / "samples.png").read_bytes())
-    values = scored_samples(samples, real, run.evaluate, run.seed, "fresh")
+    values = score_samples(samples, real, run.evaluate, run.seed, "fresh")
     origin = record["provenance"]
     evaluations = {"fresh": {"folder": place, "metrics": values, "protocol": protocol, "provenance": origin}}
     record |= {"status": "ok", "metrics": metrics(evaluations), "protocol": protocol, "evaluations": evaluations}

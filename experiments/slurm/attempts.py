@@ -33,7 +33,7 @@ class Attempt:
     ended: str | None = None
 
 
-def append(folder: Path, **line: Any) -> None:
+def note(folder: Path, **line: Any) -> None:
     """Append a line with the time. A full disk does not stop a run from being saved: it is said, and passed over."""
     text = json.dumps({"time": datetime.now(timezone.utc).isoformat(timespec="seconds"), **line}) + "\n"
     try:
@@ -49,15 +49,15 @@ def append(folder: Path, **line: Any) -> None:
 
 def started(folder: Path, job: str, node: str) -> None:
     """Note that a job begins with the run."""
-    append(folder, event="start", job=job, node=node)
+    note(folder, event="start", job=job, node=node)
 
 
 def ended(folder: Path, job: str, how: str, why: str = "") -> None:
     """Note how it ended; the last word counts."""
-    append(folder, event="end", job=job, how=how, why=why)
+    note(folder, event="end", job=job, how=how, why=why)
 
 
-def attempts_of(folder: Path) -> list[Attempt]:
+def all_of(folder: Path) -> list[Attempt]:
     """All attempts, oldest first; lines that are torn are left out."""
     found: list[Attempt] = []
     for line in _lines(folder / FILE):

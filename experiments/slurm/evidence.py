@@ -73,7 +73,7 @@ def gather(folder: Path, finished: bool, job: LatestJob | None, states: Mapping[
     # thousands of runs that are finished or wait cost their file server no more than that
     quiet = finished or (state is not None and state.state == "PENDING") or not folder.is_dir()
     seen = Look(0) if quiet else look(folder)
-    tries = tuple(attempts.attempts_of(folder))
+    tries = tuple(attempts.all_of(folder))
     age = _seconds_since(job.submitted) if job is not None else 0.0
     since = _seconds_since(tries[-1].started) if tries else 0.0
     over = not quiet and (state is None or state.state != "RUNNING")

@@ -26,7 +26,7 @@ from experiments.sweep.slurm_options import SlurmOptions
 
 
 @dataclass(frozen=True)
-class ToLaunch:
+class Launch:
     """What is to be launched.
 
     name: of the table's folder. cells: its runs. out: OUT. slurm: how to submit. command: that makes it on one machine.
@@ -41,7 +41,7 @@ class ToLaunch:
     options: dict[str, Any]
 
 
-def launch(table: ToLaunch, sweep: Sweep | None = None) -> Sweep | None:
+def launch(table: Launch, sweep: Sweep | None = None) -> Sweep | None:
     """Submit every run that has no result and no job that may still be there; None where there is none such.
 
     sweep: the one to submit more jobs of, for runs that it lost; otherwise a new one.

@@ -54,7 +54,7 @@ def amount(hours: float) -> str:
     return f"{hours:,.0f}" if hours >= 1000 else f"{hours:.4g}"
 
 
-def looked_at(
+def checks_in_words(
     cells: Sequence[Cell],
     pending: Sequence[Cell],
     runs: Path,
@@ -122,7 +122,7 @@ def describe_arrays(cells: Sequence[Cell], runs: Path, options: SlurmOptions) ->
     lines += [in_all(written, at_once, runs)] if written else []
     beyond = beyond_one_gpu(pending, options, needs)
     lines += ["", too_large(beyond, cells)] if beyond else []
-    lines += ["", *looked_at(cells, pending, runs, options, needs)]
+    lines += ["", *checks_in_words(cells, pending, runs, options, needs)]
     return "\n".join([*lines, f"runs would go to {runs}; nothing was submitted"])
 
 

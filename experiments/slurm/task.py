@@ -200,7 +200,7 @@ def job_id() -> str:
 
 def starts(folder: Path, job: str) -> int:
     """Times that this job has started, by its own notes or by Slurm's count; a full disk takes no notes."""
-    noted = sum(attempt.job == job for attempt in attempts.attempts_of(folder))
+    noted = sum(attempt.job == job for attempt in attempts.all_of(folder))
     return max(noted, int(os.environ.get("SLURM_RESTART_COUNT") or 0) + 1)
 
 

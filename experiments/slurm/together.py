@@ -72,7 +72,7 @@ class Together:
         for task in self.tasks:
             folder = Path(task.folder)
             if recorded(folder)[0] in FINAL:
-                if [attempt.how for attempt in attempts.attempts_of(folder)][-1:] != [attempts.FINISHED]:
+                if [attempt.how for attempt in attempts.all_of(folder)][-1:] != [attempts.FINISHED]:
                     attempts.ended(folder, job, attempts.FINISHED, "at the last moment")
             elif starts(folder, job) > task.requeues:
                 task.give_up(folder, job)

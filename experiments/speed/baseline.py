@@ -70,14 +70,14 @@ def rounds_of(baseline: Mapping[str, Any]) -> dict[str, list[float]]:
 def loaded(baseline: Mapping[str, Any]) -> list[str]:
     """A warning for each of its runs that other programs disturbed: its times are too long, and hide a regression."""
     return [
-        f"warning: {len(run['benchmarks'])} benchmarks of the baseline were kept {others_in_words(run['load'])}; "
+        f"warning: {len(run['benchmarks'])} benchmarks of the baseline were kept {load_in_words(run['load'])}; "
         "a ratio to them comes out too small"
         for run in baseline["runs"]
         if busy(run["load"], baseline["machine"])
     ]
 
 
-def others_in_words(load: Mapping[str, Any]) -> str:
+def load_in_words(load: Mapping[str, Any]) -> str:
     """While others kept 1.90 cores busy; or the load average, where that is all the system tells."""
     if load.get("others") is None:
         return f"at a load average of {load['load_before']:.1f}"

@@ -17,7 +17,7 @@ from clel.machine.signals import child_environment
 from clel.runs.config import choose_device
 from clel.storage.atomic import refuse_unwritable, temporary_folder, write_atomically
 from clel.storage.log import plain
-from experiments.speed.baseline import loaded, merged, others_in_words, read_baseline, refuse_another_machine, rounds_of
+from experiments.speed.baseline import load_in_words, loaded, merged, read_baseline, refuse_another_machine, rounds_of
 from experiments.speed.brought import brought
 from experiments.speed.machine import LoadWatch, busy, machine
 from experiments.speed.process import provenance_of_measurements
@@ -93,7 +93,7 @@ def main(options: Bench) -> int:
         refuse_another_machine(old, about, path)
     if options.save and not options.force and (load := load_now()) and busy(load, about):
         print(
-            f"{path}: nothing measured {others_in_words(load)}; wait for a quiet machine, or give FORCE=1",
+            f"{path}: nothing measured {load_in_words(load)}; wait for a quiet machine, or give FORCE=1",
             file=sys.stderr,
         )
         return 1
@@ -112,7 +112,7 @@ def main(options: Bench) -> int:
         print(line)
     disturbed = busy(load, about)
     if disturbed:
-        print(f"warning: measured {others_in_words(load)}; times are too long", file=sys.stderr)
+        print(f"warning: measured {load_in_words(load)}; times are too long", file=sys.stderr)
     if options.save:
         if disturbed and not options.force:
             print(f"{path}: nothing kept; measure on a quiet machine, or keep it with FORCE=1", file=sys.stderr)

@@ -89,13 +89,13 @@ def main(options: SpeedMemory) -> int:
         meaning(options).claim(folder)
     else:
         meaning(options).claim(folder)
-        records = measure_jobs(options, effort, device, rows, found, folder / KEPT)
+        records = measured_records(options, effort, device, rows, found, folder / KEPT)
         if options.side_by_side:
             records["side_by_side"] = [asdict(one) for one in together(effort, device, rows)]
         write_records(folder, records)
         (folder / KEPT).unlink(missing_ok=True)
     again = str(records["options"].get("command") or command(options))
-    for path in write_speed_report(folder, rows, found, effort.spec, records, again, runs_with_distances(options)):
+    for path in write_speed_report(folder, rows, found, effort.spec, records, again, distances_csv(options)):
         print(path)
     print((folder / "speed_summary.md").read_text())
     bad = {key: m["reason"] for key, m in records["measurements"].items() if m["status"] != "ok"}
@@ -140,7 +140,7 @@ def jobs_of(options: SpeedMemory, effort: Effort, device: str, rows: list[SpeedR
     return jobs + scaling_jobs(found, effort, device, options.threads)
 
 
-def measure_jobs(
+def measured_records(
     options: SpeedMemory, effort: Effort, device: str, rows: list[SpeedRow], found: list[Point], kept: Path
 ) -> dict[str, object]:
     """Carry out all jobs, those that the file `kept` has of an interrupted command left out; the records."""
@@ -194,7 +194,7 @@ def folder_name(options: SpeedMemory) -> str:
     return "-".join(parts)
 
 
-def runs_with_distances(options: SpeedMemory) -> Path:
+def distances_csv(options: SpeedMemory) -> Path:
     """Table 1's runs of the profile, trained with the engine that was asked for: those with most seeds."""
     return with_most_seeds(Named(profile=options.profile, engine=options.engine, out=options.out)) / "runs.csv"
 

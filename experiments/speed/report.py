@@ -24,7 +24,7 @@ from experiments.speed.numbers import ceiling
 from experiments.speed.profiles import EFFORTS
 from experiments.speed.records import NAME, read_records
 from experiments.speed.rows import SpeedRow, speed_rows
-from experiments.speed.scaling import Point, exponents, scaling_points
+from experiments.speed.scaling import Point, exponents, scaling_rows
 from experiments.speed.side_by_side import side_by_side_grid
 from experiments.speed.summary import summary
 from experiments.speed.table import most_common_engine, scaling_grid, speed_grid
@@ -53,7 +53,7 @@ def write_speed_report(
     measurements = records["measurements"]
     values = speed_frame(rows, measurements, spec)
     best = ceiling(measurements.get(CEILING))
-    curve = scaling_points(points, measurements)
+    curve = scaling_rows(points, measurements)
     fits = exponents(curve)
     lines = about(records, spec, command, engines_in_words(values))
     asked = records["options"]

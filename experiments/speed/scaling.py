@@ -90,7 +90,7 @@ def scaling_jobs(found: Sequence[Point], effort: Effort, device: str, threads: i
     ]
 
 
-def scaling_points(found: Sequence[Point], measurements: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def scaling_rows(found: Sequence[Point], measurements: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A row for each point that was measured: method, title, axis, value, seconds an iteration, bytes at the peak."""
     rows = []
     for point in found:

@@ -29,7 +29,7 @@ from experiments.sweep.variants import (
     keys,
     label,
     refuse_unknown,
-    setting_of,
+    value_at,
     with_changes,
 )
 
@@ -187,7 +187,7 @@ def table1_cells(
         if main and rates:
             rate = plain_rate(preset, methods)
             own += [changes for changes in variants(run, [Setting("lr", (rate,))]) if changes not in own]
-            if method != PLAIN and setting_of(run, "lr") == rate:
+            if method != PLAIN and value_at(run, "lr") == rate:
                 note = f"{title}: its learning rate is the plain EBM's, {rate:g}."
         cells += with_seeds(Cell(row, title, profile, run, recipe.published, note), range(seeds))
         for changes in own:

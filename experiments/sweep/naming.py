@@ -13,7 +13,7 @@ from clel.runs.config import Methods, current, slug
 from experiments.reading.paths import absolute, folder_part
 from experiments.sweep.grid import PROFILES
 from experiments.sweep.meaning import Meaning
-from experiments.sweep.variants import parse_changes, typed
+from experiments.sweep.variants import parse_settings, typed
 
 OUT, PROJECT = Path("results"), Path("results/project")
 """Where results go if nothing is said, and where those of the project itself are, which its repository keeps."""
@@ -82,7 +82,7 @@ def table_name(options: Named) -> str:
     if options.minutes is not None:
         parts.append(f"{options.minutes:g}-minutes")
     if options.set:
-        parts.append(slug(typed(parse_changes(options.set)).replace("/", "-")).strip("-"))
+        parts.append(slug(typed(parse_settings(options.set)).replace("/", "-")).strip("-"))
     if options.rates is not None:
         parts.append("rates" if options.rates else "without-rates")
     if options.external is not None:
@@ -111,7 +111,7 @@ def table1_meaning(options: Named, command: str) -> Meaning:
     """What Table 1 of these options is of; command: the one that its page names."""
     given = {f.name: getattr(options, f.name) for f in fields(Named) if f.name != "out"}
     given |= {"dataset": absolute(options.dataset), "external": absolute(options.external)}
-    given |= {"set": typed(parse_changes(options.set)), "protocols": ",".join(names_in(options.protocols))}
+    given |= {"set": typed(parse_settings(options.set)), "protocols": ",".join(names_in(options.protocols))}
     return Meaning("table1", given, "table1.md", f"`{command}`")
 
 

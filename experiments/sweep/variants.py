@@ -30,7 +30,7 @@ class Setting:
     values: tuple[Any, ...]
 
 
-def parse_changes(text: str) -> tuple[Setting, ...]:
+def parse_settings(text: str) -> tuple[Setting, ...]:
     """The settings of "key=value,value; key=value"; none of an empty text.
 
     Raises:
@@ -48,7 +48,7 @@ def parse_changes(text: str) -> tuple[Setting, ...]:
 
 
 def typed(settings: Sequence[Setting]) -> str:
-    """The text that `parse_changes` makes these of, however they were written."""
+    """The text that `parse_settings` makes these of, however they were written."""
     return "; ".join(f"{setting.key}={','.join(map(_text, setting.values))}" for setting in settings)
 
 
@@ -79,7 +79,7 @@ def keys(run: Run[Any]) -> list[str]:
     return [*_leaves(run.config), *_leaves(run.train, TRAIN)]
 
 
-def setting_of(run: Run[Any], key: str) -> Any:
+def value_at(run: Run[Any], key: str) -> Any:
     """The run's value of a key, as JSON has it."""
     held: Any = to_dict(run)
     for name in _path(key):

@@ -94,7 +94,7 @@ def _further(notes: Footnotes, runs: Sequence[Stored]) -> list[Column]:
         found.append(_further_distance(f"{key}_", Header(distance_lines(shown), (mark,))))
         scale = 1000.0 if is_fid([shown]) else 1.0
         header = Header(("KID ↓", *(("×1000",) if is_fid([shown]) else ()), shown), (mark,))
-        found.append(Column(header, partial(_spread_of, f"{key}_kid_fresh", scale)))
+        found.append(Column(header, partial(_mean_and_std_of, f"{key}_kid_fresh", scale)))
     return found
 
 
@@ -102,7 +102,7 @@ def _further_distance(prefix: str, header: Header) -> Column:
     return Column(header, lambda row: mean_and_std(row, f"{prefix}fid_fresh") + interval(row, "fresh", prefix))
 
 
-def _spread_of(metric: str, scale: float, row: pd.Series) -> str:
+def _mean_and_std_of(metric: str, scale: float, row: pd.Series) -> str:
     return mean_and_std(row, metric, scale)
 
 

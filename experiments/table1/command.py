@@ -17,13 +17,13 @@ from experiments.plan.plan import describe_plan
 from experiments.printing.chosen import write_columns
 from experiments.runs.external import EXTERNAL, load_external
 from experiments.slurm import plan
-from experiments.slurm.launch import ToLaunch, launch
+from experiments.slurm.launch import Launch, launch
 from experiments.sweep.grid import Cell, table1_cells
 from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
 from experiments.sweep.naming import PROJECT, Named, in_order, names_in, table1_meaning, table_name
 from experiments.sweep.store import Stored, load_cells
-from experiments.sweep.variants import parse_changes
+from experiments.sweep.variants import parse_settings
 from experiments.table1.archive import FOLDER, RECORDS, archive, archived, not_kept
 from experiments.table1.comparisons.compare import compare_rows
 from experiments.table1.comparisons.table import closing
@@ -99,7 +99,7 @@ def cells_of(options: Table1) -> list[Cell]:
         evaluate=evaluate_changes(options),
         external=load_external(options.external or EXTERNAL),
         engine=options.engine,
-        settings=parse_changes(options.set),
+        settings=parse_settings(options.set),
         rates=options.rates,
         minutes=options.minutes,
     )
@@ -112,9 +112,9 @@ def write(options: Table1, again: str) -> list[Path]:
     return write_report(folder, cells, runs, again, archived(cells, runs) if options.project else {})
 
 
-def launched(options: Table1, cells: Sequence[Cell]) -> ToLaunch:
+def launched(options: Table1, cells: Sequence[Cell]) -> Launch:
     """The table as Slurm's launcher takes it."""
-    return ToLaunch(table_name(options), cells, options.out, options.slurm, command(options), stored(options))
+    return Launch(table_name(options), cells, options.out, options.slurm, command(options), stored(options))
 
 
 def stored(options: Table1) -> dict[str, Any]:

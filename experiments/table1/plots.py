@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from clel.storage.log import read_log
 from experiments.printing.drawing import REFERENCE, log_distances, log_steps, new_figure, with_legend
-from experiments.printing.headings import distance_axis
+from experiments.printing.headings import distance_title
 from experiments.sweep.store import Declared, Stored
 from experiments.table1.curves import Array, Curve, band_over_seeds, distance_curve, gap_curve, steps_curve
 from experiments.table1.drawn import draw_references, row_label, styled
@@ -83,7 +83,7 @@ def _distance_over(
     log_distances(axes)
     axes.set_xlim(0, 1.02 * end / scale)
     axes.set_xlabel(name)
-    axes.set_ylabel(distance_axis(runs))
+    axes.set_ylabel(distance_title(runs))
     axes.set_title(KEY + _sample_counts(runs), fontsize=8, loc="left")
     return with_legend(figure, axes)
 
@@ -178,7 +178,7 @@ def distance_over_steps(cells: Sequence[Declared], runs: Mapping[str, Stored]) -
     log_distances(axes)
     log_steps(axes)
     axes.set_xlabel("Langevin steps of a fresh chain")
-    axes.set_ylabel(distance_axis(runs))
+    axes.set_ylabel(distance_title(runs))
     key = "line: mean over seeds, band: minimum to maximum, ring: the table's number, dotted: replay buffer"
     if any(run.part("metrics").get("fid_paper") is not None for run in runs.values()):
         key += ",\ndashed with crosses: the paper protocol"

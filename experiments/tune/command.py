@@ -17,7 +17,7 @@ from experiments.printing.files import write_files
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.reading.paths import absolute, folder_part
 from experiments.slurm import plan
-from experiments.slurm.launch import ToLaunch, launch
+from experiments.slurm.launch import Launch, launch
 from experiments.sweep.grid import Cell
 from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
@@ -161,9 +161,9 @@ def folder_name(options: Tune) -> str:
     )
 
 
-def launched(options: Tune, cells: list[Cell]) -> ToLaunch:
+def launched(options: Tune, cells: list[Cell]) -> Launch:
     """The trials as Slurm's launcher takes them."""
-    return ToLaunch(folder_name(options), cells, options.out, options.slurm, command(options), stored(options))
+    return Launch(folder_name(options), cells, options.out, options.slurm, command(options), stored(options))
 
 
 def stored(options: Tune) -> dict[str, Any]:

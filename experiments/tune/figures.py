@@ -12,7 +12,7 @@ from baselines import METHODS
 from clel.runs.config import resolve
 from experiments.printing.drawing import COLOURS
 from experiments.sweep.grid import PROFILES
-from experiments.sweep.variants import setting_of
+from experiments.sweep.variants import value_at
 from experiments.tune.grids import GRIDS
 from experiments.tune.table import by_method
 from experiments.tune.trials import Scored, best
@@ -33,7 +33,7 @@ def trials_figure(rows: Sequence[Scored], profile: str) -> Figure:
             points = lines.setdefault(name or "preset's settings", [])
             if row.score is not None:
                 preset: Any = resolve(METHODS, method, trial.preset or PROFILES[profile].presets[0])
-                points.append((values.get(first.key, setting_of(preset, first.key)), row))
+                points.append((values.get(first.key, value_at(preset, first.key)), row))
         for number, (name, points) in enumerate(lines.items()):
             axes.errorbar(
                 [x for x, _ in points],

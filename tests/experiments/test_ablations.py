@@ -16,7 +16,7 @@ from clel.storage.log import shown_notices
 from experiments.ablations import measure
 from experiments.ablations.command import Ablations, AblationsOptions
 from experiments.ablations.results import aurocs_of, beside_default, results
-from experiments.ablations.rows import BETAS, STUDIES, cells_of, studies, studies_of
+from experiments.ablations.rows import BETAS, STUDIES, cells_of, studies, study_names
 from experiments.ablations.table import about, outcome_lines, study_grid
 from experiments.cli import main
 from experiments.commands.artefacts import artefact_of
@@ -83,10 +83,10 @@ def test_what_the_rows_change() -> None:
 
 
 def test_studies_are_chosen_by_name() -> None:
-    assert studies_of("") == ALL
-    assert studies_of(" ladder, beta") == ("beta", "ladder")
+    assert study_names("") == ALL
+    assert study_names(" ladder, beta") == ("beta", "ladder")
     with pytest.raises(ConfigError, match="did you mean 'ladder'"):
-        studies_of("laddre")
+        study_names("laddre")
     assert {c.row for c in cells_of("quick", ["energy"], 1, None, "cpu")} == {"clel", "clel[network.energy=head]"}
 
 

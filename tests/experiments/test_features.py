@@ -16,7 +16,7 @@ from clel.networks import lite0
 from experiments.features import command
 from experiments.features.command import Features, main
 from experiments.features.ladders import CLEAN, LADDERS, pool_of, rungs
-from experiments.features.table import features_grid, orders, right, smallest_right_side
+from experiments.features.table import features_grid, orders, right, smallest_side_in_order
 from tests.few import Few
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,17 +92,17 @@ def rows_of(*sides: tuple[int, tuple[float, ...]]) -> pd.DataFrame:
 
 def test_the_smallest_side_with_every_ladder_in_order_is_chosen() -> None:
     good, bad = (1.0, 2.0, 3.0, 4.0), (1.0, 3.0, 2.0, 4.0)
-    assert smallest_right_side(rows_of((32, bad), (64, good), (96, good), (224, good))) == 64
+    assert smallest_side_in_order(rows_of((32, bad), (64, good), (96, good), (224, good))) == 64
     # what the largest side turns round, by chance, is not asked of a smaller one
-    assert smallest_right_side(rows_of((32, bad), (64, good), (224, bad))) == 64
-    assert smallest_right_side(rows_of((32, bad), (224, bad))) is None
-    assert smallest_right_side(rows_of((32, bad), (224, good))) == 224
+    assert smallest_side_in_order(rows_of((32, bad), (64, good), (224, bad))) == 64
+    assert smallest_side_in_order(rows_of((32, bad), (224, bad))) is None
+    assert smallest_side_in_order(rows_of((32, bad), (224, good))) == 224
     assert right((0.0, 2.0, 4.0)) and not right((2.0, 0.0, 4.0))
     # what one draw says by chance, another may not
     two = pd.concat(
         [rows_of((32, good), (64, good), (224, good)), rows_of((32, bad), (64, good), (224, good)).assign(seed=1)]
     )
-    assert smallest_right_side(two) == 64
+    assert smallest_side_in_order(two) == 64
     rows = rows_of((32, bad), (224, good))
     assert orders(rows[rows["side"] == 32])["noise", "distance", 0] == (0.0, 4.0, 2.0, 8.0)
     lines = [[cell.text for cell in row] for row in features_grid(rows).rows]
@@ -147,4 +147,4 @@ def test_the_default_side_is_the_one_that_the_committed_ladders_choose() -> None
     if not found:
         pytest.skip("the project's own ladders were not measured yet")
     for path in found:
-        assert smallest_right_side(pd.read_csv(path)) == SIDE
+        assert smallest_side_in_order(pd.read_csv(path)) == SIDE

@@ -15,7 +15,7 @@ from clel.config import ConfigError, identity
 from clel.runs.config import Run, resolve
 from experiments.commands.artefacts import artefact_of
 from experiments.sweep.store import Stored
-from experiments.sweep.variants import setting_of
+from experiments.sweep.variants import value_at
 from experiments.tune import command
 from experiments.tune.command import Tune
 from experiments.tune.figures import trials_figure
@@ -66,7 +66,7 @@ def test_every_method_has_as_many_trials_of_a_learning_rate_and_one_more_setting
         assert len(grid.settings) == 2 and grid.settings[0].key == "lr", method
         for setting in grid.settings:
             assert len(set(setting.values)) == len(setting.values)
-            setting_of(run, setting.key)  # the method has it
+            value_at(run, setting.key)  # the method has it
 
 
 def test_the_evening_profile_has_as_many_trials_of_every_method() -> None:

@@ -50,7 +50,7 @@ def measure_run(run: ChainsRun, trainer: StudyTrainer, real: Real, held_out: Ima
     yield from fresh(run, trainer, real, LIVE, own, buffer[: run.chains])
     for noise in run.noises:
         yield from fresh(run, trainer, real, LIVE, noise)
-    yield from rows_over_steps(run, trainer, real)
+    yield from snapshot_mixture(run, trainer, real)
 
 
 def still(trainer: StudyTrainer, real: Real, images: Mapping[str, Tensor]) -> Iterator[Row]:
@@ -87,7 +87,7 @@ def fresh(
             )
 
 
-def rows_over_steps(run: ChainsRun, trainer: StudyTrainer, real: Real) -> Iterator[Row]:
+def snapshot_mixture(run: ChainsRun, trainer: StudyTrainer, real: Real) -> Iterator[Row]:
     """A row for each number of steps of as many chains of each snapshot; energies are under the chain's own weights."""
     method, data = trainer.method, to_float(real.images.pixels[:SEEN], None)
     each = -(-run.chains // len(trainer.snapshots))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from experiments.printing.drawing import drawn
-from experiments.printing.headings import distance_axis
+from experiments.printing.headings import distance_title
 from experiments.printing.markup import latex_comment, titled, to_latex, to_markdown
 from experiments.sweep.store import Declared, Stored
 from experiments.table1.comparisons.compare import compare_rows
@@ -25,7 +25,7 @@ def comparison_files(
     found = compare_rows(cells, runs)
     if found is None:
         return {}
-    name = distance_axis(runs)
+    name = distance_title(runs)
     lines, grid = about(found, above), comparisons_grid(found, " ".join(name.split()))
     contents = (
         "\n\n".join([*map(titled, lines), to_markdown(grid)]),

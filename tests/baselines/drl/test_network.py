@@ -13,8 +13,8 @@ from torch.nn.utils import parametrize
 from baselines.drl.network import (
     DRLNetwork,
     DRLNetworkConfig,
-    PowerIterationCap,
     TimeBlock,
+    TwoSidedCap,
     closed_convolution,
     sinusoids,
 )
@@ -142,7 +142,7 @@ def test_spectral_cap() -> None:
     """A small weight is left alone, with gradient 1; a large one is divided by its largest singular value."""
     torch.manual_seed(0)
     weight = torch.randn(6, 2, 3, 3, dtype=torch.float64)
-    cap = PowerIterationCap(weight).double()
+    cap = TwoSidedCap(weight).double()
     for _ in range(100):
         cap(weight)
     assert singular(cap(weight)) == pytest.approx(1, abs=1e-6)

@@ -66,7 +66,7 @@ def test_per_image() -> None:
 
 
 @given(steps=st.integers(0, 500), levels=st.integers(1, 40))
-def test_spread(steps: int, levels: int) -> None:
+def test_even_parts(steps: int, levels: int) -> None:
     parts = even_parts(steps, levels)
     assert len(parts) == levels and sum(parts) == steps and max(parts) - min(parts) <= 1
 

@@ -1,8 +1,10 @@
 """The digits inside scikit-learn and their fixed split."""
 
+import pytest
 import torch
 
 from clel.data import load
+from clel.data.sets import digits
 
 
 def test_sizes_and_range() -> None:
@@ -28,3 +30,10 @@ def test_splits_are_disjoint_and_together_all_of_it() -> None:
 def test_content_is_constant() -> None:
     assert load("digits").content_hash() == "35e418b8d9743da92cafcd1d0f1626e9ce4b0db86d24b2c1169ba44148eb393e"
     assert load("digits", "test").content_hash() == "8a30a0cc6b43879ef7c661c13adf038556eae416e791a4304bfbcd87d0d02f4c"
+
+
+def test_where_scikit_learn_keeps_them_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, labels = digits._bundled()
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    again = digits._bundled.__wrapped__()
+    assert torch.equal(again[0], pixels) and torch.equal(again[1], labels)

@@ -38,8 +38,8 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     monkeypatch.setattr(launch, "check_slurm", lambda wanted: list(wanted))
     monkeypatch.setattr(launch, "max_array_size", lambda: 2)
     for module in (launch, again, sweeps, submit):
-        for name in ("job_states", "cancel", "cancel_jobs"):
-            if hasattr(module, name) and not (module is sweeps and name == "cancel"):
+        for name in ("job_states", "cancel_jobs"):
+            if hasattr(module, name):
                 monkeypatch.setattr(module, name, getattr(fake, name.removesuffix("_jobs")))
     monkeypatch.setattr("experiments.slurm.status.job_states", fake.job_states)
     return fake

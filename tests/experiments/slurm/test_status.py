@@ -148,7 +148,7 @@ def test_the_report_joins_slurm_and_the_runs_folders(fake: FakeSlurm, tmp_path: 
     sweep.jobs = {"done": ["1_0"], "going": ["1_1"], "waits": ["1_2"], "died": ["1_3"]}
     going, died = tmp_path / "runs/going", tmp_path / "runs/died"
     died.mkdir(parents=True)
-    attempts.append(died, event="start", job="1_3", node="n9", time="2026-01-01T00:00:00+00:00")
+    attempts.note(died, event="start", job="1_3", node="n9", time="2026-01-01T00:00:00+00:00")
     (died / "output.log").write_text("its last word\n")
     going.mkdir()
     (going / "config.json").write_text(json.dumps({"train": {"iterations": 900}}))

@@ -69,7 +69,7 @@ def once(folder: Path, name: str, act: Callable[[], object]) -> None:
 
 
 def how(folder: Path) -> list[tuple[str, str | None]]:
-    return [(attempt.job, attempt.how) for attempt in attempts.attempts_of(folder)]
+    return [(attempt.job, attempt.how) for attempt in attempts.all_of(folder)]
 
 
 def test_it_is_pickled_by_its_place_in_the_code(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_run_that_ends_badly_fails_its_task_with_its_last_lines(
 ) -> None:
     with pytest.raises(RunFailed, match=f"{why}[^\n]*\n-- job {JOB} on [^\n]* starts\nwhat happened"):
         task(script)()
-    (attempt,) = attempts.attempts_of(folder)
+    (attempt,) = attempts.all_of(folder)
     assert attempt.how == "failed" and why in attempt.why
 
 
@@ -180,7 +180,7 @@ def test_a_process_that_does_not_leave_in_time_is_ended(
     began = time.monotonic()
     (given,) = preempt(task(WAITS.replace("LEAVE", "pass").replace("FIRST", ""), patience=0.3))
     assert given is not None and time.monotonic() - began < 5
-    assert "last checkpoint counts" in attempts.attempts_of(folder)[0].why
+    assert "last checkpoint counts" in attempts.all_of(folder)[0].why
 
 
 def test_too_many_requeues_are_a_timeout(
@@ -190,7 +190,7 @@ def test_too_many_requeues_are_a_timeout(
         (folder / "ready").unlink(missing_ok=True)
         (given,) = preempt(task(WAITS.replace("LEAVE", "sys.exit(130)").replace("FIRST", ""), requeues=2))
         assert (given is not None) == requeues_left
-    assert [attempt.how for attempt in attempts.attempts_of(folder)] == ["requeued", "requeued", "gave up"]
+    assert [attempt.how for attempt in attempts.all_of(folder)] == ["requeued", "requeued", "gave up"]
     assert (folder / "reason").read_text().startswith("started 3 times by job 12_3")
 
 
@@ -209,7 +209,7 @@ def test_without_scontrol_the_run_is_left_for_a_resume(
 ) -> None:
     monkeypatch.setattr(tasks.shutil, "which", lambda name: None)
     assert preempt(task(WAITS.replace("LEAVE", "sys.exit(130)").replace("FIRST", ""))) == [None]
-    (attempt,) = attempts.attempts_of(folder)
+    (attempt,) = attempts.all_of(folder)
     assert attempt.how == "stopped" and "no scontrol: make resume" in attempt.why
 
 
@@ -230,7 +230,7 @@ def test_attempts_survive_torn_lines_and_a_full_disk(
     attempts.ended(tmp_path, "2", "finished")  # another job's word
     attempts.ended(tmp_path, "1", "requeued")
     attempts.ended(tmp_path, "1", "stopped", "not requeued after all")
-    found = attempts.attempts_of(tmp_path)
+    found = attempts.all_of(tmp_path)
     assert [(a.node, a.how) for a in found] == [("a", None), ("b", "stopped")]
 
     def full(descriptor: int) -> None:

@@ -61,7 +61,7 @@ def together(home: Path, *names: str) -> Together:
 
 
 def how(folder: Path) -> list[str | None]:
-    return [attempt.how for attempt in attempts.attempts_of(folder)]
+    return [attempt.how for attempt in attempts.all_of(folder)]
 
 
 def once_begun(folder: Path, number: signal.Signals) -> None:

@@ -24,11 +24,11 @@ from experiments.speed.claims import Claim, load_claims, sentences, sizes
 from experiments.speed.command import (
     SpeedMemory,
     command,
+    distances_csv,
     effort_of,
     folder_name,
     jobs_of,
     known_device,
-    runs_with_distances,
     with_threads,
 )
 from experiments.speed.figures import growth
@@ -424,9 +424,9 @@ def test_options() -> None:
         effort_of(replace(options, rounds=1))
     assert effort_of(options).spec == COLOUR32
     assert folder_name(SpeedMemory(engine="bfloat16")) == "quick-bfloat16"
-    assert runs_with_distances(options) == Path("results/small/runs.csv")
+    assert distances_csv(options) == Path("results/small/runs.csv")
     of_engine = SpeedMemory(engine="bfloat16", batch=8)
-    assert runs_with_distances(of_engine) == Path("results", table_name(Table1(engine="bfloat16")), "runs.csv")
+    assert distances_csv(of_engine) == Path("results", table_name(Table1(engine="bfloat16")), "runs.csv")
 
 
 def test_threads_of_the_environment_are_in_folder_and_command(
@@ -439,7 +439,7 @@ def test_threads_of_the_environment_are_in_folder_and_command(
     assert with_threads(SpeedMemory(), {}) == with_threads(SpeedMemory(), {"OMP_NUM_THREADS": ""}) == SpeedMemory()
     # main looks at the environment; the records of a report are those of the command that it is given
     monkeypatch.setenv("OMP_NUM_THREADS", str(n))
-    monkeypatch.setattr(speed_command, "measure_jobs", lambda options, *more: pytest.fail(folder_name(options)))
+    monkeypatch.setattr(speed_command, "measured_records", lambda options, *more: pytest.fail(folder_name(options)))
     with pytest.raises(pytest.fail.Exception, match=f"smoke-plain-{n}-threads"):
         main(["speed-memory", "--profile", "smoke", "--methods", "plain", "--out", str(tmp_path)])
     assert main(["speed-memory", "--report", "--out", str(tmp_path)]) == 2

@@ -24,7 +24,7 @@ from experiments.features import command as features
 from experiments.features.command import Features
 from experiments.reading.paths import absolute
 from experiments.speed import command as speed
-from experiments.speed.command import SpeedMemory, runs_with_distances
+from experiments.speed.command import SpeedMemory, distances_csv
 from experiments.sweep.meaning import FILE, Meaning
 from experiments.sweep.naming import Named, table1_meaning, table_name, with_most_seeds
 from experiments.table1 import command as table1
@@ -92,7 +92,7 @@ def test_distances_beside_speed_are_those_of_the_most_seeds(tmp_path: Path, monk
     assert with_most_seeds(asked) == project
     assert with_most_seeds(Named(engine="exact", seeds=2)) == Path("results/quick-exact")
     own = made("results/quick"), made("results/quick-2-seeds"), made("results/quick-11-seeds")
-    assert with_most_seeds(asked) == own[2] and runs_with_distances(SpeedMemory()) == own[2] / "runs.csv"
+    assert with_most_seeds(asked) == own[2] and distances_csv(SpeedMemory()) == own[2] / "runs.csv"
 
 
 def test_two_data_sets_of_one_file_name_are_two_tables(
@@ -179,7 +179,7 @@ def test_other_commands_refuse_likewise(
         raise Measuring
 
     monkeypatch.setattr(chains, "prepare", lambda *given: None)
-    for module, name in ((chains, "run_local"), (speed, "measure_jobs")):
+    for module, name in ((chains, "run_local"), (speed, "measured_records")):
         monkeypatch.setattr(module, name, stop)
     wanted = dataclasses.replace(wanted, out=tmp_path)
     for _ in range(2):
