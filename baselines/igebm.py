@@ -20,7 +20,7 @@ from clel.chains.langevin import BufferConfig, LangevinConfig
 from clel.config import ADDED, LENGTH, require
 from clel.data import ImageSpec
 from clel.methods.ebm import EBMConfig, LangevinEBM
-from clel.methods.evening import evening_evaluate, evening_train
+from clel.methods.evening import COOLDOWN, evening_evaluate, evening_train
 from clel.methods.full import full_evaluate
 from clel.methods.method import Optimisation
 from clel.methods.quick import quick_evaluate, quick_train
@@ -141,6 +141,7 @@ class IGEBM(LangevinEBM):
             langevin=replace(paper.langevin, steps=40),
             buffer=BufferConfig(2000, 1.0),
             lr=1e-3,
+            cooldown=COOLDOWN,
         )
         kept = replace(evening, buffer=replace(paper.buffer, size=2000))
         small = replace(paper, widths=(64, 128, 256), batch_size=64)

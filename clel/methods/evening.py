@@ -10,6 +10,9 @@ from clel.methods.settings import EvaluateConfig, TrainConfig
 from clel.networks.energy_network import NetworkConfig
 
 ITERATIONS = 1500
+COOLDOWN = 0.7
+"""Share of the iterations, from the 450th on, over which the rate falls, of all methods with chains of images. At a
+constant rate energies leave their chains behind after a thousand (docs/log/README.md, "evening's cool-down")."""
 NETWORK = NetworkConfig(widths=(64, 64, 128), blocks=1, hidden=512)
 """f and g: three stages between `tiny` and `small`; 0.64 million parameters."""
 
@@ -21,7 +24,7 @@ def evening_ebm() -> dict[str, Any]:
         "buffer": BufferConfig(size=2000, restart=1.0, augmentation=NONE),
         "lr": 1e-3,
         "warmup": 100,
-        "cooldown": 0.3,
+        "cooldown": COOLDOWN,
     }
 
 

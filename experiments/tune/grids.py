@@ -29,10 +29,12 @@ class Trying:
     Attributes:
         seeds: of each trial. Tables count from 0.
         length: share of the preset's iterations; all of its lengths are scaled alike (clel/training/length.py).
+        changes: what its trials have otherwise than the preset, where a method has it.
     """
 
     seeds: tuple[int, ...] = (100, 101, 102)
     length: Fraction = Fraction(1)
+    changes: Changes = ()
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ EVENING = {
 GRIDS: Mapping[str, Mapping[str, TrialGrid]] = {"quick": QUICK, "smoke": QUICK, "evening": EVENING}
 """By profile and method."""
 TRYING: Mapping[str, Trying] = {
-    "evening": Trying(seeds=(100,), length=Fraction(1, 3)),
+    # so that the rate is as long at its height, 350 iterations, as in the whole training, 450
+    "evening": Trying(seeds=(100,), length=Fraction(1, 3), changes=(("cooldown", 0.3),)),
 }
 """By profile, where it is not the default."""
 
@@ -159,8 +162,10 @@ def trial_cells(
             # looks during training are not needed, and cost a tenth of it
             train = replace(run.train, **{**dict(size.cut_train), "evaluate_every": 0, "sample_every": 0})
             measured = {**dict(size.cut_evaluate), "rounds": 1, "beyond": 1.0, "bootstrap": 0, "reference": "test"}
+            own = tuple((key, value) for key, value in trying.changes if hasattr(run.config, key))
             run = with_changes(
-                replace(run, train=train, evaluate=settled(replace(run.evaluate, **measured), dataset)), trial.changes
+                replace(run, train=train, evaluate=settled(replace(run.evaluate, **measured), dataset)),
+                (*own, *trial.changes),
             )
             run = scaled(run, trying.length.numerator, trying.length.denominator)
             title = f"{known[method].title} ({trial.words})"

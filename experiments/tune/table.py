@@ -10,6 +10,7 @@ from experiments.printing.headings import data_title
 from experiments.printing.markup import DASH, Footnotes, Grid, Header, Text
 from experiments.printing.numbers import number
 from experiments.sweep.grid import Cell
+from experiments.sweep.variants import changes_in_words
 from experiments.tune.grids import GRIDS, at_trial, trying_of
 from experiments.tune.trials import Scored, best
 
@@ -40,6 +41,8 @@ def about(rows: Sequence[Scored], cells: Sequence[Cell], command: str) -> list[s
     trying = trying_of(cells[0].profile)
     seeds = f"the seed{'s' * (len(trying.seeds) > 1)} {', '.join(map(str, trying.seeds))}"
     length = "" if trying.length == 1 else f", and {trying.length} of the preset's iterations"
+    if trying.changes:
+        length += f" with {changes_in_words(trying.changes)} where a method has it"
     lines = [
         f"Trials: settings of the profile {cells[0].profile}, data set {dataset}; {len(rows) // len(methods)} a "
         f"method, each with {seeds}, which no table reports{length}. {done} of {len(rows)} "

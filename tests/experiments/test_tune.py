@@ -82,6 +82,7 @@ def test_the_evening_profile_has_as_many_trials_of_every_method() -> None:
             assert run.train.ema_half_life == pytest.approx(full.train.ema_half_life / 3)
             assert getattr(run.config, "warmup", 0) == math.ceil(getattr(full.config, "warmup", 0) / 3)
             assert run.evaluate.features == "lite0" and run.evaluate.reference == "test"
+            assert getattr(run.config, "cooldown", 0.3) == 0.3
     restarts = {cell.row: cell.run.config.buffer.restart for cell in trial_cells("evening", ["clel"])}  # type: ignore
     assert restarts == {
         "clel[lr=0.0005,langevin.noise=0.001]": 1.0,
@@ -102,7 +103,9 @@ def test_a_preset_that_is_tried_as_it_is() -> None:
     tried = [f"lr {rate}, langevin.noise {noise}" for rate, noise in ((0.0005, 0.001), (0.001, 0.001), (0.001, 0.01))]
     assert [line[1].text for line in table.rows] == [*tried, "preset evening-persistent"]
     assert [line[-1].text for line in table.rows] == ["", "preset", "", "chosen"]
-    assert "1/3 of the preset's iterations" in about(rows, cells, "make tune")[0]
+    assert (
+        "1/3 of the preset's iterations with cooldown 0.3 where a method has it" in about(rows, cells, "make tune")[0]
+    )
     (axes,) = [axes for axes in trials_figure(rows, "evening").axes if axes.get_visible()]
     assert axes.get_legend_handles_labels()[1] == ["langevin.noise 0.001", "langevin.noise 0.01", "evening-persistent"]
 
