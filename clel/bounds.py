@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from clel.config import require
+from clel.config import ConfigError
 
 Accepts = Callable[[Any], bool]
 
@@ -38,12 +38,16 @@ MOST = 10**15
 def require_ranges(config: Any) -> None:
     """Raise ConfigError where a number of the dataclass `config` is not finite, or outside its name's range."""
     for field in fields(config):
-        value = getattr(config, field.name)
-        numbers = [v for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, int | float)]
-        whole = all(abs(v) <= MOST for v in numbers if isinstance(v, int))
-        require(whole, f"{field.name} is too large; expected at most {MOST:,}")
-        finite = all(math.isfinite(v) for v in numbers)
-        require(finite, f"{field.name} is {value}; expected finite numbers")
-        accepts, words = RANGES.get(field.name, (math.isfinite, ""))
-        require(all(map(accepts, numbers)), f"{field.name} is {value}; expected {words}")
-        require(value != () or field.name not in RANGES, f"{field.name} is empty; expected one number or more")
+        name, value = field.name, getattr(config, field.name)
+        accepts, words = RANGES.get(name, (math.isfinite, ""))
+        for v in value if isinstance(value, tuple) else (value,):
+            if not isinstance(v, int | float):
+                continue
+            if isinstance(v, int) and abs(v) > MOST:
+                raise ConfigError(f"{name} is too large; expected at most {MOST:,}")
+            if not math.isfinite(v):
+                raise ConfigError(f"{name} is {value}; expected finite numbers")
+            if not accepts(v):
+                raise ConfigError(f"{name} is {value}; expected {words}")
+        if value == () and name in RANGES:
+            raise ConfigError(f"{name} is empty; expected one number or more")

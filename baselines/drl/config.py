@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import ClassVar, Literal
 
 from baselines.drl.network import DRLNetworkConfig
@@ -71,6 +72,7 @@ def half_life(decay: float, batch: int) -> float:
     return batch * math.log(0.5) / math.log(decay)
 
 
+@cache
 def recipes() -> Mapping[str, Recipe]:
     """quick: 8x8 digits; evening: images of 16x16; small: the authors' flags as released; paper, paper-n2: theirs, with
     N = 8 and 2, for CIFAR-10.

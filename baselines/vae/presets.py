@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 
 from baselines.vae.config import VAEConfig, VAESettings
 from baselines.vae.decoder import DecoderConfig
@@ -59,7 +61,8 @@ def paper_settings() -> VAESettings:
     return VAESettings(flip=True, precision="bfloat16", recompute=True)
 
 
-def vae_recipes() -> dict[str, Recipe]:
+@cache
+def vae_recipes() -> Mapping[str, Recipe]:
     """quick, evening, small, paper."""
     iterations, long = 1600, 4000
     # the first stage of VAEBM keeps the rate that its own trials ran with

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 
 from baselines.vae.presets import evening_settings, paper_settings, quick_settings, small_settings
 from baselines.vaebm.config import VAEBMConfig
@@ -13,7 +15,8 @@ from clel.methods.full import full_evaluate
 from clel.methods.settings import EvaluateConfig, Recipe, TrainConfig
 
 
-def vaebm_recipes() -> dict[str, Recipe]:
+@cache
+def vaebm_recipes() -> Mapping[str, Recipe]:
     """quick, evening, small, paper."""
     vae_iterations, energy_iterations = 1400, 240
     iterations = vae_iterations + energy_iterations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Literal
 
 from clel.chains.langevin import BufferConfig
@@ -84,7 +86,8 @@ class CLELConfig(EBMConfig):
         )
 
 
-def clel_recipes() -> dict[str, Recipe]:
+@cache
+def clel_recipes() -> Mapping[str, Recipe]:
     """quick (digits), shapes (attributes to compose), evening (16x16, and with the paper's chains), small (the paper's
     ablation setting), paper (Base), and the steps of Table 1b up to large."""
     quick = CLELConfig(

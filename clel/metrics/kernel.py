@@ -10,6 +10,8 @@ from clel.metrics.streams import refuse_other_widths
 
 ROWS = 1000
 """Rows, and columns, of a kernel matrix that are held at a time."""
+CALLS = 2 * 10**6
+"""Multiplications in the time that a sum takes however few images it has."""
 
 
 def kernel_distance(
@@ -21,7 +23,7 @@ def kernel_distance(
         sum_{i != j} (k(x_i, x_j) + k(y_i, y_j)) / (m (m - 1)) - 2 sum_{i, j} k(x_i, y_j) / m^2
     Unbiased, so it may fall below 0.
 
-    Where that takes fewer multiplications, k of each pair of images is computed once, and the sums of a subset are
+    Where that takes less time, k of each pair of images is computed once, and the sums of a subset are
     a^T K b: a and b are 1 where it has an image, and 0 elsewhere.
 
     Args:
@@ -48,7 +50,7 @@ def kernel_distance(
     drawn = [(draw(len(real)), draw(len(fake))) for _ in range(subsets)]
     # multiplications: of features for each pair, and then of each pair for every subset
     at_once = (len(real) ** 2 + len(fake) ** 2 + len(real) * len(fake)) * (real.shape[1] + subsets)
-    if at_once <= 3 * subsets * size**2 * real.shape[1]:
+    if at_once <= 3 * subsets * (size**2 * real.shape[1] + CALLS):
         in_real, in_fake = (_membership([x for x, _ in drawn], real), _membership([y for _, y in drawn], fake))
         result = _mmd(real, fake, in_real, in_fake, size)
     else:

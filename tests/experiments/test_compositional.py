@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor
 
 from clel.commands import cli
 from clel.config import ConfigError
@@ -34,6 +33,7 @@ from experiments.compositional.table import by_attribute, by_number, figure_4b, 
 from experiments.measured.artefact import Found
 from experiments.reading.published import reported
 from experiments.sweep.store import Stored
+from tests.few import MeanColour
 
 pytestmark = pytest.mark.filterwarnings("ignore::clel.metrics.frechet.SingularCovariance")
 TRIPLE = ("red", "small", "dark")
@@ -264,15 +264,6 @@ def test_a_walk_through_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(pd.read_csv(folder / "compositional.csv")) == 2 * 2, "nothing, and the triple"
 
 
-class FewFeatures:
-    """A feature space instead of Lite0's: the mean colour."""
-
-    name, identity, accuracy, dimension, labelled, resizing = "made up", "f00d", None, 3, False, "none"
-
-    def __call__(self, pixels: Tensor, batch: int = 100) -> tuple[Tensor, Tensor]:
-        return pixels.double().mean((2, 3)).cpu(), torch.ones(len(pixels), 1).double()
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("quickly")
 def test_a_walk_on_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +272,7 @@ def test_a_walk_on_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setenv("CLEL_DATA", str(tmp_path / "data"))
     write_celeba(tmp_path / "data" / "celeba64", monkeypatch)
-    monkeypatch.setitem(spaces.FEATURES, "lite0", lambda *_: FewFeatures())
+    monkeypatch.setitem(spaces.FEATURES, "lite0", lambda *_: MeanColour())
     _, folder = walk(tmp_path, dataset="celeba64", samples=2)
     page = (folder / "compositional.md").read_text()
     assert "classifier-v1, one an attribute; right on held-out images: Young " in page.replace("\\", "")
