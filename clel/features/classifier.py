@@ -7,7 +7,8 @@ features, and the distances in them, are the same on every machine as far as flo
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from clel.data import DataError, Images, batch_indices, to_float
 from clel.networks.energy_network import Normalise
 from clel.random import seeded, stream
 from clel.storage import checkpoint
-from clel.storage.atomic import drop_unfinished
+from clel.storage.atomic import drop_unfinished, write_atomically
 from clel.storage.cache import cache_root, kept_if_possible
 from clel.storage.log import progress
 
@@ -122,9 +123,19 @@ def classifier_space(train: Images, held_out: Images | None = None, cache: Path 
     space = ClassifierSpace(network.eval().requires_grad_(False), f"{NAME} ({train.name})", key, None)
     if held_out is None or held_out.labels is None:
         return space
+    return replace(space, accuracy=_accuracy(space, held_out, held_out.labels, folder))
+
+
+def _accuracy(space: ClassifierSpace, held_out: Images, labels: Tensor, folder: Path) -> float:
+    """The share of the images that are classified rightly, kept beside the classifier."""
+    path = folder / f"accuracy-{held_out.content_hash()[:12]}.txt"
+    with suppress(OSError, ValueError):
+        return float(path.read_text())
     _, probabilities = space(held_out.pixels)
-    accuracy = float((probabilities.argmax(1) == held_out.labels.cpu()).double().mean())
-    return ClassifierSpace(space.network, space.name, key, accuracy)
+    accuracy = float((probabilities.argmax(1) == labels.cpu()).double().mean())
+    with suppress(OSError):  # of a cache that takes no files it was said already
+        write_atomically(path, f"{accuracy!r}\n")
+    return accuracy
 
 
 def _fit(network: Classifier, train: Images) -> None:

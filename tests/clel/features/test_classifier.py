@@ -64,6 +64,19 @@ def test_cache_is_used(digits: Images, tmp_path: Path, monkeypatch: pytest.Monke
     assert same(first, classifier_space(digits))
 
 
+def test_the_accuracy_is_kept_for_each_held_out_split(digits: Images, tmp_path: Path) -> None:
+    assert digits.labels is not None
+    labels = digits.labels[:40]
+    some = Images(digits.pixels[:40], labels, digits.name, "test", digits.classes)
+    turned = Images(digits.pixels[:40], labels.roll(1), digits.name, "test", digits.classes)
+    found = [classifier_space(digits, images, tmp_path).accuracy for images in (some, turned)]
+    assert found[0] is not None and found[1] is not None and found[0] > 0.7 > 0.6 > found[1]
+    assert [classifier_space(digits, images, tmp_path).accuracy for images in (some, turned)] == found
+    for path in tmp_path.glob("*/accuracy-*.txt"):
+        path.write_text("damaged")
+    assert classifier_space(digits, some, tmp_path).accuracy == found[0]
+
+
 @pytest.mark.parametrize("damage", ["truncated", "changed"])
 def test_damaged_cache_is_trained_again(digits: Images, tmp_path: Path, damage: str) -> None:
     first = classifier_space(digits, cache=tmp_path)
