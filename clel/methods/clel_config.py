@@ -106,7 +106,7 @@ def clel_recipes() -> Mapping[str, Recipe]:
     )
     encoder = EncoderConfig("tiny", hidden=512)
     quiet = CLELConfig(network=NETWORK, encoder=encoder, **evening_ebm())
-    evening = replace(quiet, langevin=replace(quiet.langevin, noise=0.01))
+    evening = replace(quiet, lr=5e-4, langevin=replace(quiet.langevin, noise=0.01))
     base = CLELConfig()
     multiscale = replace(base, network=NETWORKS["multiscale"])
     wide_batch = replace(multiscale, contrastive_batch_size=256)

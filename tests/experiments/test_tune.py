@@ -19,7 +19,7 @@ from experiments.sweep.variants import value_at
 from experiments.tune import command
 from experiments.tune.command import Tune
 from experiments.tune.figures import trials_figure
-from experiments.tune.grids import EVENING, GRIDS, QUICK, at_trial, trial_cells, trying_of
+from experiments.tune.grids import EVENING, GRIDS, QUICK, Choice, at_trial, trial_cells, trying_of
 from experiments.tune.table import about, by_method, trials_grid
 from experiments.tune.trials import KEPT, Trial, as_csv, best, kept_of, read_trials, scored, trial_of
 
@@ -108,6 +108,18 @@ def test_a_preset_that_is_tried_as_it_is() -> None:
     )
     (axes,) = [axes for axes in trials_figure(rows, "evening").axes if axes.get_visible()]
     assert axes.get_legend_handles_labels()[1] == ["langevin.noise 0.001", "langevin.noise 0.01", "evening-persistent"]
+
+
+def test_a_preset_has_the_chosen_rate_halved_where_a_whole_training_at_it_broke_down() -> None:
+    chosen = Choice((("lr", 1e-3), ("langevin.noise", 0.01)))
+    run: Any = resolve(METHODS, "clel", "evening")
+    assert trying_of("evening").halvings == {"clel": 1} and run.config.lr == 5e-4
+    assert at_trial("evening", "clel", chosen)
+    assert not at_trial("evening", "clel", Choice((("lr", 5e-4), ("langevin.noise", 0.01))))  # of a trial, half as much
+    cells = trial_cells("evening", ["clel"])
+    found = {cell.run_name: ended(cell, value) for cell, value in zip(cells, (3.0, 2.0, 1.0, 4.0), strict=True)}
+    marks = [line[-1].text for line in trials_grid(scored(cells, found), "evening").rows]
+    assert marks == ["", "", "chosen, preset, at 1/2 of the rate", ""]
 
 
 def test_no_table_reports_the_seeds_of_trials() -> None:
