@@ -33,6 +33,7 @@ from clel.storage.cache import cache_root
 from clel.storage.log import Notice
 from experiments.cli import main as experiments
 from experiments.runs.external import load_external
+from experiments.sweep.launch import prepare
 from tests.small_run import SMALL
 
 FID = ["--features", "classifier", "--device", "cpu"]
@@ -143,12 +144,14 @@ def test_devices_that_are_not_here() -> None:
     assert choose_device("cpu").type == "cpu"
 
 
-def test_a_clone_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clone_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = "fatal: detected dubious ownership in repository\n\tgit config --global --add safe.directory /x\n"
     done = subprocess.CompletedProcess([], 128, "", refused)
     monkeypatch.setattr(provenance.subprocess, "run", lambda *a, **k: done)
     with pytest.warns(Notice, match="to have it: git config --global --add safe.directory"):
         assert provenance.code_version() == {"git_sha": None, "git_dirty": None}
+    with pytest.warns(Notice, match="safe.directory"):  # before the first run of a table, and where one looks
+        prepare([], tmp_path / "runs", "cpu", tmp_path / "table")
 
 
 @pytest.mark.parametrize(

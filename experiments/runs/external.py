@@ -13,9 +13,8 @@ from clel.data import DataError, Samples, open_samples
 from clel.data.registry import is_name, located, names
 from clel.evaluation.evaluate import GRID
 from clel.methods.settings import EvaluateConfig
-from clel.metrics import TooFewSamples
 from clel.runs.config import choose_device, run_name, slug
-from clel.runs.record import blank_record, finished, write_record
+from clel.runs.record import blank_record
 from clel.storage.provenance import provenance
 from experiments.reading.csv_rows import csv_rows
 from experiments.reading.published import load_published
@@ -87,22 +86,12 @@ def load_external(path: Path = EXTERNAL) -> tuple[External, ...]:
 
 
 def execute_external(run: ExternalRun, folder: Path) -> dict[str, Any]:
-    """Measure the samples against the training split and record it as a run is; returns the record.
-
-    Samples that cannot be used are a record of status "error" with the reason.
-    """
+    """Measure the samples against the training split and record it as a run is; returns the record."""
     fields = {"method": run.key, "preset": "external", "dataset": run.dataset, "seed": run.seed}
     record = blank_record(folder.name, run, **fields) | {"provenance": provenance(choose_device(run.device))}
     record |= {"protocol": {"chains": "as its authors drew them", "samples_from": run.source}}
-    try:
-        # a look at the first ones is enough: the images themselves are elsewhere
-        return record_given(run, folder, record, lambda train, held_out: _checked(run), keep=GRID)
-    except (ConfigError, DataError, TooFewSamples, OSError) as error:
-        write_record(folder, finished(record | {"reason": str(error)}))
-        return record | {"reason": str(error)}
-    except Exception as error:
-        write_record(folder, finished(record | {"reason": f"{type(error).__name__}: {error}"}))
-        raise
+    # a look at the first ones is enough: the images themselves are elsewhere
+    return record_given(run, folder, record, lambda train, held_out: _checked(run), keep=GRID)
 
 
 def samples_changed(run: ExternalRun, record: Mapping[str, Any]) -> bool:

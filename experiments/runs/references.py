@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from clel.config import LOGISTICS, choose, identity
-from clel.data import Images, Samples, load
+from clel.config import LOGISTICS, ConfigError, choose, identity
+from clel.data import DataError, Images, Samples, load
 from clel.evaluation.compare import (
     description,
     refuse_few_images,
@@ -23,6 +23,7 @@ from clel.evaluation.compare import (
 from clel.evaluation.evaluate import metrics, save_samples
 from clel.evaluation.score import common_protocol
 from clel.methods.settings import EvaluateConfig
+from clel.metrics import TooFewSamples
 from clel.random import stream
 from clel.runs.config import choose_device, run_name
 from clel.runs.execute import reference_of
@@ -108,13 +109,31 @@ def record_given(
 ) -> dict[str, Any]:
     """Measure `images(train, held_out)` against the training split as a run's are; returns the record, written.
 
+    Images that cannot be used, since they do not fit the feature space or are too few for it, are a record of status
+    "error" with the reason.
+
     Args:
         record: one with provenance, and in its protocol what is known of the images.
         keep: only the first ones stay in samples.npy; None for all.
-
-    Raises:
-        DataError, TooFewSamples: images that do not fit the feature space, or are too few for it.
     """
+    try:
+        return _measured(run, folder, record, images, keep)
+    except (ConfigError, DataError, TooFewSamples, OSError) as error:
+        failed = finished(record | {"reason": str(error)})
+        write_record(folder, failed)
+        return failed
+    except Exception as error:
+        write_record(folder, finished(record | {"reason": f"{type(error).__name__}: {error}"}))
+        raise
+
+
+def _measured(
+    run: Given,
+    folder: Path,
+    record: dict[str, Any],
+    images: Callable[[Images, Images], Samples],
+    keep: int | None,
+) -> dict[str, Any]:
     device = choose_device(run.device)
     train, held_out = (load(run.dataset, split).to(device) for split in ("train", "test"))
     samples = images(train, held_out)

@@ -13,6 +13,7 @@ from clel.runs.record import FINAL, read_record, stands
 from clel.storage.atomic import refuse_unwritable_folder
 from clel.storage.lock import Busy, look
 from clel.storage.log import counted
+from clel.storage.provenance import code_version
 from experiments.runs.cell import BUSY, STOPPED, main
 from experiments.runs.external import ExternalRun, samples_changed
 from experiments.sweep.grid import Cell
@@ -49,6 +50,7 @@ def prepare(cells: Sequence[Cell], runs: Path, device: str, table: Path) -> None
         DataError: a data set is missing, or is not the one that a finished run was measured on.
     """
     place = choose_device(device)
+    code_version()  # why records will name no commit is said here, not in each run's output.log
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:
         groups.setdefault(

@@ -24,7 +24,7 @@ from experiments.runs import cell as cells
 from experiments.runs.cell import place_of_mark
 from experiments.runs.chains.settings import chains_run
 from experiments.runs.external import External, ExternalRun
-from experiments.runs.references import ReferenceRun
+from experiments.runs.references import ReferenceRun, execute_reference
 from experiments.sweep.grid import Cell, table1_cells
 from experiments.sweep.launch import has_result, run_here
 
@@ -65,6 +65,14 @@ def test_a_folder_says_what_kind_of_run_it_is_of(kind: str, tmp_path: Path) -> N
     assert values.pop("kind") == kind and cells.read_any_run(tmp_path) == KINDS[kind]
     path.write_text(json.dumps(values))
     assert cells.read_any_run(tmp_path) == KINDS[kind]
+
+
+def test_held_out_images_that_are_too_few_are_a_record_with_the_reason(tmp_path: Path) -> None:
+    """As of a user with 400 images, of which 35 are held out: no traceback, and not "no record yet"."""
+    run = ReferenceRun("real", "digits", 0, EvaluateConfig(samples=35), "cpu")
+    record = execute_reference(run, tmp_path / run.name)
+    assert record["status"] == "error" and record["reason"].startswith("real: 35 images are too few")
+    assert read_record(tmp_path / run.name) == record
 
 
 def test_giving_up_is_a_record_that_is_taken_up_again(smoke: Cell, tmp_path: Path) -> None:

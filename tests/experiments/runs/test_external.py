@@ -195,7 +195,7 @@ def test_an_error_of_another_kind_is_recorded_too(
     def broken(*arguments: Any, **more: Any) -> None:
         raise RuntimeError("out of something")
 
-    monkeypatch.setattr("experiments.runs.external.record_given", broken)
+    monkeypatch.setattr("experiments.runs.references.score_samples", broken)
     one = cell(samples)
     save_config(one.run, tmp_path / one.run_name)
     assert worker.main(tmp_path / one.run_name) == worker.FAILED
