@@ -20,10 +20,10 @@ from clel.chains.langevin import BufferConfig, LangevinConfig
 from clel.config import ADDED, LENGTH, require
 from clel.data import ImageSpec
 from clel.methods.ebm import EBMConfig, LangevinEBM
-from clel.methods.evening import COOLDOWN, evening_evaluate, evening_train
-from clel.methods.full import full_evaluate
 from clel.methods.method import Optimisation
-from clel.methods.quick import quick_evaluate, quick_train
+from clel.methods.profiles.evening import COOLDOWN, evening_evaluate, evening_train
+from clel.methods.profiles.full import full_evaluate
+from clel.methods.profiles.quick import quick_evaluate, quick_train
 from clel.methods.settings import Recipe, TrainConfig
 
 NEAR_ZERO = 1e-10

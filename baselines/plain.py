@@ -12,10 +12,10 @@ from clel.chains.langevin import BufferConfig
 from clel.config import ADDED
 from clel.data.augment import STRONG
 from clel.methods.ebm import EBMConfig
-from clel.methods.evening import NETWORK, evening_ebm, evening_evaluate, evening_train, persistent
-from clel.methods.full import full_evaluate
 from clel.methods.norm_ebm import NormEBM
-from clel.methods.quick import quick_ebm, quick_evaluate, quick_train
+from clel.methods.profiles.evening import NETWORK, evening_ebm, evening_evaluate, evening_train, persistent
+from clel.methods.profiles.full import full_evaluate
+from clel.methods.profiles.quick import quick_ebm, quick_evaluate, quick_train
 from clel.methods.settings import Recipe, TrainConfig
 from clel.networks.energy_network import NETWORKS, NetworkConfig, Normalisation
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = {
     "clel": "config random bounds machine storage data networks chains metrics features methods training sampling "
     "evaluation runs commands",
-    "baselines": "spectral spectral_cap clipped_adam plain igebm drl vae vaebm",
+    "baselines": "spectral_penalty spectral_cap clipped_adam plain igebm drl vae vaebm",
     "experiments": "reading runs sweep printing speed plan slurm measured chains tune table1 engines features "
     "conditional compositional ood ablations borrowed page targets variables commands cli",
 }

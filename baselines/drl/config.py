@@ -11,8 +11,8 @@ from typing import ClassVar, Literal
 from baselines.drl.network import DRLNetworkConfig
 from clel.bounds import require_ranges
 from clel.config import LENGTH, require
-from clel.methods.evening import evening_evaluate, evening_train
-from clel.methods.full import full_evaluate
+from clel.methods.profiles.evening import evening_evaluate, evening_train
+from clel.methods.profiles.full import full_evaluate
 from clel.methods.settings import EvaluateConfig, Recipe, TrainConfig
 
 

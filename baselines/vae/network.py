@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from baselines.spectral import remember_singular_vectors
+from baselines.spectral_penalty import remember_singular_vectors
 from baselines.vae.cells import DecoderCell, EncoderCell, conv
 from baselines.vae.decoder import DecoderConfig
 from baselines.vae.latents import absolute_posterior, prior, residual_posterior

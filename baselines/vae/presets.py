@@ -9,8 +9,8 @@ from functools import cache
 from baselines.vae.config import VAEConfig, VAESettings
 from baselines.vae.decoder import DecoderConfig
 from baselines.vae.network import VAENetworkConfig
-from clel.methods.evening import evening_evaluate, evening_train
-from clel.methods.full import full_evaluate
+from clel.methods.profiles.evening import evening_evaluate, evening_train
+from clel.methods.profiles.full import full_evaluate
 from clel.methods.settings import EvaluateConfig, Recipe, TrainConfig
 
 QUICK_NETWORK = VAENetworkConfig(

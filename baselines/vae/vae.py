@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Adamax
 from torch.optim.lr_scheduler import LambdaLR
 
-from baselines.spectral import scale_sum, spectral_sum
+from baselines.spectral_penalty import scale_sum, spectral_sum
 from baselines.vae.cells import multiply_in
 from baselines.vae.config import VAEConfig
 from baselines.vae.decoder import image_mean, log_likelihood

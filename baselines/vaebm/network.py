@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.spectral import convolutions, remember_singular_vectors
+from baselines.spectral_penalty import convolutions, remember_singular_vectors
 from baselines.vae.cells import conv
 from clel.bounds import require_ranges
 from clel.config import require

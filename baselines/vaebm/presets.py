@@ -10,8 +10,8 @@ from baselines.vae.presets import evening_settings, paper_settings, quick_settin
 from baselines.vaebm.config import VAEBMConfig
 from baselines.vaebm.network import EnergyConfig
 from baselines.vaebm.noise_langevin import NoiseLangevinConfig
-from clel.methods.evening import evening_evaluate, evening_train
-from clel.methods.full import full_evaluate
+from clel.methods.profiles.evening import evening_evaluate, evening_train
+from clel.methods.profiles.full import full_evaluate
 from clel.methods.settings import EvaluateConfig, Recipe, TrainConfig
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from baselines.clipped_adam import clipped_adam
-from baselines.spectral import spectral_sum
+from baselines.spectral_penalty import spectral_sum
 from baselines.vae.config import VAEConfig
 from baselines.vae.decoder import image_mean, image_sample
 from baselines.vae.vae import VAE

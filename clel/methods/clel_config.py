@@ -11,12 +11,12 @@ from clel.chains.langevin import BufferConfig
 from clel.config import ADDED, require
 from clel.data.augment import STRONG, AugmentConfig
 from clel.methods.ebm import EBMConfig
-from clel.methods.evening import NETWORK, evening_ebm, evening_evaluate, evening_train, persistent
-from clel.methods.full import full_evaluate
-from clel.methods.quick import DIGIT_VIEWS, quick_ebm, quick_evaluate, quick_train
+from clel.methods.profiles.evening import NETWORK, evening_ebm, evening_evaluate, evening_train, persistent
+from clel.methods.profiles.full import full_evaluate
+from clel.methods.profiles.quick import DIGIT_VIEWS, quick_ebm, quick_evaluate, quick_train
+from clel.methods.profiles.shapes import NETWORK as SHAPES_NETWORK
+from clel.methods.profiles.shapes import SHAPE_VIEWS, shapes_ebm, shapes_evaluate, shapes_train
 from clel.methods.settings import Recipe, TrainConfig
-from clel.methods.shapes import NETWORK as SHAPES_NETWORK
-from clel.methods.shapes import SHAPE_VIEWS, shapes_ebm, shapes_evaluate, shapes_train
 from clel.networks.encoder import EncoderConfig
 from clel.networks.energy_network import NETWORKS, NetworkConfig, Normalisation
 

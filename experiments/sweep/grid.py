@@ -11,10 +11,10 @@ from clel.chains.protocol import PROTOCOLS
 from clel.config import ConfigError, choose, identity, require
 from clel.data.side import at_side
 from clel.evaluation.feature_choice import settled
-from clel.methods.evening import evening_evaluate
-from clel.methods.full import full_evaluate
 from clel.methods.method import Method
-from clel.methods.quick import quick_evaluate
+from clel.methods.profiles.evening import evening_evaluate
+from clel.methods.profiles.full import full_evaluate
+from clel.methods.profiles.quick import quick_evaluate
 from clel.methods.settings import EvaluateConfig
 from clel.runs.config import Methods, Run, check_engine, key_of, resolve, slug, with_engine
 from clel.sampling.fresh import own_protocols

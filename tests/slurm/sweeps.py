@@ -65,7 +65,7 @@ class Tree:
                 file.write(text)
         with open(folder / "clel/training/trainer.py", "a") as file:
             file.write(PAUSE)
-        quick = folder / "clel/methods/quick.py"
+        quick = folder / "clel/methods/profiles/quick.py"
         assert SHORT_CHAINS[0] in quick.read_text()
         quick.write_text(quick.read_text().replace(*SHORT_CHAINS))
         cache = os.environ.get("CLEL_CACHE") or str(ROOT / "cache")

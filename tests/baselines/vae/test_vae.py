@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
-from baselines.spectral import convolutions, remember_singular_vectors, scale_sum, spectral_sum
+from baselines.spectral_penalty import convolutions, remember_singular_vectors, scale_sum, spectral_sum
 from baselines.vae.config import VAEConfig
 from baselines.vae.decoder import DecoderConfig, image_mean, image_sample, log_bin, log_likelihood, pixel_gaussian
 from baselines.vae.latents import absolute_posterior, prior, residual_posterior, soft_clamp

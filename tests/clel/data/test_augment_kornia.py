@@ -19,7 +19,7 @@ from torch import Tensor
 from baselines import METHODS
 from clel.config import identity
 from clel.data.augment import STRONG, AugmentConfig, augment, kornia_jitter, luminance, scale_saturation
-from clel.methods.quick import DIGIT_VIEWS
+from clel.methods.profiles.quick import DIGIT_VIEWS
 from tests.clel.training.trainer_process import small_config, small_images
 from tests.gpu.small import CPU, no_waiting
 
