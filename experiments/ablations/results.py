@@ -17,7 +17,7 @@ from experiments.reading import published
 from experiments.reading.published import Figures
 from experiments.table1.comparisons.compare import HIGHER, LOWER, UNDECIDED, compare_rows
 from experiments.table1.differences import LEVEL, holm, ranks, welch
-from experiments.table1.tables import table1
+from experiments.table1.table import table1
 
 SPEED = ("iteration_ms", "peak_memory_bytes")
 """Columns of speed_memory.csv that the ladder shows."""

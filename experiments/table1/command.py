@@ -28,7 +28,7 @@ from experiments.table1.archive import FOLDER, RECORDS, archive, archived, not_k
 from experiments.table1.comparisons.compare import compare_rows
 from experiments.table1.comparisons.table import closing
 from experiments.table1.report import write_report
-from experiments.table1.tables import table1
+from experiments.table1.table import table1
 
 LEFT_OUT = ("out", "plan", "report", "archive", "columns", "paper", "workers", "runs_per_gpu", "cluster")
 """Options that do not say what is in the table."""

@@ -18,11 +18,11 @@ from experiments.printing.headings import data_title, feature_spaces, further_sp
 from experiments.printing.markup import latex_comment, titled, to_markdown
 from experiments.reading.published import reported_for_all
 from experiments.sweep.store import Declared, Stored, by_row, is_reference, load_cells
-from experiments.table1 import plots, samples
+from experiments.table1 import figures, samples
 from experiments.table1.comparisons.files import FILES, comparison_files
 from experiments.table1.learned import has_learned, learned
 from experiments.table1.summary import summary
-from experiments.table1.tables import table1
+from experiments.table1.table import table1
 
 LEARNED = "figures/learned.png"
 UNKNOWN = "not recorded"
@@ -78,10 +78,10 @@ def write_report(
         "table1.tex": latex_comment(about) + table.to_latex(),
         "table1.csv": table.to_csv(),
         "runs.csv": runs_csv(cells, table.runs),
-        **drawn("figures/distance_over_time", plots.distance_over_time(cells, runs)),
-        **drawn("figures/distance_over_gradients", plots.distance_over_gradients(cells, runs)),
-        **drawn("figures/distance_over_steps", plots.distance_over_steps(cells, runs)),
-        **drawn("figures/energy_gap", plots.energy_gap(cells, runs)),
+        **drawn("figures/distance_over_time", figures.distance_over_time(cells, runs)),
+        **drawn("figures/distance_over_gradients", figures.distance_over_gradients(cells, runs)),
+        **drawn("figures/distance_over_steps", figures.distance_over_steps(cells, runs)),
+        **drawn("figures/energy_gap", figures.energy_gap(cells, runs)),
         **drawn("figures/samples", samples.sample_grids(cells, runs)),
     }
     if has_learned(runs):
@@ -189,10 +189,10 @@ def _protocol(rows: Mapping[str, Sequence[Declared]], runs: Mapping[str, Stored]
 def _reported(runs: Mapping[str, Stored], dataset: str) -> list[str]:
     """What is published in DINOv2's features, of methods that no row has; only above a table measured in them."""
     spaces = {*feature_spaces([run for run in runs.values() if run.ok]), *further_spaces(runs.values()).values()}
-    figures = reported_for_all("fd_dinov2", dataset) if "dinov2-vitl14" in spaces else []
-    sources = "; ".join(_distinct(figure.source for figure in figures))
-    return [f"Reported in dinov2-vitl14: {', '.join(f'{f.method} {f.text()}' for f in figures)} ({sources})."] * bool(
-        figures
+    values = reported_for_all("fd_dinov2", dataset) if "dinov2-vitl14" in spaces else []
+    sources = "; ".join(_distinct(figure.source for figure in values))
+    return [f"Reported in dinov2-vitl14: {', '.join(f'{f.method} {f.text()}' for f in values)} ({sources})."] * bool(
+        values
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from clel.data.image_grid import tile
 from experiments.sweep.store import Declared, Stored, by_row
-from experiments.table1.tables import failures
+from experiments.table1.table import failures
 
 COLUMNS = 5  # panels beside each other
 SHOWN = 64  # images in a panel

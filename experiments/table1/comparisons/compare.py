@@ -13,7 +13,7 @@ from experiments.runs.external import ExternalRun
 from experiments.runs.references import ReferenceRun
 from experiments.sweep.store import Declared, Stored, by_row, is_reference
 from experiments.table1.differences import LEVEL, holm, ranks, welch
-from experiments.table1.tables import failures
+from experiments.table1.table import failures
 
 LOWER, HIGHER, UNDECIDED = "lower", "higher", "undecided"
 

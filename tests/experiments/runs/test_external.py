@@ -25,7 +25,7 @@ from experiments.table1.command import Table1, command
 from experiments.table1.report import describe_table as above
 from experiments.table1.report import write_report
 from experiments.table1.samples import sample_grids
-from experiments.table1.tables import table1
+from experiments.table1.table import table1
 
 TEST = load("digits", "test").pixels
 HASH = "0" * 64

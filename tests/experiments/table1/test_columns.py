@@ -8,7 +8,7 @@ import pytest
 
 from experiments.sweep.store import frame, load_records
 from experiments.table1.report import describe_table, runs_csv
-from experiments.table1.tables import Table, table1
+from experiments.table1.table import Table, table1
 
 
 def build(fake: Any, cells: list) -> Table:

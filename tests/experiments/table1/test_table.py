@@ -32,8 +32,8 @@ from experiments.printing.markup import (
 from experiments.printing.numbers import number
 from experiments.reading.published import Published
 from experiments.sweep.store import load_cells, load_records
-from experiments.table1 import tables
-from experiments.table1.tables import Table, table1
+from experiments.table1 import table
+from experiments.table1.table import Table, table1
 
 
 def build(fake: Any, cells: list, **more: Any) -> Table:
@@ -168,7 +168,7 @@ def test_one_table_is_one_data_set(fake: Any) -> None:
 
 
 def test_table_code_knows_no_method() -> None:
-    source = Path(tables.__file__).read_text().lower()
+    source = Path(table.__file__).read_text().lower()
     assert not re.search(r"igebm|clel|plain|vaebm|noise", source)
 
 

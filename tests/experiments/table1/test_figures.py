@@ -13,10 +13,10 @@ import pytest
 from experiments.printing.drawing import png
 from experiments.printing.styles import MARKERS
 from experiments.sweep.store import load_records
-from experiments.table1 import plots, samples
+from experiments.table1 import figures, samples
 from experiments.table1.curves import band_over_seeds, distance_curve, gap_curve
+from experiments.table1.figures import distance_over_gradients, distance_over_steps, distance_over_time, energy_gap
 from experiments.table1.learned import has_learned, learned
-from experiments.table1.plots import distance_over_gradients, distance_over_steps, distance_over_time, energy_gap
 from experiments.table1.samples import GAP, read_samples, sample_grids, sheet
 
 
@@ -179,7 +179,7 @@ def test_png_is_reproducible_and_leaves_no_state(fake: Any, grid: list) -> None:
     first, second = (png(energy_gap(grid, runs), dpi=50) for _ in range(2))
     assert first == second
     assert first.startswith(b"\x89PNG")
-    for module in (plots, samples):
+    for module in (figures, samples):
         assert "pyplot" not in Path(str(module.__file__)).read_text()
 
 
