@@ -34,35 +34,34 @@ def about(found: Compared, above: Sequence[str]) -> list[str]:
 def comparisons_grid(found: Compared, name: str) -> Grid:
     """The table: a row for each of `found.table`; `name` is what the distance is called."""
     notes, title = Footnotes(), str(found.subject["title"])
-    ended = notes.mark("Mean ± sample standard deviation over the n runs that ended well, as in Table 1.")
     interval = notes.mark(
-        f"The row's mean less {title}'s, with the 95 % interval by Welch (unequal variances), over the runs that ended "
-        "well."
+        f"The row's mean less {title}'s, with the 95 % interval by Welch (unequal variances), over the n runs that "
+        "ended well."
     )
     share = notes.mark(
         f"Of all pairs of a run of {title} and one of the row, the share in which the former has the lower distance, "
         "equal ones counted by half: U / (n m) of Mann and Whitney. A run that diverged counts as higher than all that "
         "ended well; runs that failed otherwise, or are missing, do not count."
     )
-    p = notes.mark(
-        "Mann and Whitney's two-sided test, which one run that broke away does not sway: exact, with ties the normal "
-        f"approximation corrected for them; then Holm's correction for the {_family(found)} rows that were tested."
-    )
     word = notes.mark(
-        f"What the row's distances are beside {title}'s: lower or higher where p is below {LEVEL:g} and the means do "
-        "not point the other way; otherwise undecided, which is not the same as equal."
+        f"Lower or higher than {title}'s where p is below {LEVEL:g} and the means do not point the other way; "
+        "otherwise undecided, which is not the same as equal. p: Mann and Whitney's two-sided test, which one run that "
+        "broke away does not sway, exact, with ties the normal approximation corrected for them; then Holm's "
+        f"correction for the {_family(found)} rows that were tested."
     )
+    failed = [f"{row['title']}: {row['failures']}" for _, row in found.table.iterrows() if row["failures"]]
+    without = notes.mark(f"Without a result: {'; '.join(failed)}.") if failed else None
     headers = [
         Header(("",)),
-        Header((f"{name} ↓",), (ended,)),
+        Header((f"{name} ↓",)),
         Header((f"difference from {title}", "[95 % interval]"), (interval,)),
         Header(("probability that a run", f"of {title} is lower"), (share,)),
-        Header(("p", "(Holm)"), (p,)),
+        Header(("p", "(Holm)"), (word,)),
         Header(("outcome",), (word,)),
     ]
     lines = []
     for _, row in found.table.iterrows():
-        marks = (notes.mark(f"{row['title']}: {row['failures']}."),) if row["failures"] else ()
+        marks = (without,) if without is not None and row["failures"] else ()
         line = [Text(str(row["title"]), marks), Text(_distance(row))]
         line += [Text(with_interval(row["difference"], row["low"], row["high"]) or DASH)]
         line += [Text(number(row["probability"], 2) or DASH), Text(_p(row["p_holm"]) or DASH)]
