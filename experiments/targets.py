@@ -28,6 +28,8 @@ PLACE = own("DEVICE", "WORKERS", "RUNS_PER_GPU", "CLUSTER") | SUBMIT
 RUNS = PLACE | own("PLAN", "REPORT", "PAPER")
 MEASURED = own("PROFILE", "SEEDS", "DATASET", "OUT") | RUNS
 """What every artefact of trained runs takes (experiments/measured)."""
+KEPT = own("PROJECT", "ARCHIVE")
+"""Of those that make a table: whether runs that are kept in short stand for missing ones, and to keep them so."""
 OF_SWEEPS = own("OUT", "SWEEP")
 BENCH = own("ROUNDS", "SELECT", "DEVICE", "BASELINE")
 
@@ -82,6 +84,7 @@ TARGETS = {
         "Classes drawn by CLEL, which has no labels, and judged",
         "conditional",
         MEASURED
+        | KEPT
         | own("WEIGHT", "STEPS", "CENTRED", "SPREAD", "RESTARTS", "START", "ROUNDS", "DISTURBED", "EACH", "COLUMNS"),
     ),
     "conditional-sweep": experiment(
@@ -90,7 +93,7 @@ TARGETS = {
     "compositional": experiment(
         "Attributes composed in samples of a CLEL trained without labels",
         "compositional",
-        MEASURED | own("ASKED", "WEIGHT", "STEPS", "RESTARTS", "START", "CENTRED", "SAMPLES", "COLUMNS"),
+        MEASURED | KEPT | own("ASKED", "WEIGHT", "STEPS", "RESTARTS", "START", "CENTRED", "SAMPLES", "COLUMNS"),
     ),
     "compositional-sweep": experiment(
         "Choose the settings of make compositional on other seeds",
@@ -101,14 +104,14 @@ TARGETS = {
     "ood": experiment(
         "Images out of distribution told by the energies of every method's runs",
         "ood",
-        MEASURED | own("METHODS", "SETS", "PREPARATION", "BETA", "COLUMNS"),
+        MEASURED | KEPT | own("METHODS", "SETS", "PREPARATION", "BETA", "COLUMNS"),
     ),
     "ablations": experiment(
         "CLEL with a part taken away or exchanged; the ladder of Table 1b",
         "ablations",
-        MEASURED | own("STUDIES", "OOD", "COLUMNS"),
+        MEASURED | KEPT | own("STUDIES", "OOD", "COLUMNS"),
     ),
-    "all": experiment("Every artefact of a profile, one after the other; resumable", "all", MEASURED),
+    "all": experiment("Every artefact of a profile, one after the other; resumable", "all", MEASURED | own("PROJECT")),
     "chains": experiment(
         "Study fresh chains and the replay buffer (docs/log/chains.md)",
         "chains",

@@ -63,6 +63,7 @@ VARIABLES = {
     "RATES": Variable("1 or 0: rows at the plain EBM's learning rate, or none", "switch"),
     "EXTERNAL": Variable("a table (CSV) of samples by others"),
     "PROJECT": Variable("1 takes the project's own runs where there are such", "switch"),
+    "ARCHIVE": Variable("1 only keeps the finished runs in short, in OUT/records", "switch"),
     "AFRESH": Variable("1 trains also what the project's file has", "switch"),
     "KEEP": Variable("1 writes the outcome into the project's file", "switch"),
     "WEIGHT": Variable("how hard guided chains are pulled", "number"),

@@ -65,7 +65,7 @@ class Ablations(Artefact[AblationsOptions]):
         if against_of(options) is not None:
             return super().found(options, measure)
         cells = self.cells_of(options)
-        held = load_cells(options.out / "runs", cells)
+        held = load_cells(options.out / "runs", cells, self.kept_runs(options))
         return [Found(cell, held[cell.run_name], None, {}) for cell in cells]
 
     def contents(

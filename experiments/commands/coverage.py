@@ -15,11 +15,11 @@ from clel.config import ConfigError
 from clel.storage.log import counted
 from experiments.commands.artefacts import ARTEFACTS
 from experiments.slurm.status import pace
+from experiments.sweep.archive import archived
 from experiments.sweep.grid import Cell
 from experiments.sweep.meaning import FILE
 from experiments.sweep.naming import PROJECT
 from experiments.sweep.store import AT_WORK, load_cells
-from experiments.table1.archive import archived
 
 RUNNING = "running"
 REASON = 120

@@ -80,7 +80,7 @@ def given(options: All, name: str) -> dict[str, str]:
     values |= {"DATASET": None if name in OWN_DATA else options.dataset, "WORKERS": options.workers}
     values |= {"DEVICE": None if options.device == "auto" else options.device, "RUNS_PER_GPU": options.runs_per_gpu}
     values |= {"PLAN": int(options.plan) or None, "REPORT": int(options.report) or None}
-    values |= {"PAPER": int(options.paper) or None}
+    values |= {"PAPER": int(options.paper) or None, "PROJECT": int(options.project) or None}
     slurm = options.slurm
     values |= {"PARTITION": slurm.partition, "GPUS": slurm.gpus, "CPUS": slurm.cpus, "MEMORY": slurm.memory}
     values |= {"LIMIT_MINUTES": slurm.limit_minutes, "SLURM": slurm.sbatch, "SETUP": slurm.setup}

@@ -23,6 +23,7 @@ from experiments.conditional.settings import ROWS, chosen
 from experiments.conditional.table import about, complete, conditional_grid
 from experiments.measured.artefact import Artefact, Found, Measuring, found_by_row, page, tex
 from experiments.printing.drawing import drawn
+from experiments.sweep.archive import MEASURED
 from experiments.sweep.grid import PROFILES, Cell, table1_cells
 
 
@@ -110,7 +111,7 @@ class ConditionalTable(Artefact[ConditionalOptions]):
         }
         measured = [one for one in found if one.values is not None]
         if measured:
-            shown = [(own[0], shown_in(options.out, own[0])) for own in found_by_row(measured).values()]
+            shown = [(own[0], shown_in(own[0])) for own in found_by_row(measured).values()]
             contents |= drawn("figures/conditional_confusion", confusions_figure(measured))
             contents |= drawn("figures/conditional_samples", samples_figure(shown))
         return contents
@@ -142,12 +143,12 @@ def refuse_unlabelled(images: Images) -> None:
 
 def shown_at(folder: Path, protocol: Conditional) -> Path:
     """The file of the chains that figures show: uint8 [K, 8, C, H, W]."""
-    return folder / "measured" / f"conditional-{identity(protocol)}.npy"
+    return folder / MEASURED / f"conditional-{identity(protocol)}.npy"
 
 
-def shown_in(out: Path, one: Found) -> Any:
+def shown_in(one: Found) -> Any:
     """These chains, None where the file is gone."""
-    path = shown_at(out / "runs" / one.cell.run_name, one.protocol)
+    path = shown_at(one.run.folder, one.protocol)
     with naming_damage(path, "remove it, and the figure is made without it"):
         return np.load(path, allow_pickle=False) if path.is_file() else None
 

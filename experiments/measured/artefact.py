@@ -23,14 +23,15 @@ from experiments.printing.markup import Grid, latex_comment, titled, to_latex, t
 from experiments.reading.paths import absolute, folder_part
 from experiments.slurm import plan
 from experiments.slurm.launch import Launch, launch
+from experiments.sweep.archive import FOLDER, RECORDS, archive, archived, not_kept
 from experiments.sweep.grid import PROFILES, Cell
 from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
 from experiments.sweep.meaning import Meaning
-from experiments.sweep.naming import OUT
+from experiments.sweep.naming import OUT, PROJECT
 from experiments.sweep.store import Stored, load_cells
 
-LEFT_OUT = ("out", "plan", "report", "columns", "paper", "workers", "runs_per_gpu", "cluster", "keep")
+LEFT_OUT = ("out", "plan", "report", "archive", "columns", "paper", "workers", "runs_per_gpu", "cluster", "keep")
 """Options that do not say what is measured."""
 NAMED = ("profile", "dataset", "seeds")
 """Options by which the folder is named as Table 1's is."""
@@ -48,6 +49,10 @@ class Measuring(Launching):
     """Data set: a name or a path. The profile's own if not given."""
     out: Path = OUT
     """Folder for runs/<run> and <profile>/<artefact>.md, .tex, .csv and figures/."""
+    project: bool = False
+    """Take what is missing from the project's own runs (results/project/records) where it was measured on them."""
+    archive: bool = False
+    """Only keep, in OUT/records, what tables show of the finished runs and what was measured on them."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,15 @@ class Artefact(ABC, Generic[Options]):
         choose(PROFILES, given.profile, "profile")
         require(given.seeds >= 1, f"seeds is {given.seeds}; expected at least 1")
         options = self.completed(given)
-        cells, runs = self.cells_of(options), options.out / "runs"
+        every, runs = self.cells_of(options), options.out / "runs"
+        if options.archive:
+            done = archive(every, runs, options.out / FOLDER)
+            print(f"{len(done)} of {len(every)} runs are kept, as they are now, in {options.out / FOLDER}")
+            return 0
         self.meaning(options).refuse_another(self.folder(options))
+        cells = not_kept(every, self.kept_runs(options))
+        if options.project:
+            print(f"{len(every) - len(cells)} of {len(every)} runs are the project's: {RECORDS}", file=sys.stderr)
         if options.cluster == "slurm" and not options.report:
             if options.plan:
                 print(plan.describe_arrays(cells, runs, options.slurm))
@@ -126,25 +138,37 @@ class Artefact(ABC, Generic[Options]):
         print(self.summary(options))
         missing = [cell.run_name for cell in cells if not has_result(cell, runs)]
         if missing:
-            print(f"{len(missing)} of {len(cells)} runs have no result: {', '.join(missing)}", file=sys.stderr)
+            print(f"{len(missing)} of {len(every)} runs have no result: {', '.join(missing)}", file=sys.stderr)
         return 1 if missing else 0
+
+    def kept_runs(self, options: Options) -> dict[str, Path]:
+        """By name the project's own runs that stand for missing ones, if they are to: those measured as is asked."""
+        cells = self.cells_of(options)
+        found = archived(cells, options.out / "runs") if options.project else {}
+        held = load_cells(options.out / "runs", cells, found)
+        return {
+            cell.run_name: found[cell.run_name]
+            for cell in cells
+            if cell.run_name in found and all(self._kept(held[cell.run_name], p) for p in self.protocols(options, cell))
+        }
+
+    def _kept(self, run: Stored, protocol: Any) -> dict[str, Any] | None:
+        return kept(run.folder, self.name, protocol, str(run.part("provenance").get("finished")))
 
     def found(self, options: Options, measure: bool = True) -> list[Found]:
         """Every run under every protocol; what is missing is measured, and kept in the run's folder, if `measure`."""
         cells, runs = self.cells_of(options), options.out / "runs"
-        held = load_cells(runs, cells)
+        held = load_cells(runs, cells, self.kept_runs(options))
         wanted = [(cell, protocol) for cell in cells for protocol in self.protocols(options, cell)]
         result = []
         with progress(self.name, len(wanted), unit="measurement", delay=0.1) as shown:  # silent if all are kept
             for cell, protocol in wanted:
-                run, folder = held[cell.run_name], runs / cell.run_name
-                values = None
-                if run.ok:
+                run = held[cell.run_name]
+                values = self._kept(run, protocol) if run.ok else None
+                if run.ok and values is None and measure:
+                    values = self.measure(cell, run.folder, protocol)
                     ended = str(run.part("provenance").get("finished"))
-                    values = kept(folder, self.name, protocol, ended)
-                    if values is None and measure:
-                        values = self.measure(cell, folder, protocol)
-                        keep(folder, self.name, protocol, ended, values, choose_device(options.device))
+                    keep(run.folder, self.name, protocol, ended, values, choose_device(options.device))
                 shown.update()
                 result.append(Found(cell, run, protocol, values))
         return result
@@ -169,7 +193,7 @@ class Artefact(ABC, Generic[Options]):
     def meaning(self, options: Options) -> Meaning:
         """What the table is of."""
         given = {name: value for name, value in self.stored(options).items() if name not in ("slurm", "device")}
-        given["dataset"] = absolute(options.dataset)
+        given |= {"dataset": absolute(options.dataset), "project": borrows(options) or None}
         return Meaning(self.name, given, f"{self.name}.md", f"`{self.command(options)}`")
 
     def launched(self, options: Options, cells: list[Cell]) -> Launch:
@@ -192,9 +216,16 @@ class Artefact(ABC, Generic[Options]):
         given = [f"make {self.name}"]
         for f in fields(options):
             value = getattr(options, f.name)
+            if f.name == "project":
+                value = borrows(options)
             if f.name not in (*LEFT_OUT, "slurm", "device") and value != f.default:
                 given.append(f"{f.name.upper()}={as_make_takes(value)}")
         return " ".join(given)
+
+
+def borrows(options: Measuring) -> bool:
+    """Whether the project's runs are to stand in a table that is not the project's."""
+    return options.project and options.out.resolve() != PROJECT.resolve()
 
 
 def as_make_takes(value: Any) -> str:
@@ -233,7 +264,9 @@ def origin(found: Sequence[Found], command: str) -> list[str]:
     )
     machines = dict.fromkeys(str(p["device"]) for p in parts if p.get("device"))
     seeds = sorted({one.cell.seed for one in found if isinstance(one.cell.run, Run)})
+    borrowed = {one.run.name for one in found if one.run.project}
     return [
+        *[f"The project's own: {', '.join(sorted(borrowed))}."] * bool(borrowed),
         f"Seeds: {', '.join(map(str, seeds)) or 'none'}.",
         f"Command: {command}",
         f"Commit: {'; '.join(commits) or 'not recorded'}. Machine: {'; '.join(machines) or 'not recorded'}.",

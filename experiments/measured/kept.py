@@ -13,13 +13,14 @@ from clel.config import identity, to_dict
 from clel.storage.atomic import write_atomically
 from clel.storage.log import plain
 from clel.storage.provenance import provenance
+from experiments.sweep.archive import MEASURED
 
 SCHEMA = 1
 
 
 def path_of(folder: Path, kind: str, protocol: Any) -> Path:
     """The file of an artefact's measurement under a protocol, a frozen dataclass."""
-    return folder / "measured" / f"{kind}-{identity(protocol)}.json"
+    return folder / MEASURED / f"{kind}-{identity(protocol)}.json"
 
 
 def kept(folder: Path, kind: str, protocol: Any, ended: str) -> dict[str, Any] | None:

@@ -22,10 +22,10 @@ from experiments.page.pictures import Figure, SampleGrid, figures, grids
 from experiments.page.run_page import RunPage, look_at, run_page
 from experiments.page.tables import as_html
 from experiments.printing.chosen import lines_above
+from experiments.sweep.archive import archived
 from experiments.sweep.meaning import FILE
 from experiments.sweep.naming import PROJECT
 from experiments.sweep.store import Declared, Stored, by_row, load_cells
-from experiments.table1.archive import archived
 from experiments.table1.command import cells_of, restored
 
 RUNS = "pages"

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clel.evaluation.evaluate import CHAINS
+from experiments.reading.samples import SHOWN, read_samples
 from experiments.sweep.store import Declared, Stored, by_row
-from experiments.table1.samples import SHOWN, read_samples, sheet
+from experiments.table1.samples import sheet
 
 LARGEST = 400_000
 """Bytes of a figure beyond which a page links to it: a page stays below 5 MB."""

@@ -18,13 +18,13 @@ from experiments.printing.chosen import write_columns
 from experiments.runs.external import EXTERNAL, load_external
 from experiments.slurm import plan
 from experiments.slurm.launch import Launch, launch
+from experiments.sweep.archive import FOLDER, RECORDS, archive, archived, not_kept
 from experiments.sweep.grid import Cell, table1_cells
 from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
 from experiments.sweep.naming import PROJECT, Named, in_order, names_in, table1_meaning, table_name
 from experiments.sweep.store import Stored, load_cells
 from experiments.sweep.variants import parse_settings
-from experiments.table1.archive import FOLDER, RECORDS, archive, archived, not_kept
 from experiments.table1.comparisons.compare import compare_rows
 from experiments.table1.comparisons.table import closing
 from experiments.table1.report import write_report

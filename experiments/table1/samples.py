@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,29 +13,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from clel.data.image_grid import tile
+from experiments.reading.samples import SHOWN, read_samples
 from experiments.sweep.store import Declared, Stored, by_row
 from experiments.table1.table import failures
 
 COLUMNS = 5  # panels beside each other
-SHOWN = 64  # images in a panel
 GAP = 128  # grey, which neither a black nor a white image border runs into
-
-
-def read_samples(path: Path) -> NDArray[np.uint8]:
-    """Images uint8 [N, C, H, W], C 1 or 3, of an .npy file.
-
-    Raises:
-        ValueError: no such file, or one of another content, in one line for the reader of the figure.
-    """
-    try:
-        images = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise ValueError(f"no {path.name}") from None
-    except (OSError, ValueError, EOFError):
-        raise ValueError(f"{path.name} is not a readable array file") from None
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
-        raise ValueError(f"{path.name} holds {images.dtype} {list(images.shape)}, not uint8 [N, 1 or 3, H, W]")
-    return images
 
 
 def sheet(images: NDArray[np.uint8], gap: int = 1) -> NDArray[np.uint8]:

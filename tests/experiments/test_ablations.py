@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from experiments.ablations.rows import BETAS, STUDIES, cells_of, studies, study_
 from experiments.ablations.table import about, outcome_lines, study_grid
 from experiments.cli import main
 from experiments.commands.artefacts import artefact_of
+from experiments.measured import artefact
 from experiments.measured.artefact import Found
 from experiments.reading.published import load_published
 from experiments.sweep.grid import PROFILES, table1_cells
@@ -225,14 +227,17 @@ def test_folder_and_command() -> None:
 def test_from_nothing_to_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Smoke runs of a study, trained in this process, measured once, and tabled; again from what there is."""
+    """Smoke runs of a study, trained in this process, measured once, and tabled; again from what there is, and from
+    what is kept of it where the runs are gone."""
     monkeypatch.setenv("CLEL_CACHE", str(cache))
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(measure, "auroc_of", detected)
     asked = ["ablations", "--profile", "smoke", "--studies", "encoder", "--device", "cpu"]
-    asked += ["--out", str(tmp_path), "--cluster", "debug"]
+    asked += ["--cluster", "debug"]
+    asked, project = [*asked, "--out"], "results/project"
     with shown_notices():
-        assert main(asked) == 0
-    folder = tmp_path / "smoke-encoder"
+        assert main([*asked, project]) == 0
+    folder = Path(project, "smoke-encoder")
     text = (folder / "ablations.md").read_text()
     assert "## Objective of the encoder (the paper's Table 5)" in text and "| BYOL |" in text
     assert "`make ablations PROFILE=smoke STUDIES=encoder`" in text
@@ -248,6 +253,19 @@ def test_from_nothing_to_the_table(
         raise AssertionError("measured twice")
 
     monkeypatch.setattr(measure, "auroc_of", never)
-    assert main([*asked, "--report"]) == 0
+    assert main([*asked, project, "--report"]) == 0
     assert "frozen EfficientNet-Lite0" in capsys.readouterr().out
     assert (folder / "ablations.md").read_text() == text
+
+    assert main([*asked, project, "--archive"]) == 0
+    shutil.rmtree(Path(project, "runs"))
+    trained: list[str] = []
+    monkeypatch.setattr(artefact, "run_on_this_machine", lambda cells, *more: trained.extend(c.row for c in cells))
+    assert main([*asked, project, "--project"]) == 0 and trained == []
+    assert (folder / "ablations.md").read_text() == text
+    assert main([*asked, "mine", "--project"]) == 0 and trained == []
+    own = Path("mine/smoke-encoder/ablations.md").read_text()
+    assert "**The project's own:** clel-digits-s0-" in own and "| BYOL |" in own
+    # a run of which a measurement is missing cannot be measured any more, and is trained
+    next(Path(project, "records").glob("clel-*/measured/*.json")).unlink()
+    assert main([*asked, "mine", "--project"]) == 1 and len(trained) == 1

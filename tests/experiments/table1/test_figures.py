@@ -12,12 +12,13 @@ import pytest
 
 from experiments.printing.drawing import png
 from experiments.printing.styles import MARKERS
+from experiments.reading.samples import read_samples
 from experiments.sweep.store import load_records
 from experiments.table1 import figures, samples
 from experiments.table1.curves import band_over_seeds, distance_curve, gap_curve
 from experiments.table1.figures import distance_over_gradients, distance_over_steps, distance_over_time, energy_gap
 from experiments.table1.learned import has_learned, learned
-from experiments.table1.samples import GAP, read_samples, sample_grids, sheet
+from experiments.table1.samples import GAP, sample_grids, sheet
 
 
 def drawn(figure: Any) -> set[str]:

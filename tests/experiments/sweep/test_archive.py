@@ -17,10 +17,10 @@ from experiments.cli import main
 from experiments.commands.again import Collect, collect
 from experiments.runs.external import External
 from experiments.slurm.sweep import new_sweep
+from experiments.sweep.archive import LINES, RECORDS, _content, archive, archived, not_kept, thinned
 from experiments.sweep.grid import table1_cells
 from experiments.sweep.store import load_cells
 from experiments.table1 import command as table1
-from experiments.table1.archive import LINES, RECORDS, _content, archive, archived, not_kept, thinned
 from experiments.table1.command import Table1, command
 from experiments.table1.curves import distance_curve, gap_curve
 
@@ -177,8 +177,18 @@ def test_what_ended_is_kept_but_not_samples_by_others(here: Path) -> None:
     other = External("Theirs", "digits", "a.npy", "someone")
     cells = table1_cells("smoke", 1, ["plain"], device="cpu", external=[other])
     assert [p.name.split("-")[0] for p in archive(cells, runs, Path("kept"))] == ["noise", "real", "plain"]
-    for path in runs.glob("plain-*/record.json"):
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "oom"}))
+    # trained anew, it does not replace the one that tables show; what was measured since on that one comes beside it
+    (path,) = runs.glob("plain-*/record.json")
+    before, kept = path.read_text(), Path("kept") / path.parent.name
+    record = json.loads(before)
+    path.write_text(json.dumps(record | {"provenance": record["provenance"] | {"finished": "later"}}))
+    assert [p.name.split("-")[0] for p in archive(cells, runs, Path("kept"))] == ["noise", "real"]
+    assert json.loads((kept / "record.json").read_text())["provenance"] == record["provenance"]
+    path.write_text(before)
+    (path.parent / "measured").mkdir()
+    (path.parent / "measured/ood-1.json").write_text("{}")
+    assert len(archive(cells, runs, Path("kept"))) == 3 and (kept / "measured/ood-1.json").exists()
+    path.write_text(json.dumps(record | {"status": "oom"}))
     assert load_cells(runs, cells)[cells[2].run_name].status == "oom"
     assert [p.name.split("-")[0] for p in archive(cells, runs, Path("kept-again"))] == ["noise", "real"]
 

@@ -1,7 +1,7 @@
 """Runs in short, to be kept in git: what tables and figures show of the project's own, which nobody need train again.
 
-`<OUT>/records/<run>/` has of a run's folder its record, a part of its log and the first of its samples, each under the
-name that it has there, so that whatever reads the one reads the other.
+`<OUT>/records/<run>/` has of a run's folder its record, a part of its log, the first of its samples and what artefacts
+measured on it, each under the name that it has there, so that whatever reads the one reads the other.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from clel.evaluation.evaluate import CHAINS
 from clel.runs.record import FINAL, read_record, write_record
 from clel.storage.atomic import write_atomically
 from clel.storage.log import read_log
+from experiments.reading.samples import SHOWN, read_samples
 from experiments.runs.external import ExternalRun
 from experiments.sweep.grid import Cell
 from experiments.sweep.launch import has_result
 from experiments.sweep.naming import PROJECT
 from experiments.sweep.store import Stored, load_cells
-from experiments.table1.samples import SHOWN, read_samples
 
 FOLDER = "records"
 RECORDS = PROJECT / FOLDER
+MEASURED = "measured"
+"""Folder of a run that artefacts keep their measurements in (experiments/measured)."""
 LINES = 100
 """Lines on training that are kept of a log; the figure draws running means over a fiftieth of them."""
 DRAWN = ("kind", "iteration", "energy_positive", "energy_negative")
@@ -41,11 +43,13 @@ DRAWN = ("kind", "iteration", "energy_positive", "energy_negative")
 def archive(cells: Sequence[Cell], runs: Path, place: Path) -> list[Path]:
     """Write into `place` the runs of these cells that ended and were measured as asked; returns their folders.
 
-    Left out are samples by others, which are their own to keep.
+    Left out are samples by others, which are their own to keep, and cells of which another run is kept: tables show it.
     """
     kept = []
     for cell, run in zip(cells, load_cells(runs, cells).values(), strict=True):
-        if run.status in FINAL and not isinstance(cell.run, ExternalRun):
+        there = read_record(place / run.name) if has_result(cell, place) else run.record
+        same = (there or {}).get("provenance") == run.record.get("provenance")
+        if run.status in FINAL and same and not isinstance(cell.run, ExternalRun):
             _keep(run, place / run.name)
             kept.append(place / run.name)
     return kept
@@ -99,4 +103,6 @@ def _keep(run: Stored, folder: Path) -> None:
         way = Path(run.samples).with_name(CHAINS)
         if (run.folder / way).is_file():
             write_atomically(folder / way, (run.folder / way).read_bytes())
+    for path in sorted((run.folder / MEASURED).glob("*.*")):
+        write_atomically(folder / MEASURED / path.name, path.read_bytes())
     write_record(folder, dict(run.record))
