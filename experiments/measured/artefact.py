@@ -142,15 +142,17 @@ class Artefact(ABC, Generic[Options]):
         return 1 if missing else 0
 
     def kept_runs(self, options: Options) -> dict[str, Path]:
-        """By name the project's own runs that stand for missing ones, if they are to: those measured as is asked."""
+        """By name the project's own runs that stand for missing ones, if they are to: those measured as is asked,
+        and those that ended without a result."""
         cells = self.cells_of(options)
         found = archived(cells, options.out / "runs") if options.project else {}
         held = load_cells(options.out / "runs", cells, found)
-        return {
-            cell.run_name: found[cell.run_name]
-            for cell in cells
-            if cell.run_name in found and all(self._kept(held[cell.run_name], p) for p in self.protocols(options, cell))
-        }
+
+        def stands(cell: Cell) -> bool:
+            run = held[cell.run_name]
+            return not run.ok or all(self._kept(run, protocol) for protocol in self.protocols(options, cell))
+
+        return {cell.run_name: found[cell.run_name] for cell in cells if cell.run_name in found and stands(cell)}
 
     def _kept(self, run: Stored, protocol: Any) -> dict[str, Any] | None:
         return kept(run.folder, self.name, protocol, str(run.part("provenance").get("finished")))
