@@ -106,20 +106,12 @@ def test_every_column_of_the_projects_tables_is_explained() -> None:
 
 
 def _meant(column: str) -> list[str]:
-    """The names that a column may be explained by: its own, and without seed, side, stage, spread, source, and what is
-    compared (of ablations.csv)."""
+    """The names that a column may be explained by: its own, and without seed, side, stage, spread and source."""
     names = [column]
     for ending in (r"(?<=_seed)\d+$", r"_(mean|std)$", r"_(vae|energy)$", r"_(fresh|paper|buffer|beyond)$"):
         names.append(re.sub(ending, "0" if "seed" in ending else "", names[-1]))
     judged = re.sub(r"^judged_.*", "judged_class", column)  # of conditional.csv, one for each class
-    compared = re.sub("^(distance|auroc)_(?=difference|low|high|probability|p_)", "", column)
-    return [
-        *names,
-        judged,
-        compared,
-        re.sub("^(reported_.*)_source$", r"\1", column),
-        *(re.sub("_b(?=_|$)", "_a", name) for name in names),
-    ]
+    return [*names, judged, *(re.sub("_b(?=_|$)", "_a", name) for name in names)]
 
 
 def test_the_projects_tables_say_what_they_are_of() -> None:
