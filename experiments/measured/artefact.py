@@ -23,7 +23,7 @@ from experiments.printing.markup import Grid, latex_comment, titled, to_latex, t
 from experiments.reading.paths import absolute, folder_part
 from experiments.slurm import plan
 from experiments.slurm.launch import Launch, launch
-from experiments.sweep.archive import FOLDER, RECORDS, archive, archived, not_kept
+from experiments.sweep.archive import RECORDS, archive_in_words, archived, not_kept
 from experiments.sweep.grid import PROFILES, Cell
 from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
@@ -111,8 +111,7 @@ class Artefact(ABC, Generic[Options]):
         options = self.completed(given)
         every, runs = self.cells_of(options), options.out / "runs"
         if options.archive:
-            done = archive(every, runs, options.out / FOLDER)
-            print(f"{len(done)} of {len(every)} runs are kept, as they are now, in {options.out / FOLDER}")
+            print(archive_in_words(every, runs, options.out))
             return 0
         self.meaning(options).refuse_another(self.folder(options))
         cells = not_kept(every, self.kept_runs(options))

@@ -55,6 +55,12 @@ def archive(cells: Sequence[Cell], runs: Path, place: Path) -> list[Path]:
     return kept
 
 
+def archive_in_words(cells: Sequence[Cell], runs: Path, out: Path) -> str:
+    """Write them into OUT/records; what to say of it."""
+    done = archive(cells, runs, out / FOLDER)
+    return f"{len(done)} of {len(cells)} runs are kept, as they are now, in {out / FOLDER}"
+
+
 def archived(cells: Sequence[Cell], runs: Path) -> dict[str, Path]:
     """By run name the folder in RECORDS, of each cell that has no result in `runs` and one there.
 

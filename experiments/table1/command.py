@@ -18,7 +18,7 @@ from experiments.printing.chosen import write_columns
 from experiments.runs.external import EXTERNAL, load_external
 from experiments.slurm import plan
 from experiments.slurm.launch import Launch, launch
-from experiments.sweep.archive import FOLDER, RECORDS, archive, archived, not_kept
+from experiments.sweep.archive import RECORDS, archive_in_words, archived, not_kept
 from experiments.sweep.grid import Cell, table1_cells
 from experiments.sweep.launch import has_result, prepare
 from experiments.sweep.launching import CLUSTERS, Launching, run_on_this_machine
@@ -50,8 +50,7 @@ def main(options: Table1) -> int:
     options = replace(options, methods=in_order(options.methods, options.profile))
     cells, runs, folder = cells_of(options), options.out / "runs", options.out / table_name(options)
     if options.archive:
-        done = archive(cells, runs, options.out / FOLDER)
-        print(f"{len(done)} of {len(cells)} runs are kept, as they are now, in {options.out / FOLDER}")
+        print(archive_in_words(cells, runs, options.out))
         return 0
     meaning = table1_meaning(options, command(options))
     meaning.refuse_another(folder)
