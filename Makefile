@@ -37,15 +37,15 @@ slurm-demo: $(READY) ## Quick Table 1 through a one-node Slurm that is started o
 	@scripts/slurm-demo "$${PROFILE:-quick}" "$${OUT:-results}"
 
 .PHONY: test
-test: $(READY) ## Run the whole test suite
-	@"$(PY)" -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_OPTIONS)
-
-.PHONY: test-fast
-test-fast: $(READY) ## Run the tests that take less than a few seconds each
+test: $(READY) ## Run the tests, but for those of test-slow
 	@"$(PY)" -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_OPTIONS) -m "not slow"
 
+.PHONY: test-slow
+test-slow: $(READY) ## Run the tests that walk from nothing to a finished table, or take more than a few seconds each
+	@"$(PY)" -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_OPTIONS) -m slow
+
 .PHONY: pythons
-pythons: ## The smoke Table 1 and the fast tests on every supported Python that is installed, each in an environment of 6 GB
+pythons: ## The smoke Table 1 and the tests on every supported Python that is installed, each in an environment of 6 GB
 	@scripts/pythons
 
 # what fails does not keep the rest from being measured: a GPU may be at hand for minutes only

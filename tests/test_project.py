@@ -37,6 +37,7 @@ def test_constraints_pin_every_dependency() -> None:
     assert names <= pinned
 
 
+@pytest.mark.slow
 def test_the_readme_example_runs_in_under_15_lines(tmp_path: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len([line for line in example.splitlines() if line.strip()]) < 15

@@ -60,6 +60,7 @@ def measured(what: str, tune: bool) -> list[float]:
     return [float(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_activations_of_a_step_stay_and_large_tensors_go_back() -> None:
     """The next step pays for no page again.
 
