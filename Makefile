@@ -40,6 +40,9 @@ slurm-demo: $(READY) ## Quick Table 1 through a one-node Slurm that is started o
 test: $(READY) ## Run the tests, but for those of test-slow
 	@"$(PY)" -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_OPTIONS) -m "not slow"
 
+.PHONY: test-fast
+test-fast: test  # its name before there was test-slow
+
 .PHONY: test-slow
 test-slow: $(READY) ## Run the tests that walk from nothing to a finished table, or take more than a few seconds each
 	@"$(PY)" -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_OPTIONS) -m slow
