@@ -105,8 +105,7 @@ def clel_recipes() -> Mapping[str, Recipe]:
         **shapes_ebm(),
     )
     encoder = EncoderConfig("tiny", hidden=512)
-    quiet = CLELConfig(network=NETWORK, encoder=encoder, **evening_ebm())
-    evening = replace(quiet, lr=5e-4, langevin=replace(quiet.langevin, noise=0.01))
+    evening = CLELConfig(network=NETWORK, encoder=encoder, **evening_ebm())
     base = CLELConfig()
     multiscale = replace(base, network=NETWORKS["multiscale"])
     wide_batch = replace(multiscale, contrastive_batch_size=256)
@@ -115,8 +114,9 @@ def clel_recipes() -> Mapping[str, Recipe]:
     return {
         "quick": Recipe(quick, quick_train(), quick_evaluate(), "clel-base"),
         "shapes": Recipe(shapes, shapes_train(), shapes_evaluate(), None),
-        "evening": Recipe(evening, evening_train(), evening_evaluate(), "clel-base"),
-        "evening-persistent": Recipe(replace(quiet, **persistent()), evening_train(), evening_evaluate(), None),
+        # beta: docs/log/README.md, "what keeps evening's CLEL from breaking down"
+        "evening": Recipe(replace(evening, beta=0.001), evening_train(), evening_evaluate(), "clel-base"),
+        "evening-persistent": Recipe(replace(evening, **persistent()), evening_train(), evening_evaluate(), None),
         "small": Recipe(
             replace(base, network=NETWORKS["small"]),
             TrainConfig(iterations=50_000),

@@ -4,9 +4,9 @@ The rule: each trial is trained with every seed of its profile's, which no table
 distance of fresh samples to held-out images; the preset has the settings of the best trial. A trial with a seed that
 did not end well is not chosen.
 
-Trials that are shorter than a training cannot see what breaks later. There the choice is trained once in full on the
-trials' seed; where that diverges, or ends at more than 1.1 times the lowest distance on its way, the preset has half
-the learning rate, and again until one ends well.
+Trials that are shorter than a training cannot see what breaks later. There the choice is trained in full on the seeds
+for that; where one diverges, or ends at more than 1.1 times the lowest distance on its way, the preset has other
+settings, with which all of them end well.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from clel.evaluation.feature_choice import settled
 from clel.runs.config import Methods, resolve
 from clel.training.length import scaled
 from experiments.sweep.grid import PROFILES, Cell, with_seeds
-from experiments.sweep.variants import Changes, Setting, changes_in_words, combinations, label, value_at, with_changes
+from experiments.sweep.variants import Changes, Setting, changes_in_words, combinations, label, with_changes
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,16 @@ class Trying:
         seeds: of each trial. Tables count from 0.
         length: share of the preset's iterations; all of its lengths are scaled alike (clel/training/length.py).
         changes: what its trials have otherwise than the preset, where a method has it.
-        halvings: of the chosen learning rate that trainings of the whole length asked for, by method; 0 if not named.
+        whole: seeds of the trainings of the whole length, where trials are shorter.
+        mended: what the preset has otherwise than the best trial, since trainings of the whole length broke down with
+            the trial's settings, by method.
     """
 
     seeds: tuple[int, ...] = (100, 101, 102)
     length: Fraction = Fraction(1)
     changes: Changes = ()
-    halvings: Mapping[str, int] = field(default_factory=dict)
+    whole: tuple[int, ...] = ()
+    mended: Mapping[str, Changes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,9 +135,15 @@ EVENING = {
 GRIDS: Mapping[str, Mapping[str, TrialGrid]] = {"quick": QUICK, "smoke": QUICK, "evening": EVENING}
 """By profile and method."""
 TRYING: Mapping[str, Trying] = {
-    # cooldown: so that the rate is as long at its height, 350 iterations, as in the whole training, 450. halvings:
-    # docs/log/README.md, "what ends evening's CLEL after a thousand iterations"
-    "evening": Trying((100,), Fraction(1, 3), changes=(("cooldown", 0.3),), halvings={"clel": 1}),
+    # cooldown: so that the rate is as long at its height, 350 iterations, as in the whole training, 450. beta: trials
+    # had the paper's. mended: docs/log/README.md, "what keeps evening's CLEL from breaking down"
+    "evening": Trying(
+        (100,),
+        Fraction(1, 3),
+        changes=(("cooldown", 0.3), ("beta", 0.01)),
+        whole=(100, 101),
+        mended={"clel": (("langevin.noise", 0.001), ("beta", 0.001))},
+    ),
 }
 """By profile, where it is not the default."""
 
@@ -181,9 +190,8 @@ def trial_cells(
 
 
 def at_trial(profile: str, method: str, trial: Choice, known: Methods = METHODS) -> bool:
-    """Whether the method's preset has the settings of the trial, its learning rate halved as often as declared."""
+    """Whether the method's preset has the settings of the trial, but for what whole trainings asked for."""
     preset = PROFILES[profile].presets[0]
     run: Any = with_changes(resolve(known, method, trial.preset or preset), trial.changes)
-    halvings = trying_of(profile).halvings.get(method, 0)
-    run = with_changes(run, (("lr", value_at(run, "lr") / 2**halvings),)) if halvings else run
+    run = with_changes(run, trying_of(profile).mended.get(method, ()))
     return replace(run, preset=preset) == resolve(known, method, preset)

@@ -66,10 +66,10 @@ def trials_grid(rows: Sequence[Scored], profile: str) -> Grid:
     notes = Footnotes()
     rule = notes.mark(RULE)
     preset = notes.mark(
-        "chosen: by the rule. preset: what the method's preset has now; at a part of the rate where trainings of the "
-        "whole length at the chosen one broke down."
+        "chosen: by the rule. preset: what the method's preset has now; with other settings where trainings of the "
+        "whole length at those of the trial broke down."
     )
-    halvings = trying_of(profile).halvings
+    mended = trying_of(profile).mended
     headers = [Header(("",)), Header(("settings",)), Header(("distance to held-out images ↓",), (rule,))]
     headers += [Header(("seeds that", "ended well")), Header(("divergence", "events"))]
     headers += [Header(("",), (preset,))]
@@ -77,7 +77,6 @@ def trials_grid(rows: Sequence[Scored], profile: str) -> Grid:
     for method, own in by_method(rows).items():
         grid, chosen = GRIDS[profile][method], best(own)
         why = notes.mark(f"{METHODS[method].title}: {grid.why}.")
-        of_preset = f"preset, at 1/{2 ** halvings[method]} of the rate" if halvings.get(method) else "preset"
         for place, (row, trial) in enumerate(zip(own, grid.trials, strict=True)):
             ended = [t for t in row.trials if t is not None]
             good = [t for t in ended if t.score is not None]
@@ -85,7 +84,9 @@ def trials_grid(rows: Sequence[Scored], profile: str) -> Grid:
             score += f" ± {number(row.spread, 2)}" if row.score is not None and row.spread is not None else ""
             failed = "; ".join(f"seed {t.seed}: {t.status}" for t in ended if t.score is None)
             marks = (notes.mark(f"{row.title}: {failed}."),) if failed else ()
-            words_of = ["chosen"] * (chosen is row) + [of_preset] * at_trial(profile, method, trial)
+            other = tuple(change for change in mended.get(method, ()) if change not in trial.changes)
+            of_preset = ["preset, but for " + changes_in_words(other) if other else "preset"]
+            words_of = ["chosen"] * (chosen is row) + of_preset * at_trial(profile, method, trial)
             lines.append(
                 [
                     Text(METHODS[method].title if place == 0 else "", (why,) if place == 0 else ()),
