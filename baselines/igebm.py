@@ -13,15 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.clipped_adam import clip_before_steps
+from baselines.clipped_adam import SPARE
 from baselines.spectral_cap import capped, normalised
 from clel.chains.energy import Energy
 from clel.chains.langevin import BufferConfig, LangevinConfig
 from clel.config import ADDED, LENGTH, require
 from clel.data import ImageSpec
+from clel.methods.clipping import clip_before_steps
 from clel.methods.ebm import EBMConfig, LangevinEBM
 from clel.methods.method import Optimisation
-from clel.methods.profiles.evening import COOLDOWN, evening_evaluate, evening_train
+from clel.methods.profiles.evening import CLIP_SIGMAS, COOLDOWN, evening_evaluate, evening_train
 from clel.methods.profiles.full import full_evaluate
 from clel.methods.profiles.quick import quick_evaluate, quick_train
 from clel.methods.settings import Recipe, TrainConfig
@@ -60,6 +61,10 @@ class IGEBMConfig(EBMConfig):
     """Iterations of linear warm-up of the learning rate. [authors' code: none]"""
     clip: bool = field(default=False, metadata=ADDED)
     """Clamp each element of the gradient to +-(3 sqrt(v) + 0.1), v Adam's mean square so far. [authors' code: yes]"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(not (self.clip and self.clip_sigmas), "clip and clip_sigmas clamp the same gradient; set one")
 
 
 class BiasedBlock(nn.Module):
@@ -142,6 +147,7 @@ class IGEBM(LangevinEBM):
             buffer=BufferConfig(2000, 1.0),
             lr=1e-3,
             cooldown=COOLDOWN,
+            clip_sigmas=CLIP_SIGMAS,
         )
         kept = replace(evening, buffer=replace(paper.buffer, size=2000))
         small = replace(paper, widths=(64, 128, 256), batch_size=64)
@@ -158,7 +164,7 @@ class IGEBM(LangevinEBM):
     def network_optimisation(self, iterations: int) -> Optimisation:
         optimiser, schedule = super().network_optimisation(iterations)
         if self.config.clip:
-            clip_before_steps(optimiser, ahead=1)
+            clip_before_steps(optimiser, spare=SPARE, ahead=1)
         return optimiser, schedule
 
     def energy_of(self, network: nn.Module) -> Energy:

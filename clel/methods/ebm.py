@@ -19,10 +19,11 @@ from clel.chains.cuda_graph import Recordings
 from clel.chains.energy import ChainEnergy, Energy
 from clel.chains.langevin import BufferConfig, LangevinConfig, ReplayBuffer, langevin
 from clel.chains.switches import Engine, Switches, stated, switches, training_pass
-from clel.config import LENGTH, ConfigError, require, to_dict
+from clel.config import ADDED, LENGTH, ConfigError, require, to_dict
 from clel.data import ImageSpec
 from clel.data.augment import NONE
 from clel.data.images import refuse_pixels
+from clel.methods.clipping import clip_before_steps
 from clel.methods.method import Method, Optimisation
 from clel.networks.pieces import InPieces, divisible
 
@@ -47,12 +48,16 @@ class EBMConfig:
     """Iterations of linear warm-up of the learning rate. [CLEL Appendix B: 2,000]"""
     cooldown: float = 0.0
     """Share of the iterations, the last ones, over which the learning rate falls linearly to 0. [this suite]"""
+    clip_sigmas: float = field(default=0.0, metadata=ADDED)
+    """Clamp each element of the network's gradient to so many sigma, sigma^2 Adam's mean square of it so far; 0: not.
+    [this suite]"""
     engine: Engine = "fast"
     """How chains and training passes are computed: exact, float32, bfloat16 (the network in chains), or fast, every
     switch of clel/chains/switches.py that pays; images, noise and energies stay float32. [this suite]"""
 
     def __post_init__(self) -> None:
         require_ranges(self)
+        require(self.clip_sigmas >= 0, f"clip_sigmas is {self.clip_sigmas}; expected 0 or more")
         require(
             self.batch_size <= self.buffer.size,
             f"batch_size {self.batch_size} is more than buffer.size {self.buffer.size}; raise buffer.size",
@@ -107,10 +112,12 @@ class LangevinEBM(Method):
         return [self.network_optimisation(iterations)]
 
     def network_optimisation(self, iterations: int) -> Optimisation:
-        """Adam on the energy network, with warm-up and cool-down."""
-        c = self.config
-        fused = self.switches.fused_optimisers
-        return adam(self.network.parameters(), c.lr, c.betas, c.warmup, c.cooldown, iterations, fused)
+        """Adam on the energy network, with warm-up, cool-down and, if asked for, clamped gradients."""
+        c, fused = self.config, self.switches.fused_optimisers
+        optimiser, schedule = adam(self.network.parameters(), c.lr, c.betas, c.warmup, c.cooldown, iterations, fused)
+        if c.clip_sigmas:
+            clip_before_steps(optimiser, c.clip_sigmas)
+        return optimiser, schedule
 
     def training_step(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Contrastive divergence alone: mean(E+ - E-) + alpha mean(E+^2 + E-^2)."""

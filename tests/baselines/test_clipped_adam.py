@@ -1,46 +1,27 @@
-"""Adam's gradients clamped by their mean square: IGEBM's rule over several steps, VAEBM's in test_vaebm.py."""
+"""IGEBM's and VAEBM's clamps of the gradient, in training; their rules are in tests/clel/methods/test_clipping.py."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from baselines.clipped_adam import clip_before_steps
+from baselines.clipped_adam import clipped_adam
 from baselines.igebm import IGEBM
 from clel import TrainConfig, Trainer
 from clel.chains.langevin import BufferConfig
+from clel.config import ConfigError
 from tests.clel.training.trainer_process import small_images
 
 
-def test_the_step_about_to_be_taken_counts() -> None:
-    """g <- clamp(g, +-(3 sqrt(v / (1 - beta^t)) + 0.1)) with v of before step t, and Adam by hand with what is left."""
-    lr, beta, eps = 0.01, 0.9, 1e-8
-    p = nn.Parameter(torch.zeros(4))
-    adam = torch.optim.Adam([p], lr=lr, betas=(0.0, beta))
-    clip_before_steps(adam, ahead=1)
-    weights, v, bound_met = np.zeros(4), np.zeros(4), 0
-    for t, g in enumerate(([1.0, 0.05, 0, -2], [-1.0, 5, 0.05, 2], [9.0, -9, 9, 0.2], [0.3, -0.3, 4, -4]), start=1):
-        p.grad = torch.tensor(g)
-        bound = 3 * np.sqrt(v / (1 - beta**t)) + 0.1
-        bound_met += int((np.abs(g) > bound).sum())
-        clamped = np.clip(g, -bound, bound)
-        adam.step()
-        v = beta * v + (1 - beta) * clamped**2
-        weights -= lr * clamped / (np.sqrt(v / (1 - beta**t)) + eps)
-        np.testing.assert_allclose(p.detach(), weights, rtol=1e-5, atol=1e-9)
-    assert 4 < bound_met < 16
-
-
-def trained(folder: Path, clip: bool, stops: tuple[int, ...] = ()) -> dict[str, torch.Tensor]:
+def trained(folder: Path, stops: tuple[int, ...] = (), **clamp: Any) -> dict[str, torch.Tensor]:
     """The state after five iterations, interrupted when iterations `stops` are about to begin."""
     torch.set_num_threads(1)
     config = replace(
-        IGEBM.recipe("quick").config, clip=clip, widths=(4, 6), batch_size=4, buffer=BufferConfig(8), lr=0.01
+        IGEBM.recipe("quick").config, widths=(4, 6), batch_size=4, buffer=BufferConfig(8), lr=0.01, **clamp
     )
     config = replace(config, langevin=replace(config.langevin, steps=2))
     train = TrainConfig(iterations=5, checkpoint_every=2, log_every=1, sample_every=0)
@@ -63,10 +44,11 @@ def trained(folder: Path, clip: bool, stops: tuple[int, ...] = ()) -> dict[str, 
     raise AssertionError
 
 
-def test_a_resumed_run_clips_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("clamp", [{"clip": True}, {"clip_sigmas": 0.5}])
+def test_a_resumed_run_clips_on(clamp: dict[str, Any], tmp_path: Path) -> None:
     whole, halves, free = (
-        trained(tmp_path / name, clip, stops)
-        for name, clip, stops in (("whole", True, ()), ("halves", True, (3,)), ("free", False, ()))
+        trained(tmp_path / name, stops, **changes)
+        for name, stops, changes in (("whole", (), clamp), ("halves", (3,), clamp), ("free", (), {}))
     )
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
     assert not all(torch.equal(whole[name], free[name]) for name in whole)
@@ -82,3 +64,18 @@ def test_presets(preset: str, clip: bool) -> None:
         p.grad = torch.ones_like(p)
     optimiser.step()
     assert all(torch.equal(p.grad, torch.full_like(p, 0.1 if clip else 1.0)) for p in method.parameters())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("clip", "left"), [(True, [3.1, 0.05]), (False, [100.0, 0.05])])
+def test_vaebm_clamps_from_the_second_step_on(clip: bool, left: list[float]) -> None:
+    p = torch.nn.Parameter(torch.zeros(2))
+    optimiser, _ = clipped_adam([p], 0.0, (0.0, 0.5), 0.0, clip)
+    for g in ([1.0, 0.0], [100.0, 0.05]):
+        p.grad = torch.tensor(g)
+        optimiser.step()
+    torch.testing.assert_close(p.grad, torch.tensor(left))
+
+
+def test_two_clamps_of_one_gradient_are_refused() -> None:
+    with pytest.raises(ConfigError, match="clip and clip_sigmas clamp the same gradient; set one"):
+        replace(IGEBM.recipe("evening").config, clip=True)

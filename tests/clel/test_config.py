@@ -239,7 +239,7 @@ def test_an_option_that_was_added_renames_no_run_that_does_without() -> None:
 
 
 OPTIONS = {
-    "clel": ("negative_latents", "objective", "byol_decay"),
+    "clel": ("clip_sigmas", "negative_latents", "objective", "byol_decay"),
     "network": ("projection", "energy"),
     "encoder": ("backbone", "weights", "content", "side"),
 }
