@@ -22,7 +22,7 @@ from clel.data import ImageSpec
 from clel.methods.clipping import clip_before_steps
 from clel.methods.ebm import EBMConfig, LangevinEBM
 from clel.methods.method import Optimisation
-from clel.methods.profiles.evening import CLIP_SIGMAS, COOLDOWN, evening_evaluate, evening_train
+from clel.methods.profiles.evening import COOLDOWN, evening_evaluate, evening_train
 from clel.methods.profiles.full import full_evaluate
 from clel.methods.profiles.quick import quick_evaluate, quick_train
 from clel.methods.settings import Recipe, TrainConfig
@@ -147,7 +147,6 @@ class IGEBM(LangevinEBM):
             buffer=BufferConfig(2000, 1.0),
             lr=1e-3,
             cooldown=COOLDOWN,
-            clip_sigmas=CLIP_SIGMAS,
         )
         kept = replace(evening, buffer=replace(paper.buffer, size=2000))
         small = replace(paper, widths=(64, 128, 256), batch_size=64)

@@ -78,4 +78,4 @@ def test_vaebm_clamps_from_the_second_step_on(clip: bool, left: list[float]) -> 
 
 def test_two_clamps_of_one_gradient_are_refused() -> None:
     with pytest.raises(ConfigError, match="clip and clip_sigmas clamp the same gradient; set one"):
-        replace(IGEBM.recipe("evening").config, clip=True)
+        replace(IGEBM.recipe("paper").config, clip_sigmas=3.0)

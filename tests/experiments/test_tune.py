@@ -103,7 +103,7 @@ def test_a_preset_that_is_tried_as_it_is() -> None:
     tried = [f"lr {rate}, langevin.noise {noise}" for rate, noise in ((0.0005, 0.001), (0.001, 0.001), (0.001, 0.01))]
     assert [line[1].text for line in table.rows] == [*tried, "preset evening-persistent"]
     assert [line[-1].text for line in table.rows] == ["", "preset", "", "chosen"]
-    shortened = "1/3 of the preset's iterations with cooldown 0.3, beta 0.01, clip_sigmas 0.0 where a method has it"
+    shortened = "1/3 of the preset's iterations with cooldown 0.3, beta 0.01 where a method has it"
     assert shortened in about(rows, cells, "make tune")[0]
     (axes,) = [axes for axes in trials_figure(rows, "evening").axes if axes.get_visible()]
     assert axes.get_legend_handles_labels()[1] == ["langevin.noise 0.001", "langevin.noise 0.01", "evening-persistent"]

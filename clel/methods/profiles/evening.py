@@ -13,10 +13,6 @@ ITERATIONS = 1500
 COOLDOWN = 0.7
 """Share of the iterations, from the 450th on, over which the rate falls, of all methods with chains of images. At a
 constant rate energies leave their chains behind after a thousand (docs/log/README.md, "evening's cool-down")."""
-CLIP_SIGMAS = 3.0
-"""Of the same methods. Without it a gradient a thousand times as large as others makes one step of ten rates, and stays
-in Adam's mean square for a thousand iterations, in which hardly anything is learned (docs/log/README.md, "a training
-that stands still")."""
 NETWORK = NetworkConfig(widths=(64, 64, 128), blocks=1, hidden=512)
 """f and g: three stages between `tiny` and `small`; 0.64 million parameters."""
 
@@ -29,7 +25,6 @@ def evening_ebm() -> dict[str, Any]:
         "lr": 1e-3,
         "warmup": 100,
         "cooldown": COOLDOWN,
-        "clip_sigmas": CLIP_SIGMAS,
     }
 
 
