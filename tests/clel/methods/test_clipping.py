@@ -12,34 +12,67 @@ from torch import Tensor, nn
 
 from baselines import METHODS
 from clel.config import ConfigError
-from clel.methods.clipping import clip_before_steps
+from clel.methods.clipping import clip_before_steps, clip_by_mean_square
 from clel.methods.ebm import EBMConfig
 from tests.clel.training.trainer_process import small_images
 
 GRADIENTS = ([1.0, 0.05, 0, -2], [-1.0, 5, 0, 2], [9.0, -9, 0, 0.2], [0.3, -0.3, 4, -4], [0.3, -0.3, 40, -4])
+SPARE = 0.1
 
 
-@pytest.mark.parametrize(("times", "spare", "ahead"), [(3.0, 0.1, 1), (3.0, 0.1, 0), (3.0, 0.0, 0), (1.5, 0.0, 0)])
-def test_what_is_left_of_gradients(times: float, spare: float, ahead: int) -> None:
-    """g <- clamp(g, +-(k sqrt(v / (1 - beta^s)) + c)) with v of before step t, and Adam by hand with what is left."""
+def test_the_step_about_to_be_taken_counts() -> None:
+    """IGEBM: g <- clamp(g, +-(3 sqrt(v / (1 - beta^t)) + 0.1)) with v of before step t, and Adam by hand with what is
+    left."""
     lr, beta, eps = 0.01, 0.9, 1e-8
     p = nn.Parameter(torch.zeros(4))
     adam = torch.optim.Adam([p], lr=lr, betas=(0.0, beta))
-    clip_before_steps(adam, times, spare, ahead)
-    weights, v, met = np.zeros(4), np.zeros(4), 0
-    for t, g in enumerate(GRADIENTS, start=1):
+    clip_before_steps(adam, spare=SPARE, ahead=1)
+    weights, v, bound_met = np.zeros(4), np.zeros(4), 0
+    for t, g in enumerate(([1.0, 0.05, 0, -2], [-1.0, 5, 0.05, 2], [9.0, -9, 9, 0.2], [0.3, -0.3, 4, -4]), start=1):
         p.grad = torch.tensor(g)
-        s = t - 1 + ahead
-        bound = times * np.sqrt(v / (1 - beta**s)) + spare if s else np.full(4, np.inf)
-        if spare == 0:
-            bound[v == 0] = np.inf  # an element that never had a gradient has no sigma yet
+        bound = 3 * np.sqrt(v / (1 - beta**t)) + 0.1
+        bound_met += int((np.abs(g) > bound).sum())
+        clamped = np.clip(g, -bound, bound)
+        adam.step()
+        v = beta * v + (1 - beta) * clamped**2
+        weights -= lr * clamped / (np.sqrt(v / (1 - beta**t)) + eps)
+        np.testing.assert_allclose(p.detach(), weights, rtol=1e-5, atol=1e-9)
+    assert 4 < bound_met < 16
+
+
+def test_the_step_about_to_be_taken_does_not_count() -> None:
+    """VAEBM: the same with beta^(t - 1), and no clamp in the first step."""
+    p = nn.Parameter(torch.zeros(4))
+    adam = torch.optim.Adam([p], lr=0.0, betas=(0.9, 0.5))
+    squares = np.zeros(4)
+    for t, g in enumerate(([1.0, 0.1, 0, 2], [-1.0, 5, 0.05, 2], [9.0, -9, 9, 2])):
+        p.grad = torch.tensor(g)
+        expected = np.array(g)
+        if t > 0:
+            bound = 3 * np.sqrt(squares / (1 - 0.5**t)) + 0.1
+            expected = np.clip(expected, -bound, bound)
+        clip_by_mean_square(adam, spare=SPARE)
+        np.testing.assert_allclose(p.grad, expected, rtol=1e-5)
+        adam.step()
+        squares = 0.5 * squares + 0.5 * expected**2
+
+
+@pytest.mark.parametrize("times", [3.0, 1.5])
+def test_without_spare_an_element_that_never_had_a_gradient_is_free(times: float) -> None:
+    beta = 0.9
+    p = nn.Parameter(torch.zeros(4))
+    adam = torch.optim.Adam([p], lr=0.01, betas=(0.0, beta))
+    clip_before_steps(adam, times)
+    v, met = np.zeros(4), 0
+    for t, g in enumerate(GRADIENTS):
+        p.grad = torch.tensor(g)
+        bound = times * np.sqrt(v / (1 - beta**t)) if t else np.zeros(4)
+        bound[v == 0] = np.inf
         met += int((np.abs(g) > bound).sum())
         left = np.clip(g, -bound, bound)
         adam.step()
         np.testing.assert_allclose(p.grad, left, rtol=1e-5)
         v = beta * v + (1 - beta) * left**2
-        weights -= lr * left / (np.sqrt(v / (1 - beta**t)) + eps)
-        np.testing.assert_allclose(p.detach(), weights, rtol=1e-5, atol=1e-9)
     assert 2 < met < 18
 
 
