@@ -131,4 +131,5 @@ def load_trained(
     else:
         refresh_parametrizations(method)
         method.eval()
-    return Trained(method, run, images, path.stem)
+    # energies need a gradient where images ask for one, and weights are done with
+    return Trained(method.requires_grad_(False), run, images, path.stem)

@@ -248,6 +248,14 @@ def test_live_weights_are_others(run: Run[Any], trained: Path) -> None:
     assert execute(other, trained, METHODS)["protocol"]["weights"] == "the last ones"
 
 
+def test_energies_of_a_loaded_run_need_a_gradient_only_where_images_ask_for_one(trained: Path) -> None:
+    method = load_trained(trained, METHODS, "cpu").method
+    images = torch.rand(2, *method.spec.shape)
+    assert not method.energy(images).requires_grad
+    (gradient,) = torch.autograd.grad(method.energy(images.requires_grad_()).sum(), images)
+    assert gradient.abs().sum() > 0
+
+
 def test_interrupted_measurement_goes_on(run: Run[Any], trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(run, evaluate=replace(EVALUATE, steps=5))
 
